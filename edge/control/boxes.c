@@ -53,7 +53,7 @@ static void free_entry(void *item)
     loop_timer_stop(&entry->retry);
     loop_timer_stop(&entry->gone);
     assert(!entry->writing);
-    boxes_leave_place(entry);
+    boxes_leave_endpoint(entry);
     while (entry->after != NULL) {
         box_after_t *after = entry->after;
         entry->after = after->next;
@@ -70,12 +70,12 @@ static int by_generation(const void *a, const void *b)
     return (x->box.generation > y->box.generation) - (x->box.generation < y->box.generation);
 }
 
-/* Boxes that ran before take their places in the order of their generations. */
-static void take_places(box_entry_t **entries, size_t count)
+/* Boxes that ran before join their endpoints in the order of their generations. */
+static void join_endpoints(box_entry_t **entries, size_t count)
 {
     qsort(entries, count, sizeof(*entries), by_generation);
     for (size_t i = 0; i < count; i++)
-        boxes_take_place(entries[i]);
+        boxes_join_endpoint(entries[i]);
 }
 
 boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, worker_links_t *worker_links,
@@ -89,8 +89,8 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, work
         .store = store,
         .worker_links = worker_links,
         .by_id = NAME_MAP(box_entry_t, box.id),
-        .by_place = boxes_no_places(),
-        .by_site = boxes_no_sites(),
+        .by_endpoint = boxes_no_endpoints(),
+        .by_host = boxes_no_hosts(),
         .last_generation = now_us,
     };
     boxes->results_end = &boxes->results;
@@ -110,7 +110,7 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, work
         if (entry->box.state == BOX_RUNNING && entry->box.provider != PROVIDER_PROCESS)
             running[running_count++] = entry;
     }
-    take_places(running, running_count);
+    join_endpoints(running, running_count);
     free(running);
     return boxes;
 }
@@ -224,7 +224,7 @@ static bool is_static(const boxes_t *boxes, const char *id)
     return false;
 }
 
-static bool same_place(const store_box_t *a, const store_box_t *b)
+static bool same_endpoint(const store_box_t *a, const store_box_t *b)
 {
     return a->fixed_port == b->fixed_port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0 &&
            (a->pid == 0 || b->pid == 0 || a->pid == b->pid);
@@ -250,7 +250,7 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
     box.port_count = report->port_count;
     memcpy(box.ports, report->ports, sizeof(box.ports));
     bool fresh =
-        report->renewed || box.state != old->state || !same_place(&box, old) || old->provider != kind;
+        report->renewed || box.state != old->state || !same_endpoint(&box, old) || old->provider != kind;
     box.generation = fresh ? ++boxes->last_generation : old->generation;
     if (!fresh) {
         box.settles_at_ms = old->settles_at_ms;
@@ -316,7 +316,7 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
         loop_timer_stop(&entry->gone);
     else if (!was_gone)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
-    boxes_take_place(entry); /* first: the doubts about others there are written before this box */
+    boxes_join_endpoint(entry); /* first: the doubts about others there are written before this box */
     boxes_changed(entry);
 }
 
@@ -487,7 +487,7 @@ provider_t *boxes_provider(const boxes_t *boxes, str_t id)
     return known ? boxes->providers[entry->box.provider] : NULL;
 }
 
-void boxes_resume(boxes_t *boxes, str_t id)
+void boxes_request_resume(boxes_t *boxes, str_t id)
 {
     char name[BOX_ID_MAX + 1];
     assert(id.n <= BOX_ID_MAX);
@@ -513,7 +513,7 @@ void boxes_resume(boxes_t *boxes, str_t id)
     resumed(entry, PROVIDER_GONE, NULL);
 }
 
-void boxes_pause(boxes_t *boxes, str_t id)
+void boxes_request_pause(boxes_t *boxes, str_t id)
 {
     const box_entry_t *entry = find(boxes, id);
     provider_t *provider = provider_of(boxes, entry);
@@ -521,7 +521,7 @@ void boxes_pause(boxes_t *boxes, str_t id)
         provider->pause(provider, id);
 }
 
-void boxes_look(boxes_t *boxes, str_t id)
+void boxes_request_report(boxes_t *boxes, str_t id)
 {
     const box_entry_t *entry = find(boxes, id);
     provider_t *provider = provider_of(boxes, entry);

@@ -18,7 +18,7 @@ typedef struct boxes boxes_t;
 typedef struct boxes_handlers {
     /* The store has `box` now; `old` is the previous record (BOX_UNKNOWN: none). */
     void (*changed)(void *owner, const store_box_t *box, const store_box_t *old);
-    /* The provider's answer to boxes_resume. With PROVIDER_OK the store has the box as running. */
+    /* The provider's answer to boxes_request_resume. With PROVIDER_OK the store has the box as running. */
     void (*resumed)(void *owner, str_t id, provider_result_t result, const char *sentence);
     /* The provider reported the box: boxes_find returns the report, and the store will have it. */
     void (*reported)(void *owner, str_t id);
@@ -63,9 +63,9 @@ provider_t *boxes_provider(const boxes_t *boxes, str_t id);
 void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg);
 
 /* Resumes a box, also one that only a control plane may know. `resumed` answers once, never from within. */
-void boxes_resume(boxes_t *boxes, str_t id);
-void boxes_pause(boxes_t *boxes, str_t id);
-void boxes_look(boxes_t *boxes, str_t id);
+void boxes_request_resume(boxes_t *boxes, str_t id);
+void boxes_request_pause(boxes_t *boxes, str_t id);
+void boxes_request_report(boxes_t *boxes, str_t id);
 /* Passes boxes that were active in the last second ('\n' after each) to the providers that need them. */
 void boxes_active(boxes_t *boxes, str_t ids);
 /* Records that the port listens in this generation (`port` 0: none). `settles_at_ms` != 0 also moves the end

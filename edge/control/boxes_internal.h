@@ -1,4 +1,4 @@
-/* Shared by boxes.c, boxes_places.c, boxes_refusal.c and boxes_store.c only. */
+/* Shared by boxes.c, boxes_endpoints.c, boxes_refusal.c and boxes_store.c only. */
 #ifndef BOXEDGE_BOXES_INTERNAL_H
 #define BOXEDGE_BOXES_INTERNAL_H
 
@@ -10,8 +10,8 @@
 #define PROVIDER_KINDS      4
 
 typedef struct box_entry box_entry_t;
-typedef struct box_place box_place_t;
-typedef struct box_site box_site_t;
+typedef struct box_endpoint box_endpoint_t;
+typedef struct box_host box_host_t;
 
 /* A callback that runs once the store has the state that the box had when the callback was added. */
 typedef struct box_after {
@@ -38,8 +38,8 @@ struct box_entry {
     uint32_t sync;                 /* the last listing that had it */
     uint64_t reported_ms;          /* unix ms: boxes_reported_ms */
     uint64_t doubted_us;           /* wall clock of the last doubt; an earlier report does not clear it */
-    box_place_t *place;            /* its reported address (boxes_places.c); NULL: none */
-    list_t at_place;               /* in place->boxes */
+    box_endpoint_t *endpoint;      /* its reported address (boxes_endpoints.c); NULL: none */
+    list_t at_endpoint;            /* in endpoint->boxes */
     provider_t *resuming_provider; /* the provider that has not yet answered its resume; NULL: none */
     const char *refusal; /* why the edge must not connect to it, a literal; NULL: nothing is wrong */
     uint64_t changes;    /* counter of changes of `box` */
@@ -68,9 +68,9 @@ struct boxes {
     conf_t *conf;
     store_thread_t *store;
     worker_links_t *worker_links;
-    name_map_t by_id;    /* box_entry_t */
-    name_map_t by_place; /* box_place_t (boxes_places.c) */
-    name_map_t by_site;  /* box_site_t (boxes_places.c) */
+    name_map_t by_id;       /* box_entry_t */
+    name_map_t by_endpoint; /* box_endpoint_t (boxes_endpoints.c) */
+    name_map_t by_host;     /* box_host_t (boxes_endpoints.c) */
     bool full_logged;
     loop_task_t nudge;                    /* notifies the workers of changed boxes */
     box_result_t *results, **results_end; /* in order */
@@ -85,15 +85,15 @@ struct boxes {
 
 /* Why the edge must not connect to a box that its provider reports as running; NULL: nothing is wrong. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *report);
-/* Empty maps of places and of sites. */
-name_map_t boxes_no_places(void);
-name_map_t boxes_no_sites(void);
+/* Empty maps of endpoints and of hosts. */
+name_map_t boxes_no_endpoints(void);
+name_map_t boxes_no_hosts(void);
 /*
- * Joins the boxes at the address in the box's record, or leaves the place if the record has none. Doubts each
- * running box of a control plane that it meets at the new place.
+ * Joins the boxes at the endpoint in the box's record, or leaves its endpoint if the record has none. Doubts
+ * each running box of a control plane that it meets at the new endpoint.
  */
-void boxes_take_place(box_entry_t *entry);
-void boxes_leave_place(box_entry_t *entry);
+void boxes_join_endpoint(box_entry_t *entry);
+void boxes_leave_endpoint(box_entry_t *entry);
 /* Doubts a running box: requests go to it only after a new question. Answers to earlier questions do not
  * count. */
 void boxes_mistrust(box_entry_t *entry);

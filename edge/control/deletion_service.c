@@ -181,7 +181,7 @@ static void bring_back(deletion_job_t *job)
 
 static void request_reports(deletion_service_t *service, const deletion_open_end_t *end)
 {
-    boxes_look(service->boxes, str_from(end->id));
+    boxes_request_report(service->boxes, str_from(end->id));
     deletion_poller_add(service->poller, str_from(end->id), end->requested_at_ms, end->closed_at_ms);
     if (service->unreported_count < DELETION_SWEEP_MAX)
         service->unreported[service->unreported_count++] = *end;

@@ -85,7 +85,7 @@ static void hand_on(idle_t *idle)
 static void pause_box(void *owner, str_t id)
 {
     idle_t *idle = owner;
-    boxes_pause(idle->boxes, id);
+    boxes_request_pause(idle->boxes, id);
 }
 
 static void on_tick(loop_timer_t *timer)

@@ -227,7 +227,7 @@ static void begin_resume(box_wake_t *wake)
     wake->resumes++;
     wake->running_ms = 0;
     counter_add(&wake->coordinator->counts->resumes, 1);
-    boxes_resume(wake->coordinator->boxes, str_from(wake->id));
+    boxes_request_resume(wake->coordinator->boxes, str_from(wake->id));
 }
 
 static void fail_all(box_wake_t *wake, wake_result_t result, const char *sentence)

@@ -341,7 +341,7 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
         break;
     case PROCESS_LOOK:
         if (box_id_valid(bytes))
-            boxes_look(controller->boxes, bytes);
+            boxes_request_report(controller->boxes, bytes);
         break;
     case PROCESS_BOX_PORTS_REQUEST:
         box_ports_service_request(controller->listening, index, bytes, message->value);

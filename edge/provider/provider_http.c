@@ -31,7 +31,7 @@ typedef enum pending {
 typedef struct http_provider http_provider_t;
 
 /* The memory of a box. */
-typedef struct known {
+typedef struct http_entry {
     char id[BOX_ID_MAX + 1];
     http_provider_t *provider;
     list_t used; /* ordered by the last report or question */
@@ -46,14 +46,14 @@ typedef struct known {
     deadline_t timer; /* of PENDING_PAUSE */
     uint64_t until_ms;
     const char *failure; /* of the last poll; NULL: none */
-} known_t;
+} http_entry_t;
 
 struct http_provider {
     provider_t base;
     loop_t *loop;
     random_source_t *random;
     control_calls_t *calls;
-    name_map_t known; /* known_t by id */
+    name_map_t entries; /* http_entry_t by id */
     list_t used;
     list_t active;       /* since the last report */
     loop_timer_t report; /* runs for CONTROL_ACTIVITY_MS after a report */
@@ -68,84 +68,84 @@ static http_provider_t *http_of(provider_t *provider)
 
 /* ---- memory ---- */
 
-static void forget(known_t *known)
+static void forget(http_entry_t *entry)
 {
-    http_provider_t *http = known->provider;
-    assert(known->pending == PENDING_NOTHING);
-    list_unlink(&known->used);
-    if (list_is_linked(&known->active))
-        list_unlink(&known->active);
-    name_map_remove(&http->known, known);
-    free(known);
+    http_provider_t *http = entry->provider;
+    assert(entry->pending == PENDING_NOTHING);
+    list_unlink(&entry->used);
+    if (list_is_linked(&entry->active))
+        list_unlink(&entry->active);
+    name_map_remove(&http->entries, entry);
+    free(entry);
 }
 
 /* Drops the least recently used box without a question. */
 static void make_room(http_provider_t *http)
 {
     for (list_t *link = http->used.next; link != &http->used; link = link->next) {
-        known_t *known = CONTAINER_OF(known_t, used, link);
-        if (known->pending != PENDING_NOTHING)
+        http_entry_t *entry = CONTAINER_OF(http_entry_t, used, link);
+        if (entry->pending != PENDING_NOTHING)
             continue;
-        forget(known);
+        forget(entry);
         return;
     }
     /* The wake coordinator bounds resumes, and the calls bound looks: far below. */
     assert(!"every box has a question");
 }
 
-static known_t *find_or_add(http_provider_t *http, str_t id)
+static http_entry_t *find_or_add(http_provider_t *http, str_t id)
 {
-    known_t *known = name_map_find(&http->known, id);
-    if (known != NULL) {
-        list_unlink(&known->used);
-        list_insert(&http->used, &known->used);
-        return known;
+    http_entry_t *entry = name_map_find(&http->entries, id);
+    if (entry != NULL) {
+        list_unlink(&entry->used);
+        list_insert(&http->used, &entry->used);
+        return entry;
     }
-    if (http->known.count == CONTROL_BOXES_MAX)
+    if (http->entries.count == CONTROL_BOXES_MAX)
         make_room(http);
-    known = calloc(1, sizeof(*known));
-    assert(known != NULL);
-    known->provider = http;
+    entry = calloc(1, sizeof(*entry));
+    assert(entry != NULL);
+    entry->provider = http;
     assert(id.n <= BOX_ID_MAX);
-    memcpy(known->id, id.p, id.n);
-    name_map_add(&http->known, known);
-    list_insert(&http->used, &known->used);
-    return known;
+    memcpy(entry->id, id.p, id.n);
+    name_map_add(&http->entries, entry);
+    list_insert(&http->used, &entry->used);
+    return entry;
 }
 
 /* ---- reports ---- */
 
 /* `requested_us` as in provider_box_t. */
-static void notify_box(known_t *known, const control_box_t *box, uint64_t requested_us)
+static void notify_box(http_entry_t *entry, const control_box_t *box, uint64_t requested_us)
 {
-    http_provider_t *http = known->provider;
+    http_provider_t *http = entry->provider;
     provider_box_t reported = box->box;
     /* A box without a report since the start may have restarted. Without an `incarnation` a restart shows
      * only as a change of state or address. */
-    reported.renewed = strcmp(known->reported ? known->incarnation : "", box->incarnation) != 0;
-    known->reported = reported.state != BOX_GONE;
-    memcpy(known->incarnation, box->incarnation, sizeof(known->incarnation));
+    reported.renewed = strcmp(entry->reported ? entry->incarnation : "", box->incarnation) != 0;
+    entry->reported = reported.state != BOX_GONE;
+    memcpy(entry->incarnation, box->incarnation, sizeof(entry->incarnation));
     reported.requested_us = requested_us;
     http->base.handlers->box(http->base.owner, &http->base, &reported);
 }
 
-static void notify_gone(known_t *known)
+static void notify_gone(http_entry_t *entry)
 {
     control_box_t gone = {.state = CONTROL_GONE, .box.state = BOX_GONE};
-    memcpy(gone.box.id, known->id, sizeof(gone.box.id));
-    notify_box(known, &gone, known->requested_us);
+    memcpy(gone.box.id, entry->id, sizeof(gone.box.id));
+    notify_box(entry, &gone, entry->requested_us);
 }
 
-static void end_resume(known_t *known, provider_result_t result, const char *sentence)
+static void end_resume(http_entry_t *entry, provider_result_t result, const char *sentence)
 {
-    http_provider_t *http = known->provider;
+    http_provider_t *http = entry->provider;
     char id[BOX_ID_MAX + 1];
-    memcpy(id, known->id, sizeof(id));
-    control_call_cancel(&known->call);
-    deadline_clear(&known->timer);
-    known->pending = PENDING_NOTHING;
-    if (!known->reported)
-        forget(known);
+    memcpy(id, entry->id, sizeof(id));
+    control_call_cancel(&entry->call);
+    deadline_clear(&entry->timer);
+    entry->pending = PENDING_NOTHING;
+    if (!entry->reported)
+        forget(entry);
     http->base.handlers->resumed(http->base.owner, &http->base, str_from(id), result, sentence);
 }
 
@@ -157,18 +157,18 @@ typedef enum reading {
     READ_UNUSABLE /* an unusable answer: *sentence has the reason */
 } reading_t;
 
-static void log_wrong(known_t *known, const char *why)
+static void log_wrong(http_entry_t *entry, const char *why)
 {
-    http_provider_t *http = known->provider;
+    http_provider_t *http = entry->provider;
     uint64_t now = loop_now(http->loop);
     if (http->logged_ms != 0 && now < http->logged_ms + LOG_MS)
         return;
     http->logged_ms = now;
-    process_log("controller", "control plane: its answer about box %s is ignored: %s", known->id, why);
+    process_log("controller", "control plane: its answer about box %s is ignored: %s", entry->id, why);
 }
 
 /* Reads an answer; *by_contract is false if it breaks the contract. */
-static reading_t read_answer(known_t *known, const control_answer_t *answer, control_box_t *box,
+static reading_t read_answer(http_entry_t *entry, const control_answer_t *answer, control_box_t *box,
                              const char **sentence, bool *by_contract)
 {
     *by_contract = true;
@@ -179,7 +179,7 @@ static reading_t read_answer(known_t *known, const control_answer_t *answer, con
         return READ_NO_BOX;
     if (answer->status == 401 || answer->status == 403) {
         *sentence = "The control plane does not accept this edge's token.";
-        log_wrong(known, *sentence);
+        log_wrong(entry, *sentence);
         return READ_UNUSABLE;
     }
     if (answer->status != 200) {
@@ -187,14 +187,14 @@ static reading_t read_answer(known_t *known, const control_answer_t *answer, con
                                          : "The control plane refuses this.";
         char why[48];
         (void)snprintf(why, sizeof(why), "its status is %d", answer->status);
-        log_wrong(known, why);
+        log_wrong(entry, why);
         *by_contract = answer->status >= 400;
         return READ_UNUSABLE;
     }
-    const char *why = control_box_read(answer->body, str_from(known->id), box);
+    const char *why = control_box_read(answer->body, str_from(entry->id), box);
     if (why == NULL)
         return READ_BOX;
-    log_wrong(known, why);
+    log_wrong(entry, why);
     *sentence = "The edge cannot read the control plane's answer.";
     *by_contract = false;
     return READ_UNUSABLE;
@@ -202,40 +202,40 @@ static reading_t read_answer(known_t *known, const control_answer_t *answer, con
 
 /* ---- look ---- */
 
-static control_call_t *send_request(known_t *known, bool resume, unsigned tries, control_done_t *done)
+static control_call_t *send_request(http_entry_t *entry, bool resume, unsigned tries, control_done_t *done)
 {
     char path[CONTROL_PATH_MAX + 1];
-    (void)snprintf(path, sizeof(path), "/boxes/%s%s", known->id, resume ? "/resume" : "");
-    known->requested_us = loop_wall_us(known->provider->loop);
+    (void)snprintf(path, sizeof(path), "/boxes/%s%s", entry->id, resume ? "/resume" : "");
+    entry->requested_us = loop_wall_us(entry->provider->loop);
     control_request_t request = {
-        .method = resume ? "POST" : "GET", .path = path, .tries = tries, .until_ms = known->until_ms};
-    return control_call(known->provider->calls, &request, done, known);
+        .method = resume ? "POST" : "GET", .path = path, .tries = tries, .until_ms = entry->until_ms};
+    return control_call(entry->provider->calls, &request, done, entry);
 }
 
 /* A box that is gone, or was never reported, needs no memory. */
 static void forget_if_gone(http_provider_t *http, const char *id)
 {
-    known_t *known = name_map_find(&http->known, str_from(id));
-    if (known != NULL && known->pending == PENDING_NOTHING && !known->reported)
-        forget(known);
+    http_entry_t *entry = name_map_find(&http->entries, str_from(id));
+    if (entry != NULL && entry->pending == PENDING_NOTHING && !entry->reported)
+        forget(entry);
 }
 
 static bool on_looked(void *owner, const control_answer_t *answer)
 {
-    known_t *known = owner;
-    http_provider_t *http = known->provider;
+    http_entry_t *entry = owner;
+    http_provider_t *http = entry->provider;
     control_box_t box;
     const char *sentence;
     bool by_contract;
     char id[BOX_ID_MAX + 1];
-    memcpy(id, known->id, sizeof(id));
-    known->call = NULL;
-    known->pending = PENDING_NOTHING; /* a listener may ask at once */
-    reading_t reading = read_answer(known, answer, &box, &sentence, &by_contract);
-    if (!known->outdated && reading == READ_BOX)
-        notify_box(known, &box, known->requested_us);
-    else if (!known->outdated && reading == READ_NO_BOX)
-        notify_gone(known);
+    memcpy(id, entry->id, sizeof(id));
+    entry->call = NULL;
+    entry->pending = PENDING_NOTHING; /* a listener may ask at once */
+    reading_t reading = read_answer(entry, answer, &box, &sentence, &by_contract);
+    if (!entry->outdated && reading == READ_BOX)
+        notify_box(entry, &box, entry->requested_us);
+    else if (!entry->outdated && reading == READ_NO_BOX)
+        notify_gone(entry);
     forget_if_gone(http, id);
     return by_contract;
 }
@@ -243,16 +243,16 @@ static bool on_looked(void *owner, const control_answer_t *answer)
 static void http_look(provider_t *provider, str_t id)
 {
     http_provider_t *http = http_of(provider);
-    known_t *known = find_or_add(http, id);
-    if (known->pending != PENDING_NOTHING)
+    http_entry_t *entry = find_or_add(http, id);
+    if (entry->pending != PENDING_NOTHING)
         return; /* an answer is coming */
-    known->outdated = false;
-    known->until_ms = loop_now(http->loop) + LOOK_MS;
-    known->call = send_request(known, false, CONTROL_TRIES, on_looked);
-    if (known->call != NULL)
-        known->pending = PENDING_LOOK;
+    entry->outdated = false;
+    entry->until_ms = loop_now(http->loop) + LOOK_MS;
+    entry->call = send_request(entry, false, CONTROL_TRIES, on_looked);
+    if (entry->call != NULL)
+        entry->pending = PENDING_LOOK;
     else
-        forget_if_gone(http, known->id); /* too many calls: the caller asks again */
+        forget_if_gone(http, entry->id); /* too many calls: the caller asks again */
 }
 
 /* ---- resume ---- */
@@ -261,100 +261,100 @@ static bool on_polled(void *owner, const control_answer_t *answer);
 
 static void on_poll_time(deadline_t *deadline)
 {
-    known_t *known = CONTAINER_OF(known_t, timer, deadline);
-    assert(known->pending == PENDING_PAUSE);
-    if (loop_now(known->provider->loop) >= known->until_ms) {
-        if (known->failure != NULL)
-            end_resume(known, PROVIDER_UNAVAILABLE, known->failure);
+    http_entry_t *entry = CONTAINER_OF(http_entry_t, timer, deadline);
+    assert(entry->pending == PENDING_PAUSE);
+    if (loop_now(entry->provider->loop) >= entry->until_ms) {
+        if (entry->failure != NULL)
+            end_resume(entry, PROVIDER_UNAVAILABLE, entry->failure);
         else
-            end_resume(known, PROVIDER_FAILED, "The control plane did not start the box in time.");
+            end_resume(entry, PROVIDER_FAILED, "The control plane did not start the box in time.");
         return;
     }
-    known->pending = PENDING_POLL;
-    known->outdated = false;
-    known->call = send_request(known, false, 1, on_polled);
-    if (known->call == NULL)
-        end_resume(known, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
+    entry->pending = PENDING_POLL;
+    entry->outdated = false;
+    entry->call = send_request(entry, false, 1, on_polled);
+    if (entry->call == NULL)
+        end_resume(entry, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
 }
 
-static void poll_later(known_t *known)
+static void poll_later(http_entry_t *entry)
 {
-    http_provider_t *http = known->provider;
+    http_provider_t *http = entry->provider;
     uint16_t random;
     random_bytes(http->random, (unsigned char *)&random, sizeof(random));
-    uint64_t at = loop_now(http->loop) + poll_delay(known->polls++, random);
-    known->pending = PENDING_PAUSE;
-    deadline_set(http->loop, &known->timer, at < known->until_ms ? at : known->until_ms, on_poll_time);
+    uint64_t at = loop_now(http->loop) + poll_delay(entry->polls++, random);
+    entry->pending = PENDING_PAUSE;
+    deadline_set(http->loop, &entry->timer, at < entry->until_ms ? at : entry->until_ms, on_poll_time);
 }
 
 /* Applies a state from an answer or a push: ends the resume if that decides it. */
-static void follow(known_t *known, control_state_t state)
+static void follow(http_entry_t *entry, control_state_t state)
 {
     switch (state) {
     case CONTROL_RUNNING:
-        end_resume(known, PROVIDER_OK, NULL);
+        end_resume(entry, PROVIDER_OK, NULL);
         break;
     case CONTROL_GONE:
-        end_resume(known, PROVIDER_GONE, NULL);
+        end_resume(entry, PROVIDER_GONE, NULL);
         break;
     case CONTROL_ERROR:
-        end_resume(known, PROVIDER_FAILED, "The control plane reports an error of the box.");
+        end_resume(entry, PROVIDER_FAILED, "The control plane reports an error of the box.");
         break;
     case CONTROL_SLEEPING:
     case CONTROL_CREATING:
-        if (known->call == NULL && known->pending != PENDING_PAUSE)
-            poll_later(known);
+        if (entry->call == NULL && entry->pending != PENDING_PAUSE)
+            poll_later(entry);
         break;
     }
 }
 
 static bool on_polled(void *owner, const control_answer_t *answer)
 {
-    known_t *known = owner;
+    http_entry_t *entry = owner;
     control_box_t box;
     bool by_contract;
-    known->call = NULL;
-    reading_t reading = read_answer(known, answer, &box, &known->failure, &by_contract);
-    if (known->outdated) {
-        known->failure = NULL;
-        poll_later(known);
+    entry->call = NULL;
+    reading_t reading = read_answer(entry, answer, &box, &entry->failure, &by_contract);
+    if (entry->outdated) {
+        entry->failure = NULL;
+        poll_later(entry);
     } else if (reading == READ_BOX) {
-        known->failure = NULL;
-        notify_box(known, &box, known->requested_us);
-        follow(known, box.state);
+        entry->failure = NULL;
+        notify_box(entry, &box, entry->requested_us);
+        follow(entry, box.state);
     } else if (reading == READ_NO_BOX) {
-        notify_gone(known);
-        end_resume(known, PROVIDER_GONE, NULL);
+        notify_gone(entry);
+        end_resume(entry, PROVIDER_GONE, NULL);
     } else {
         /* Also with an open breaker: the resume was requested, and may be done when it closes. */
-        known->failure = "The control plane cannot be asked about the box.";
-        poll_later(known);
+        entry->failure = "The control plane cannot be asked about the box.";
+        poll_later(entry);
     }
     return by_contract;
 }
 
 static bool on_resume_answered(void *owner, const control_answer_t *answer)
 {
-    known_t *known = owner;
+    http_entry_t *entry = owner;
     control_box_t box;
     const char *sentence;
     bool by_contract = true;
-    known->call = NULL;
-    if (answer->status == 202 || (known->outdated && answer->status == 200)) {
-        poll_later(known); /* the resume is still under way */
+    entry->call = NULL;
+    if (answer->status == 202 || (entry->outdated && answer->status == 200)) {
+        poll_later(entry); /* the resume is still under way */
         return true;
     }
-    switch (read_answer(known, answer, &box, &sentence, &by_contract)) {
+    switch (read_answer(entry, answer, &box, &sentence, &by_contract)) {
     case READ_BOX:
-        notify_box(known, &box, known->requested_us);
-        follow(known, box.state);
+        notify_box(entry, &box, entry->requested_us);
+        follow(entry, box.state);
         break;
     case READ_NO_BOX:
-        notify_gone(known);
-        end_resume(known, PROVIDER_GONE, NULL);
+        notify_gone(entry);
+        end_resume(entry, PROVIDER_GONE, NULL);
         break;
     case READ_UNUSABLE:
-        end_resume(known, answer->status >= 400 ? PROVIDER_FAILED : PROVIDER_UNAVAILABLE, sentence);
+        end_resume(entry, answer->status >= 400 ? PROVIDER_FAILED : PROVIDER_UNAVAILABLE, sentence);
         break;
     }
     return by_contract;
@@ -362,26 +362,26 @@ static bool on_resume_answered(void *owner, const control_answer_t *answer)
 
 static void on_overfull(deadline_t *deadline)
 {
-    known_t *known = CONTAINER_OF(known_t, timer, deadline);
-    end_resume(known, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
+    http_entry_t *entry = CONTAINER_OF(http_entry_t, timer, deadline);
+    end_resume(entry, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
 }
 
 static void http_resume(provider_t *provider, str_t id)
 {
     http_provider_t *http = http_of(provider);
-    known_t *known = find_or_add(http, id);
-    if (known->pending == PENDING_LOOK)
-        control_call_cancel(&known->call);
-    else if (known->pending != PENDING_NOTHING)
+    http_entry_t *entry = find_or_add(http, id);
+    if (entry->pending == PENDING_LOOK)
+        control_call_cancel(&entry->call);
+    else if (entry->pending != PENDING_NOTHING)
         return;
-    known->pending = PENDING_RESUME;
-    known->outdated = false;
-    known->failure = NULL;
-    known->polls = 0;
-    known->until_ms = loop_now(http->loop) + CONTROL_RESUME_MS;
-    known->call = send_request(known, true, CONTROL_TRIES, on_resume_answered);
-    if (known->call == NULL)
-        deadline_set(http->loop, &known->timer, loop_now(http->loop), on_overfull);
+    entry->pending = PENDING_RESUME;
+    entry->outdated = false;
+    entry->failure = NULL;
+    entry->polls = 0;
+    entry->until_ms = loop_now(http->loop) + CONTROL_RESUME_MS;
+    entry->call = send_request(entry, true, CONTROL_TRIES, on_resume_answered);
+    if (entry->call == NULL)
+        deadline_set(http->loop, &entry->timer, loop_now(http->loop), on_overfull);
 }
 
 /* The control plane pauses its boxes: none has an idle time here. */
@@ -394,14 +394,14 @@ static void http_pause(provider_t *provider, str_t id)
 void provider_http_push(provider_t *provider, const control_box_t *box)
 {
     http_provider_t *http = http_of(provider);
-    known_t *known = find_or_add(http, str_from(box->box.id));
-    pending_t pending = known->pending;
-    known->outdated = true;
-    notify_box(known, box, 0); /* a listener may ask at once */
+    http_entry_t *entry = find_or_add(http, str_from(box->box.id));
+    pending_t pending = entry->pending;
+    entry->outdated = true;
+    notify_box(entry, box, 0); /* a listener may ask at once */
     if (pending == PENDING_NOTHING || pending == PENDING_LOOK)
         forget_if_gone(http, box->box.id);
     else
-        follow(known, box->state);
+        follow(entry, box->state);
 }
 
 /* ---- activity ---- */
@@ -432,9 +432,9 @@ static void report(http_provider_t *http)
     int start = snprintf(body, ACTIVITY_BUF, "{\"boxes\":[");
     size_t n = (size_t)start;
     for (unsigned i = 0; i < CONTROL_ACTIVITY_BOXES && !list_is_empty(&http->active); i++) {
-        known_t *known = CONTAINER_OF(known_t, active, http->active.next);
-        list_unlink(&known->active);
-        int wrote = snprintf(body + n, ACTIVITY_BUF - n, "%s\"%s\"", i == 0 ? "" : ",", known->id);
+        http_entry_t *entry = CONTAINER_OF(http_entry_t, active, http->active.next);
+        list_unlink(&entry->active);
+        int wrote = snprintf(body + n, ACTIVITY_BUF - n, "%s\"%s\"", i == 0 ? "" : ",", entry->id);
         n += (size_t)wrote;
     }
     memcpy(body + n, "]}", 2);
@@ -458,9 +458,9 @@ static void http_activity(provider_t *provider, str_t ids)
         ids = str_from_offset(ids, end != NULL ? id.n + 1 : id.n);
         if (!box_id_valid(id))
             continue;
-        known_t *known = find_or_add(http, id);
-        if (!list_is_linked(&known->active))
-            list_insert(&http->active, &known->active);
+        http_entry_t *entry = find_or_add(http, id);
+        if (!list_is_linked(&entry->active))
+            list_insert(&http->active, &entry->active);
     }
     if (!loop_timer_running(&http->report) && !list_is_empty(&http->active))
         loop_timer_start(http->loop, &http->report, CONTROL_ACTIVITY_MS, on_report_time);
@@ -477,11 +477,11 @@ static void http_free(provider_t *provider)
 {
     http_provider_t *http = http_of(provider);
     while (!list_is_empty(&http->used)) {
-        known_t *known = CONTAINER_OF(known_t, used, http->used.next);
-        control_call_cancel(&known->call);
-        deadline_clear(&known->timer);
-        known->pending = PENDING_NOTHING;
-        forget(known);
+        http_entry_t *entry = CONTAINER_OF(http_entry_t, used, http->used.next);
+        control_call_cancel(&entry->call);
+        deadline_clear(&entry->timer);
+        entry->pending = PENDING_NOTHING;
+        forget(entry);
     }
     loop_timer_stop(&http->report);
     control_call_cancel(&http->reporting);
@@ -508,7 +508,7 @@ provider_t *provider_http_new(loop_t *loop, fetcher_t *fetcher, const conf_t *co
         .loop = loop,
         .random = random_source_new(),
     };
-    http->known = NAME_MAP(known_t, id);
+    http->entries = NAME_MAP(http_entry_t, id);
     list_init(&http->used);
     list_init(&http->active);
     http->calls = control_calls_new(loop, fetcher, http->random, conf);

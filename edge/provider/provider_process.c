@@ -32,7 +32,7 @@ struct process_provider {
     provider_t base;
     loop_t *loop;
     conf_t *conf;
-    runner_client_t *link;
+    runner_client_t *client;
     process_box_t *boxes; /* one for each of conf->processes, in order */
     size_t count;
     stranger_t *strangers;
@@ -152,7 +152,7 @@ static void request_start(process_box_t *box)
     process_provider_t *p = box->provider;
     if (box->resuming && !box->start_requested && p->listed) /* the answer must follow a report */
         box->start_requested =
-            runner_client_request(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
+            runner_client_request(p->client, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
 }
 
 static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
@@ -196,7 +196,7 @@ static void add_stranger(process_provider_t *p, str_t id, bool resume)
 static void on_up(void *owner)
 {
     process_provider_t *p = owner;
-    runner_client_list(p->link);
+    runner_client_list(p->client);
     for (size_t i = 0; i < p->count; i++)
         request_start(&p->boxes[i]);
 }
@@ -231,7 +231,7 @@ static void on_listed(void *owner)
         report_all(p);
 }
 
-static const runner_client_handlers_t link_handlers = {
+static const runner_client_handlers_t client_handlers = {
     .up = on_up, .down = on_down, .box = on_box, .listed = on_listed};
 
 /* ---- the provider ---- */
@@ -262,7 +262,7 @@ static void provider_pause(provider_t *provider, str_t id)
     if (box == NULL || box->process->keep_alive)
         return;
     runner_message_t what = box->process->idle_action == CONF_IDLE_FREEZE ? RUNNER_FREEZE : RUNNER_STOP;
-    if (!runner_client_request(p->link, what, id, 0, NULL, NULL)) {
+    if (!runner_client_request(p->client, what, id, 0, NULL, NULL)) {
         /* Without a runner the box does not run; else the request repeats while the box stays idle. */
     }
 }
@@ -273,7 +273,7 @@ static void provider_look(provider_t *provider, str_t id)
     if (find(p, id) == NULL)
         add_stranger(p, id, false);
     else
-        runner_client_look(p->link, id);
+        runner_client_look(p->client, id);
 }
 
 /* ---- logs ---- */
@@ -299,7 +299,7 @@ static bool request_words(provider_t *provider, str_t id, provider_question_t *q
 {
     process_provider_t *p = self(provider);
     assert(question->provider == NULL);
-    if (!runner_client_request(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from,
+    if (!runner_client_request(p->client, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from,
                                on_words, question))
         return false;
     question->provider = provider;
@@ -323,7 +323,7 @@ static void provider_forget(provider_t *provider, provider_question_t *question)
     if (question->provider == NULL)
         return;
     assert(question->provider == provider);
-    runner_client_forget(self(provider)->link, question);
+    runner_client_forget(self(provider)->client, question);
     provider_question_end(question);
 }
 
@@ -332,16 +332,16 @@ static void end_questions(process_provider_t *p)
     static const runner_answer_t lost = {.result = RUNNER_LOST, .sentence = "The edge is ending."};
     while (!list_is_empty(&p->questions)) {
         provider_question_t *question = CONTAINER_OF(provider_question_t, link, p->questions.next);
-        runner_client_forget(p->link, question);
+        runner_client_forget(p->client, question);
         on_words(question, &lost);
     }
 }
 
-static void free_boxes(process_box_t *boxes, size_t count, runner_client_t *link)
+static void free_boxes(process_box_t *boxes, size_t count, runner_client_t *client)
 {
     for (size_t i = 0; i < count; i++) {
         loop_timer_stop(&boxes[i].patience);
-        runner_client_forget(link, &boxes[i]);
+        runner_client_forget(client, &boxes[i]);
     }
     free(boxes);
 }
@@ -384,23 +384,23 @@ static void provider_set_conf(provider_t *provider, const conf_t *conf)
     for (size_t k = 0; k < old_count; k++)
         if (old[k].resuming)
             add_stranger(p, str_from(old[k].process->id), true);
-    free_boxes(old, old_count, p->link);
+    free_boxes(old, old_count, p->client);
     p->boxes = boxes;
     p->count = conf->process_count;
     conf_release(&p->conf);
     p->conf = conf_acquire(conf);
     if (p->listed)
         report_all(p);
-    runner_client_list(p->link); /* the runner may have reported new boxes before we knew them */
+    runner_client_list(p->client); /* the runner may have reported new boxes before we knew them */
     loop_defer(p->loop, &p->work, work);
 }
 
 static void provider_free(provider_t *provider)
 {
     process_provider_t *p = self(provider);
-    runner_client_listen(p->link, NULL, NULL);
+    runner_client_listen(p->client, NULL, NULL);
     end_questions(p);
-    free_boxes(p->boxes, p->count, p->link);
+    free_boxes(p->boxes, p->count, p->client);
     while (p->strangers != NULL) {
         stranger_t *next = p->strangers->next;
         free(p->strangers);
@@ -412,7 +412,7 @@ static void provider_free(provider_t *provider)
     free(p);
 }
 
-provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client_t *link, bool may_run,
+provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client_t *client, bool may_run,
                                  const provider_handlers_t *handlers, void *owner)
 {
     process_provider_t *p = calloc(1, sizeof(*p));
@@ -430,7 +430,7 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client
                                        .free = provider_free},
                               .loop = loop,
                               .conf = conf_acquire(conf),
-                              .link = link,
+                              .client = client,
                               .count = conf->process_count};
     list_init(&p->questions);
     p->boxes = make_boxes(p, conf);
@@ -438,6 +438,6 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client
         loop_timer_start(loop, &p->first, PROVIDER_PROCESS_FIRST_MS, on_first_timeout);
     else
         loop_defer(loop, &p->work, work);
-    runner_client_listen(link, &link_handlers, p);
+    runner_client_listen(client, &client_handlers, p);
     return &p->base;
 }

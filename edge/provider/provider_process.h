@@ -15,11 +15,11 @@
 #define PROVIDER_PROCESS_PATIENCE_MS 5000
 
 /*
- * `loop`, `handlers` and `link` must outlive it; takes a reference to `conf`. It is the only listener of
- * `link`. `may_run`: a runner from before may have running boxes; else all boxes are reported as paused at
+ * `loop`, `handlers` and `client` must outlive it; takes a reference to `conf`. It is the only listener of
+ * `client`. `may_run`: a runner from before may have running boxes; else all boxes are reported as paused at
  * the end of the turn. Calls no handler from within.
  */
-provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client_t *link, bool may_run,
+provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client_t *client, bool may_run,
                                  const provider_handlers_t *handlers, void *owner);
 
 #endif

@@ -30,23 +30,23 @@ struct runner_client {
 
 static void finish(pending_t *pending, const runner_answer_t *answer)
 {
-    runner_client_t *link = pending->owner;
+    runner_client_t *client = pending->owner;
     list_unlink(&pending->link);
     loop_timer_stop(&pending->timer);
-    link->pending_count--;
+    client->pending_count--;
     if (pending->done != NULL)
         pending->done(pending->arg, answer);
     free(pending);
 }
 
 /* Moves the list first: `done` may add questions. */
-static void finish_all(runner_client_t *link)
+static void finish_all(runner_client_t *client)
 {
     static const runner_answer_t lost = {.result = RUNNER_LOST,
                                          .sentence = "The process that runs boxes has died."};
     list_t all;
     list_init(&all);
-    list_insert_all(&all, &link->pending);
+    list_insert_all(&all, &client->pending);
     while (!list_is_empty(&all))
         finish(CONTAINER_OF(pending_t, link, all.next), &lost);
 }
@@ -60,9 +60,9 @@ static void on_timeout(loop_timer_t *timer)
 
 /* ---- messages ---- */
 
-static pending_t *find(const runner_client_t *link, uint64_t number)
+static pending_t *find(const runner_client_t *client, uint64_t number)
 {
-    for (list_t *node = link->pending.next; node != &link->pending; node = node->next) {
+    for (list_t *node = client->pending.next; node != &client->pending; node = node->next) {
         pending_t *pending = CONTAINER_OF(pending_t, link, node);
         if (pending->number == number)
             return pending;
@@ -86,10 +86,10 @@ static const char *sentence_of(runner_result_t result)
     return "The box could not be started or stopped.";
 }
 
-static void on_done(runner_client_t *link, uint64_t number, str_t bytes)
+static void on_done(runner_client_t *client, uint64_t number, str_t bytes)
 {
     char sentence[RUNNER_SENTENCE_MAX + 1];
-    pending_t *pending = find(link, number);
+    pending_t *pending = find(client, number);
     unsigned result = bytes.n > 0 ? (unsigned char)bytes.p[0] : RUNNER_FAILED;
     if (pending == NULL || result >= RUNNER_LOST)
         return;
@@ -102,9 +102,9 @@ static void on_done(runner_client_t *link, uint64_t number, str_t bytes)
     finish(pending, &answer);
 }
 
-static void on_text(runner_client_t *link, const ipc_message_t *message)
+static void on_text(runner_client_t *client, const ipc_message_t *message)
 {
-    pending_t *pending = find(link, message->value);
+    pending_t *pending = find(client, message->value);
     size_t len = 0;
     if (pending == NULL || message->fd_count == 0 || message->len != RUNNER_LOG_HEAD_BYTES)
         return;
@@ -121,23 +121,23 @@ static void on_text(runner_client_t *link, const ipc_message_t *message)
 
 static void on_message(void *owner, ipc_message_t *message)
 {
-    runner_client_t *link = owner;
+    runner_client_t *client = owner;
     str_t bytes = str_make(message->bytes, message->len);
     runner_status_t status;
     switch (message->type) {
     case RUNNER_BOX:
-        if (link->handlers != NULL && runner_status_read(bytes, &status))
-            link->handlers->box(link->owner, &status);
+        if (client->handlers != NULL && runner_status_read(bytes, &status))
+            client->handlers->box(client->owner, &status);
         break;
     case RUNNER_LISTED:
-        if (link->handlers != NULL)
-            link->handlers->listed(link->owner);
+        if (client->handlers != NULL)
+            client->handlers->listed(client->owner);
         break;
     case RUNNER_DONE:
-        on_done(link, message->value, bytes);
+        on_done(client, message->value, bytes);
         break;
     case RUNNER_TEXT:
-        on_text(link, message);
+        on_text(client, message);
         break;
     default:
         break; /* not for us */
@@ -146,29 +146,29 @@ static void on_message(void *owner, ipc_message_t *message)
 
 static void on_closed(void *owner)
 {
-    runner_client_t *link = owner;
-    channel_free(&link->channel);
-    loop_undefer(&link->report_up);
-    if (link->handlers != NULL)
-        link->handlers->down(link->owner);
-    finish_all(link);
+    runner_client_t *client = owner;
+    channel_free(&client->channel);
+    loop_undefer(&client->report_up);
+    if (client->handlers != NULL)
+        client->handlers->down(client->owner);
+    finish_all(client);
 }
 
 /* ---- the whole ---- */
 
 runner_client_t *runner_client_new(loop_t *loop)
 {
-    runner_client_t *link = calloc(1, sizeof(*link));
-    assert(link != NULL);
-    link->loop = loop;
-    list_init(&link->pending);
-    return link;
+    runner_client_t *client = calloc(1, sizeof(*client));
+    assert(client != NULL);
+    client->loop = loop;
+    list_init(&client->pending);
+    return client;
 }
 
-void runner_client_free(runner_client_t **link)
+void runner_client_free(runner_client_t **client)
 {
-    runner_client_t *l = *link;
-    *link = NULL;
+    runner_client_t *l = *client;
+    *client = NULL;
     if (l == NULL)
         return;
     loop_undefer(&l->report_up);
@@ -179,56 +179,56 @@ void runner_client_free(runner_client_t **link)
 
 static void report_up(loop_task_t *task)
 {
-    runner_client_t *link = CONTAINER_OF(runner_client_t, report_up, task);
-    if (link->handlers != NULL)
-        link->handlers->up(link->owner);
+    runner_client_t *client = CONTAINER_OF(runner_client_t, report_up, task);
+    if (client->handlers != NULL)
+        client->handlers->up(client->owner);
 }
 
-void runner_client_listen(runner_client_t *link, const runner_client_handlers_t *handlers, void *owner)
+void runner_client_listen(runner_client_t *client, const runner_client_handlers_t *handlers, void *owner)
 {
-    link->handlers = handlers;
-    link->owner = owner;
-    if (handlers != NULL && link->channel != NULL)
-        loop_defer(link->loop, &link->report_up, report_up);
+    client->handlers = handlers;
+    client->owner = owner;
+    if (handlers != NULL && client->channel != NULL)
+        loop_defer(client->loop, &client->report_up, report_up);
 }
 
-void runner_client_take(runner_client_t *link, int *fd)
+void runner_client_take(runner_client_t *client, int *fd)
 {
     static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
-    if (link->channel != NULL) /* its end may still be unread */
-        on_closed(link);
-    link->channel = channel_new(link->loop, *fd, &handlers, link);
+    if (client->channel != NULL) /* its end may still be unread */
+        on_closed(client);
+    client->channel = channel_new(client->loop, *fd, &handlers, client);
     *fd = -1;
-    loop_defer(link->loop, &link->report_up, report_up);
+    loop_defer(client->loop, &client->report_up, report_up);
 }
 
-bool runner_client_request(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
+bool runner_client_request(runner_client_t *client, runner_message_t what, str_t id, uint64_t from,
                            runner_answered_t done, void *arg)
 {
     char bytes[RUNNER_LOG_HEAD_BYTES + BOX_ID_MAX];
     size_t head = what == RUNNER_LOG ? RUNNER_LOG_HEAD_BYTES : 0;
     assert(id.n <= BOX_ID_MAX);
-    if (link->channel == NULL || link->pending_count == RUNNER_LINK_QUESTIONS_MAX)
+    if (client->channel == NULL || client->pending_count == RUNNER_LINK_QUESTIONS_MAX)
         return false;
     if (head != 0)
         bytes_put64(bytes, from);
     memcpy(bytes + head, id.p, id.n);
-    uint64_t number = ++link->last_number;
-    if (!channel_send(link->channel, what, number, str_make(bytes, head + id.n), NULL, 0))
+    uint64_t number = ++client->last_number;
+    if (!channel_send(client->channel, what, number, str_make(bytes, head + id.n), NULL, 0))
         return false;
     pending_t *pending = calloc(1, sizeof(*pending));
     assert(pending != NULL);
-    *pending = (pending_t){.owner = link, .number = number, .done = done, .arg = arg};
-    list_insert(&link->pending, &pending->link);
-    link->pending_count++;
-    loop_timer_start(link->loop, &pending->timer, RUNNER_LINK_ANSWER_MS, on_timeout);
+    *pending = (pending_t){.owner = client, .number = number, .done = done, .arg = arg};
+    list_insert(&client->pending, &pending->link);
+    client->pending_count++;
+    loop_timer_start(client->loop, &pending->timer, RUNNER_LINK_ANSWER_MS, on_timeout);
     return true;
 }
 
-void runner_client_forget(runner_client_t *link, const void *arg)
+void runner_client_forget(runner_client_t *client, const void *arg)
 {
-    list_t *node = link->pending.next;
-    while (node != &link->pending) {
+    list_t *node = client->pending.next;
+    while (node != &client->pending) {
         pending_t *pending = CONTAINER_OF(pending_t, link, node);
         node = node->next;
         if (arg != NULL && pending->arg != arg)
@@ -238,16 +238,16 @@ void runner_client_forget(runner_client_t *link, const void *arg)
     }
 }
 
-void runner_client_look(runner_client_t *link, str_t id)
+void runner_client_look(runner_client_t *client, str_t id)
 {
-    if (link->channel != NULL && !channel_send(link->channel, RUNNER_LOOK, 0, id, NULL, 0)) {
+    if (client->channel != NULL && !channel_send(client->channel, RUNNER_LOOK, 0, id, NULL, 0)) {
         /* A lost request is repeated by its caller. */
     }
 }
 
-void runner_client_list(runner_client_t *link)
+void runner_client_list(runner_client_t *client)
 {
-    if (link->channel != NULL && !channel_send(link->channel, RUNNER_LIST, 0, STR(""), NULL, 0)) {
+    if (client->channel != NULL && !channel_send(client->channel, RUNNER_LIST, 0, STR(""), NULL, 0)) {
         /* As above. */
     }
 }

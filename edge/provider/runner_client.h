@@ -37,22 +37,22 @@ typedef struct runner_client_handlers {
 /* `loop` must outlive it. */
 runner_client_t *runner_client_new(loop_t *loop);
 /* Drops all questions without an answer; nulls. */
-void runner_client_free(runner_client_t **link);
+void runner_client_free(runner_client_t **client);
 /* Sets the listener; NULL: none. It gets `up` at the next turn if a runner is there. */
-void runner_client_listen(runner_client_t *link, const runner_client_handlers_t *handlers, void *owner);
+void runner_client_listen(runner_client_t *client, const runner_client_handlers_t *handlers, void *owner);
 /* Sets the channel; takes over `*fd` and sets it to -1. */
-void runner_client_take(runner_client_t *link, int *fd);
+void runner_client_take(runner_client_t *client, int *fd);
 
 /*
  * Sends RUNNER_START, RUNNER_STOP, RUNNER_FREEZE, RUNNER_LINE or RUNNER_LOG (`from`: the first position) for
  * a box. False if impossible now; else `done` (NULL: none) is called once, never from within.
  */
-MUST_USE bool runner_client_request(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
+MUST_USE bool runner_client_request(runner_client_t *client, runner_message_t what, str_t id, uint64_t from,
                                     runner_answered_t done, void *arg);
 /* Drops the questions with this `arg` without an answer. */
-void runner_client_forget(runner_client_t *link, const void *arg);
+void runner_client_forget(runner_client_t *client, const void *arg);
 /* Requests the state of one box, or of all: the handlers get it. */
-void runner_client_look(runner_client_t *link, str_t id);
-void runner_client_list(runner_client_t *link);
+void runner_client_look(runner_client_t *client, str_t id);
+void runner_client_list(runner_client_t *client);
 
 #endif

@@ -13,7 +13,7 @@
 #include "channel.h"
 #include "children.h"
 #include "list.h"
-#include "loopback_port.h"
+#include "loopback_listener.h"
 #include "probe.h"
 #include "process_log.h"
 #include "readable.h"
@@ -271,7 +271,7 @@ static unsigned look_at_ports(const runner_box_t *box, uint16_t *port)
     unsigned where = 0;
     for (size_t i = 0; i < box->process->port_count && where == 0; i++) {
         *port = box->process->ports[i];
-        where = loopback_port_listens(*port);
+        where = loopback_listener_find(*port);
     }
     return where;
 }
@@ -284,7 +284,7 @@ static void look_again(loop_timer_t *timer)
     if (box->state != RUNNER_RUNNING)
         return; /* frozen or stopping: its ports prove nothing */
     unsigned where = look_at_ports(box, &port);
-    bool loopback6 = where == LOOPBACK_PORT_V6;
+    bool loopback6 = where == LOOPBACK_LISTENER_V6;
     if (loopback6 != box->loopback6) {
         box->loopback6 = loopback6;
         box->handlers->changed(box->owner, box);

@@ -299,17 +299,17 @@ void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how)
     child_send(child, PROCESS_DRAIN, how, STR(""), NULL, 0);
 }
 
-/* A worker with tunnels goes on beside its successor: it moves to a place that no worker of the configuration
+/* A worker with tunnels goes on beside its successor: it moves to a slot that no worker of the configuration
  * has, and leaves its own empty. */
 static void step_aside(supervisor_t *s, child_slot_t *child)
 {
     for (unsigned i = s->snapshot->conf->workers; i < SHM_WORKERS_MAX; i++) {
-        child_slot_t *place = &s->workers[i];
-        if (place->state != CHILD_EMPTY)
+        child_slot_t *slot = &s->workers[i];
+        if (slot->state != CHILD_EMPTY)
             continue;
         unsigned index = child->index;
-        *place = *child;
-        shm_worker_retire(s->shm, place->number);
+        *slot = *child;
+        shm_worker_retire(s->shm, slot->number);
         child_init(child, s->shm, CHILD_WORKER, index);
         return;
     }
@@ -324,7 +324,7 @@ void supervise_workers(supervisor_t *s, uint64_t now_ms)
         child_slot_t *child = &s->workers[i];
         if (child->keeps_tunnels)
             step_aside(s, child);
-        child->index = i; /* without a free place, the next process here follows the old one */
+        child->index = i; /* without a free slot, the next process here follows the old one */
         if (child->state == CHILD_EMPTY)
             child_init(child, s->shm, CHILD_WORKER, i); /* another index may have been here */
         child->wanted = true;                           /* a draining process is replaced too */

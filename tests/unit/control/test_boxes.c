@@ -209,14 +209,14 @@ static void answers_of_boxes_that_nobody_told_of(void **state)
     http.kind = PROVIDER_HTTP;
     http.resume = ignore_id;
     boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
-    boxes_resume(w->boxes, STR("a"));
+    boxes_request_resume(w->boxes, STR("a"));
     http.handlers->resumed(w->boxes, &http, STR("a"), PROVIDER_UNAVAILABLE, "Not now.");
     assert_int_equal(ends.count, 0);
     loop_turn(w->loop, 0);
     assert_int_equal(ends.count, 1);
     assert_int_equal(ends.last, PROVIDER_UNAVAILABLE);
-    boxes_resume(w->boxes, STR("b"));
-    boxes_resume(w->boxes, STR("c"));
+    boxes_request_resume(w->boxes, STR("b"));
+    boxes_request_resume(w->boxes, STR("c"));
     boxes_set_provider(w->boxes, PROVIDER_HTTP, NULL);
     assert_int_equal(ends.count, 1);
     loop_turn(w->loop, 0);
@@ -336,7 +336,7 @@ static void boxes_that_nobody_tells_of_are_forgotten(void **state)
     http.kind = PROVIDER_HTTP;
     http.resume = ignore_id;
     boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
-    boxes_resume(w->boxes, STR("a"));
+    boxes_request_resume(w->boxes, STR("a"));
     go_on(w, GONE_MS / 2);
     assert_non_null(boxes_find(w->boxes, STR("a")));
     go_on(w, GONE_MS / 2);

@@ -18,7 +18,7 @@
 typedef struct world {
     loop_t *loop;
     conf_t *conf;
-    runner_client_t *link;
+    runner_client_t *client;
     provider_t *provider;
     int runner; /* the runner's end; -1: there is none */
     char log[LOG_MAX][400];
@@ -129,7 +129,7 @@ static void runner_up(world_t *w)
 {
     int fds[2];
     assert_true(ipc_pair(fds));
-    runner_client_take(w->link, &fds[0]);
+    runner_client_take(w->client, &fds[0]);
     w->runner = fds[1];
     turns(w);
 }
@@ -183,7 +183,7 @@ static void say_done(world_t *w, uint64_t question, runner_result_t result, cons
 
 static void begin(world_t *w, bool may_run)
 {
-    w->provider = provider_process_new(w->loop, w->conf, w->link, may_run, &handlers, w);
+    w->provider = provider_process_new(w->loop, w->conf, w->client, may_run, &handlers, w);
     assert_int_equal(w->log_count, 0); /* nothing from within */
 }
 
@@ -203,7 +203,7 @@ static int setup(void **state)
     assert_non_null(w);
     *w = (world_t){.loop = loop_new(), .conf = parse(STR(conf_text)), .runner = -1};
     loop_hold(w->loop);
-    w->link = runner_client_new(w->loop);
+    w->client = runner_client_new(w->loop);
     *state = w;
     return 0;
 }
@@ -213,7 +213,7 @@ static int teardown(void **state)
     world_t *w = *state;
     if (w->provider != NULL)
         w->provider->free(w->provider);
-    runner_client_free(&w->link);
+    runner_client_free(&w->client);
     if (w->runner >= 0)
         close(w->runner);
     loop_turn(w->loop, 0);
@@ -443,7 +443,7 @@ static void a_resume_goes_on_through_a_reload(void **state)
     EXPECT(w, "resumed web ok ");
 }
 
-/* ---- the link by itself ---- */
+/* ---- the client by itself ---- */
 
 static void keep_answer(void *arg, const runner_answer_t *answer)
 {
@@ -457,9 +457,9 @@ static void logs_come_in_a_memory_file(void **state)
     world_t *w = *state;
     char head[RUNNER_LOG_HEAD_BYTES + 3], end[RUNNER_LOG_HEAD_BYTES];
     const str_t text = STR("two\nlines\n");
-    assert_false(runner_client_request(w->link, RUNNER_LOG, STR("web"), 0, keep_answer, w));
+    assert_false(runner_client_request(w->client, RUNNER_LOG, STR("web"), 0, keep_answer, w));
     runner_up(w);
-    assert_true(runner_client_request(w->link, RUNNER_LOG, STR("web"), 77, keep_answer, w));
+    assert_true(runner_client_request(w->client, RUNNER_LOG, STR("web"), 77, keep_answer, w));
     ipc_message_t message;
     assert_int_equal(ipc_receive(w->runner, &message), IPC_OK);
     bytes_put64(head, 77);
@@ -480,12 +480,12 @@ static void questions_are_bounded_and_forgotten(void **state)
     runner_up(w);
     for (int i = 0; i < RUNNER_LINK_QUESTIONS_MAX; i++)
         assert_true(
-            runner_client_request(w->link, RUNNER_STOP, STR("web"), 0, i == 0 ? keep_answer : NULL, w));
-    assert_false(runner_client_request(w->link, RUNNER_STOP, STR("web"), 0, NULL, NULL));
+            runner_client_request(w->client, RUNNER_STOP, STR("web"), 0, i == 0 ? keep_answer : NULL, w));
+    assert_false(runner_client_request(w->client, RUNNER_STOP, STR("web"), 0, NULL, NULL));
     while (ipc_receive(w->runner, &message) == IPC_OK)
         turns(w);
-    runner_client_forget(w->link, w);
-    assert_true(runner_client_request(w->link, RUNNER_STOP, STR("web"), 0, keep_answer, w));
+    runner_client_forget(w->client, w);
+    assert_true(runner_client_request(w->client, RUNNER_STOP, STR("web"), 0, keep_answer, w));
     runner_down(w);
     EXPECT(w, "4  0 The process that runs boxes has died.");
 }

@@ -1,4 +1,4 @@
-#include "loopback_port.h"
+#include "loopback_listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,12 +25,12 @@ static bool accepts(const struct sockaddr *address, socklen_t len)
     return ok;
 }
 
-unsigned loopback_port_listens(uint16_t port)
+unsigned loopback_listener_find(uint16_t port)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 v6 = {
         .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return (accepts((const struct sockaddr *)&v4, sizeof(v4)) ? LOOPBACK_PORT_V4 : 0) |
-           (accepts((const struct sockaddr *)&v6, sizeof(v6)) ? LOOPBACK_PORT_V6 : 0);
+    return (accepts((const struct sockaddr *)&v4, sizeof(v4)) ? LOOPBACK_LISTENER_V4 : 0) |
+           (accepts((const struct sockaddr *)&v6, sizeof(v6)) ? LOOPBACK_LISTENER_V6 : 0);
 }
