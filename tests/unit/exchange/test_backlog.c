@@ -1,6 +1,7 @@
 /* What the kernel holds for connections that stand still: when it counts, when it is given back, and how many
  * are asked about at once. */
 #include "backlog.h"
+#include "tcp_pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,22 +32,6 @@ static void ignore(void *owner)
 
 static const conn_handlers_t handlers = {ignore, ignore, NULL};
 
-/* A connection over TCP; the second descriptor is the end that accepts. */
-static void connect_pair(int fds[2])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fds[0], (struct sockaddr *)&address, len), 0);
-    fds[1] = accept(listener, NULL, NULL);
-    assert_true(fds[1] >= 0);
-    close(listener);
-}
-
 static int setup(void **state)
 {
     world_t *w = calloc(1, sizeof(*w));
@@ -58,7 +43,7 @@ static int setup(void **state)
     w->account.parent = &w->root.account;
     static const char bytes[SENT];
     int fds[2];
-    connect_pair(fds);
+    tcp_pair(fds);
     w->peer = fds[1];
     assert_int_equal(send(w->peer, bytes, SENT, 0), SENT);
     w->conn = conn_new(w->loop, fds[0], NULL, &handlers, w);

@@ -2,12 +2,12 @@
 #include "context_fixture.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "farewell.h"
 #include "list.h"
+#include "tcp_pair.h"
 
 typedef struct world {
     context_fixture_t *fixture;
@@ -25,21 +25,10 @@ static void nothing(void *owner)
 static void connect_full(int fds[2])
 {
     static const char bytes[65536];
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    fds[1] = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fds[1], (struct sockaddr *)&address, len), 0);
-    fds[0] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-    assert_true(fds[0] >= 0);
-    close(listener);
+    tcp_pair(fds);
     while (send(fds[0], bytes, sizeof(bytes), 0) > 0)
         continue;
     assert_int_equal(errno, EAGAIN);
-    assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
 }
 
 /* A codec's client with that connection ends. */

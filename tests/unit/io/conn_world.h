@@ -20,6 +20,7 @@
 
 #include "certificates.h"
 #include "conn.h"
+#include "tcp_pair.h"
 
 typedef enum kind { PLAIN, TLS12, TLS13 } kind_t;
 
@@ -67,7 +68,6 @@ extern const conn_handlers_t conn_world_handlers;
         assert_true(done);                                                                                   \
     } while (0)
 
-void tcp_pair(int fds[2]);
 void end_init(end_t *end, world_t *world);
 void end_fini(end_t *end);
 void in_reserve(end_t *end, size_t max);
