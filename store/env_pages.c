@@ -7,18 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEADER_BYTES 16
-#define NODE_BYTES   8
-#define FLAG_BRANCH  1u
-#define FLAG_LEAF    2u
-#define FLAG_FURTHER 4u /* a value longer than a page */
-#define NODE_BIG     1u /* the value is the number of its first page */
-#define NODE_DB      2u /* the value describes a database */
-#define KEY_MAX      511
-#define INTEGER_KEYS 8u
-/* A page of the commit may lie behind the end of the file if it is free. */
-#define FREE_TAIL_PAGES 1024
-#define PROGRESS_PAGES  1024
+#define HEADER_BYTES   16
+#define NODE_BYTES     8
+#define FLAG_BRANCH    1u
+#define FLAG_LEAF      2u
+#define FLAG_FURTHER   4u /* a value longer than a page */
+#define NODE_BIG       1u /* the value is the number of its first page */
+#define NODE_DB        2u /* the value describes a database */
+#define KEY_MAX        511
+#define INTEGER_KEYS   8u
+#define PROGRESS_PAGES 1024
 
 typedef enum db_kind { DB_FREE, DB_MAIN, DB_NAMED } db_kind_t;
 
@@ -332,7 +330,7 @@ env_pages_result_t env_pages_walk(int fd, const env_meta_t *meta, str_t order8,
     struct stat file;
     env_pages_result_t result = ENV_PAGES_BAD;
     if (fstat(fd, &file) != 0 ||
-        meta->last_page > (uint64_t)file.st_size / meta->page_bytes + FREE_TAIL_PAGES) {
+        meta->last_page > (uint64_t)file.st_size / meta->page_bytes + ENV_FREE_TAIL_PAGES) {
         snprintf(error, error_len, "its last page, %llu, is behind the end of the file",
                  (unsigned long long)meta->last_page);
         return result;

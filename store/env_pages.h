@@ -15,6 +15,8 @@
 
 /* Named databases of an environment. */
 #define ENV_NAMED_MAX 8
+/* Free pages of the commit may lie behind the end of the file: at most this number. */
+#define ENV_FREE_TAIL_PAGES 1024
 
 typedef struct env_pages_calls {
     /* A record of the named database `db`. `value` is valid during the call. Returns false to end

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "env_pages.h"
+
 /* Returns the file's bytes, and the bytes that its pages need. */
 static bool measure(MDB_env *env, int *fd, uint64_t *has, uint64_t *needs)
 {
@@ -41,6 +43,25 @@ bool env_size_whole(MDB_env *env, char *error, size_t error_len)
     snprintf(error, error_len, "data.mdb is cut short: it has %llu of %llu bytes", (unsigned long long)has,
              (unsigned long long)needs);
     return false;
+}
+
+/* Returns whether no used page is missing. */
+static bool only_free_pages_miss(MDB_env *env, bool in_order)
+{
+    static const env_pages_calls_t none = {.entry = NULL};
+    char fault[256];
+    env_meta_t meta;
+    int fd;
+    return mdb_env_get_fd(env, &fd) == 0 && env_meta_read(fd, in_order, 0, &meta, fault, sizeof(fault)) &&
+           meta.page_bytes != 0 &&
+           env_pages_walk(fd, &meta, STR("records"), &none, fault, sizeof(fault)) == ENV_PAGES_GOOD;
+}
+
+bool env_size_complete(MDB_env *env, bool in_order, char *error, size_t error_len)
+{
+    /* The writer may extend the file, and change its pages, during the walk. */
+    return env_size_whole(env, error, error_len) || only_free_pages_miss(env, in_order) ||
+           env_size_whole(env, error, error_len);
 }
 
 void env_size_keep(MDB_env *env)

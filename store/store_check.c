@@ -267,7 +267,8 @@ static bool pin(const char *dir, bool in_order, bool in_use, pinned_t *out, char
     return rc == 0 && read_pinned(out, in_order, in_use, error);
 }
 
-/* The writer extends the file to its last page just after each commit. */
+/* The writer extends the file to its last page just after each commit, and a power cut can undo that:
+ * then the walk over the pages decides. */
 static bool is_whole(const pinned_t *pinned, char error[ERROR_MAX])
 {
     const uint64_t needs = (pinned->meta.last_page + 1) * pinned->meta.page_bytes;
@@ -317,32 +318,42 @@ static bool is_there(const char *dir)
     return stat(path, &file) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
+static void check_pages(check_t *check, const pinned_t *pinned)
+{
+    const env_pages_calls_t calls = {.entry = on_entry, .progress = on_progress, .arg = check};
+    char error[ERROR_MAX] = "", cut[ERROR_MAX] = "";
+    uint64_t before = check->sum->findings;
+    bool whole = is_whole(pinned, cut);
+    switch (env_pages_walk(pinned->fd, &pinned->meta, STR("records"), &calls, error, sizeof(error))) {
+    case ENV_PAGES_GOOD:
+        if (check->sum->findings == before)
+            compare(check);
+        break;
+    case ENV_PAGES_BAD:
+        if (whole)
+            found(check, STORE_CHECK_TREE, "data.mdb is damaged: %s", error);
+        else
+            found(check, STORE_CHECK_TREE, "%s", cut);
+        break;
+    case ENV_PAGES_ENDED:
+        found(check, STORE_CHECK_TREE, "the key of its hashes is missing");
+        break;
+    }
+}
+
 static void check_environment(const char *dir, content_t content, bool in_use,
                               const store_check_calls_t *calls, store_check_sum_t *sum)
 {
     check_t check = {.calls = calls, .sum = sum, .dir = dir, .content = content};
-    const env_pages_calls_t pages = {.entry = on_entry, .progress = on_progress, .arg = &check};
     char error[ERROR_MAX] = "";
     pinned_t pinned;
     if (!is_there(dir))
         return;
     sum->environments++;
-    uint64_t before = sum->findings;
-    if (!pin(dir, content != CONTENT_BOXES, in_use, &pinned, error) || !is_whole(&pinned, error))
+    if (!pin(dir, content != CONTENT_BOXES, in_use, &pinned, error))
         found(&check, STORE_CHECK_TREE, "%s", error);
     else if (pinned.meta.txn != 0) /* else its writer ended before its first commit */
-        switch (env_pages_walk(pinned.fd, &pinned.meta, STR("records"), &pages, error, sizeof(error))) {
-        case ENV_PAGES_GOOD:
-            if (sum->findings == before)
-                compare(&check);
-            break;
-        case ENV_PAGES_BAD:
-            found(&check, STORE_CHECK_TREE, "data.mdb is damaged: %s", error);
-            break;
-        case ENV_PAGES_ENDED:
-            found(&check, STORE_CHECK_TREE, "the key of its hashes is missing");
-            break;
-        }
+        check_pages(&check, &pinned);
     unpin(&pinned);
     if (check.format > sum->format || (check.format == sum->format && check.minor > sum->minor)) {
         sum->format = check.format;

@@ -79,7 +79,6 @@ static bool open_source(copy_t *copy, source_t *source, bool in_use)
 static bool pin_source(copy_t *copy, source_t *source)
 {
     char sentence[256] = "";
-    struct stat file;
     int rc = mdb_txn_begin(source->env, NULL, MDB_RDONLY, &source->read);
     if (rc == 0)
         rc = mdb_env_get_fd(source->env, &source->fd);
@@ -87,9 +86,8 @@ static bool pin_source(copy_t *copy, source_t *source)
         return failed(copy, "%s: cannot be read: %s", source->dir, mdb_strerror(rc));
     if (!env_meta_read(source->fd, true, mdb_txn_id(source->read), &source->meta, sentence, sizeof(sentence)))
         return failed(copy, "%s: %s", source->dir, sentence);
-    if (fstat(source->fd, &file) != 0 ||
-        (uint64_t)file.st_size < (source->meta.last_page + 1) * source->meta.page_bytes)
-        return failed(copy, "%s: data.mdb is cut short", source->dir);
+    if (!env_size_complete(source->env, true, sentence, sizeof(sentence)))
+        return failed(copy, "%s: %s", source->dir, sentence);
     size_t bytes = source->meta.page_bytes;
     uint64_t txn = 0;
     source->meta_page = malloc(bytes);
@@ -175,7 +173,7 @@ static bool write_pages(const copy_t *copy, const source_t *source, int out)
         size_t want = end - at < (off_t)CHUNK_BYTES ? (size_t)(end - at) : CHUNK_BYTES;
         ssize_t n = pread(source->fd, chunk, want, at);
         if (n == 0)
-            errno = EIO;
+            break; /* only free pages follow: the check of the copy would miss any other */
         ssize_t written = n > 0 ? pwrite(out, chunk, (size_t)n, at) : -1;
         if (written >= 0 && written < n)
             errno = ENOSPC;
@@ -183,6 +181,7 @@ static bool write_pages(const copy_t *copy, const source_t *source, int out)
         at += n;
     }
     free(chunk);
+    ok = ok && ftruncate(out, end) == 0;
     return ok || failed(copy, "the copy of %s fails: %s", source->dir, strerror(errno));
 }
 

@@ -203,7 +203,11 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
     }
     if (rc != 0)
         return table_failed(table, "cannot open the store: %s", mdb_strerror(rc));
-    return env_size_whole(table->env, table->error, TABLE_ERROR_MAX) ? STORE_OK : broken(table, options);
+    if (!env_size_complete(table->env, options->synced, table->error, TABLE_ERROR_MAX))
+        return broken(table, options);
+    if (options->writer && !options->look)
+        env_size_keep(table->env);
+    return STORE_OK;
 }
 
 static store_result_t open_all(table_t *table, const table_options_t *options)
