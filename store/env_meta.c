@@ -70,10 +70,16 @@ static const char *decode(const uint8_t *page, uint64_t number, env_meta_t *out)
         return "has no size of pages";
     if (out->dbs[ENV_FREE].flags != INTEGER_KEYS || out->dbs[ENV_MAIN].flags != 0)
         return "has flags that the edge never sets";
-    if (out->last_page < ENV_META_PAGES - 1 || !db_fits(&out->dbs[ENV_FREE], out->last_page) ||
-        !db_fits(&out->dbs[ENV_MAIN], out->last_page))
+    return NULL;
+}
+
+/* Returns the fault of a page's references, or NULL. */
+static const char *judge_roots(const env_meta_t *meta)
+{
+    if (meta->last_page < ENV_META_PAGES - 1 || !db_fits(&meta->dbs[ENV_FREE], meta->last_page) ||
+        !db_fits(&meta->dbs[ENV_MAIN], meta->last_page))
         return "points to pages that do not exist";
-    if (out->txn == 0 && out->dbs[ENV_MAIN].root != ENV_NO_PAGE)
+    if (meta->txn == 0 && meta->dbs[ENV_MAIN].root != ENV_NO_PAGE)
         return "has no number of its commit";
     return NULL;
 }
@@ -111,8 +117,15 @@ static const char *judge(const uint8_t *bytes, ssize_t n, bool in_order, uint64_
     bool second = txn != 0 ? meta[1].txn == txn : meta[1].txn > meta[0].txn;
     if (txn != 0 && !second && meta[0].txn != txn)
         return "are of other commits";
+    /* Nothing reads from the roots of the other page. After a failed commit they are those of the
+     * failed one, because LMDB then restores only the numbers of the last page and of the commit. */
+    const env_meta_t *other = &meta[!second];
+    *where = second ? 0 : 1;
+    if (other->txn == 0 && other->last_page != ENV_META_PAGES - 1)
+        return "has no number of its commit";
+    *where = second ? 1 : 0;
     *out = meta[second];
-    return NULL;
+    return judge_roots(&meta[second]);
 }
 
 bool env_meta_read(int fd, bool in_order, uint64_t txn, env_meta_t *out, char *error, size_t error_len)

@@ -4,6 +4,7 @@
 #include "env_meta.h"
 #include "store_fixture.h"
 
+#define AT_DBS 40
 #define AT_TXN 144
 
 /* Offsets in a meta page of the fields that decide where reading begins, and their lengths. */
@@ -108,6 +109,39 @@ static void test_the_page_of_a_transaction(void **state)
     close(fd);
 }
 
+/* After a commit that fails, LMDB restores the numbers of the commit and of the last page in the page that it
+ * was writing. The roots stay those of the failed commit, maybe behind that last page. */
+static void test_what_a_failed_commit_leaves(void **state)
+{
+    fixture_t *f = *state;
+    char error[512] = "";
+    env_meta_t meta;
+    for (size_t commits = 0; commits < 2; commits++) {
+        put_some(f, 1);
+        store_close(&f->store);
+        int fd = open_data(f);
+        assert_true(env_meta_read(fd, true, 0, &meta, error, sizeof(error)));
+        off_t other = meta.txn % 2 == 0 ? 4096 : 0, current = 4096 - other;
+        uint64_t before, beyond = meta.last_page + 7;
+        for (size_t db = 0; db < 2; db++) {
+            off_t root = (off_t)(AT_DBS + db * ENV_DB_BYTES + 40);
+            assert_int_equal(pread(fd, &before, 8, other + root), 8);
+            assert_int_equal(pwrite(fd, &beyond, 8, other + root), 8);
+            if (!opens(f, error))
+                fail_msg("%s", error);
+            assert_int_equal(pwrite(fd, &before, 8, other + root), 8);
+            /* Those in force are not forgiven. */
+            assert_int_equal(pread(fd, &before, 8, current + root), 8);
+            assert_int_equal(pwrite(fd, &beyond, 8, current + root), 8);
+            assert_false(opens(f, error));
+            assert_non_null(strstr(error, "points to pages that do not exist"));
+            assert_int_equal(pwrite(fd, &before, 8, current + root), 8);
+        }
+        close(fd);
+        fixture_open(f, FIXTURE_MAP_BYTES);
+    }
+}
+
 static void test_files_that_others_judge(void **state)
 {
     fixture_t *f = *state;
@@ -128,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_bit_of_both_pages, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_the_page_of_a_transaction, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_what_a_failed_commit_leaves, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_files_that_others_judge, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
