@@ -10,7 +10,8 @@
  *            provider, or a later GET by the same key settles it
  *
  * Always holds: a call goes up only with ids of noted boxes, each of which the upstream has shown to the same
- * key by that id. If it shows one of the boxes otherwise or not at all, the caller gets that answer.
+ * key by that id, and with the parts of that GET. If it shows one of the boxes otherwise or not at all, the
+ * caller gets that answer.
  *
  * A key that requested the deletion of a box may send a GET of it. The edge then first sends a GET of its
  * own, which settles the earlier call.
@@ -23,6 +24,7 @@
 #include <jansson.h>
 
 #include "api_deletion_internal.h"
+#include "api_method.h"
 #include "arena.h"
 #include "client.h"
 #include "deletion_word.h"
@@ -144,7 +146,7 @@ static void request_record(api_deletion_t *deletion, deletion_op_t op,
 static void note(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;
-    api_deletion_name_by_ids(deletion);
+    api_deletion_write_request(deletion);
     deletion->stage = NOTING;
     random_bytes(ex->context->random, (unsigned char *)&deletion->call.call, sizeof(deletion->call.call));
     deletion->call.requested_at_ms = wall_ms(ex);
@@ -238,7 +240,6 @@ static void make_room(api_deletion_t *deletion, size_t count)
     deletion->by_id = arena_alloc(arena, count * sizeof(*deletion->by_id));
 }
 
-/* False: not a list of names. */
 /* Each box is asked for once. */
 static void add_path(api_deletion_t *deletion, str_t path)
 {
@@ -248,6 +249,7 @@ static void add_path(api_deletion_t *deletion, str_t path)
     deletion->paths[deletion->count++] = path;
 }
 
+/* False: not a list of names. */
 static bool take_names(api_deletion_t *deletion, const json_t *ids)
 {
     size_t index;
@@ -284,6 +286,17 @@ static step_result_t read_names(api_deletion_t *deletion)
     return result;
 }
 
+static step_result_t read_empty(api_deletion_t *deletion)
+{
+    str_t body = buffer_str(&deletion->ex->held);
+    json_t *object = body.n != 0 ? json_loadb(body.p, body.n, 0, NULL) : json_object();
+    bool empty = json_is_object(object) && json_object_size(object) == 0;
+    json_decref(object);
+    if (empty)
+        return query_all(deletion);
+    return bad_request(deletion->ex, 400, "bad_body", "A call that deletes one box takes no body.");
+}
+
 /* A call for one box is whole, too, before the edge asks for the box. Otherwise a client could delay the rest
  * of its body, and so the deletion, long after that answer. */
 static step_result_t read_body(api_deletion_t *deletion)
@@ -293,10 +306,12 @@ static step_result_t read_body(api_deletion_t *deletion)
         ex->request.content_length != LENGTH_UNKNOWN && ex->request.content_length >= EXCHANGE_BODY_BYTES;
     if (!too_large && !exchange_await_body(ex))
         return STEP_WAIT;
-    if (!ex->request_complete && !ex->request.websocket)
+    if (ex->request.websocket)
+        return bad_request(ex, 400, "bad_body", "A WebSocket handshake deletes no box.");
+    if (!ex->request_complete)
         return bad_request(ex, 413, "body_too_large",
                            "The body of a call that deletes boxes must be smaller than 64 KiB.");
-    return deletion->path.n != 0 ? query_all(deletion) : read_names(deletion);
+    return deletion->path.n != 0 ? read_empty(deletion) : read_names(deletion);
 }
 
 static api_deletion_t *make(exchange_t *ex)
@@ -307,21 +322,19 @@ static api_deletion_t *make(exchange_t *ex)
     return deletion;
 }
 
-/* Asks by the raw path, which the upstream reads as it would read it in the call. */
-static step_result_t begin_one(exchange_t *ex, str_t path)
+/* Asks by the raw path, which the upstream reads as it would read it in the call. A query could name other
+ * boxes, or ask for less than a deletion. */
+static step_result_t begin_with(exchange_t *ex, const api_boxes_t *boxes)
 {
-    if (str_eq(path, STR("/v2/box/snapshots")))
-        return STEP_NEXT; /* all snapshots: a route of its own */
+    if (ex->request.target.n > boxes->path.n + 1)
+        return bad_request(ex, 400, "bad_query", "A call that deletes boxes takes no query.");
     api_deletion_t *deletion = make(ex);
-    deletion->path = path;
-    make_room(deletion, 1);
-    deletion->paths[deletion->count++] = path;
+    if (boxes->kind == API_BOXES_ONE) {
+        deletion->path = boxes->path;
+        make_room(deletion, 1);
+        deletion->paths[deletion->count++] = boxes->path;
+    }
     return read_body(deletion);
-}
-
-static bool has_query(const exchange_t *ex, const api_boxes_t *boxes)
-{
-    return ex->request.target.n > boxes->path.n + 1;
 }
 
 static step_result_t begin(exchange_t *ex)
@@ -332,12 +345,11 @@ static step_result_t begin(exchange_t *ex)
     case API_BOXES_NONE:
         return STEP_NEXT;
     case API_BOXES_ONE:
-        return begin_one(ex, boxes.path);
+        if (str_eq(boxes.path, STR("/v2/box/snapshots")))
+            return STEP_NEXT; /* all snapshots: a route of its own */
+        return begin_with(ex, &boxes);
     case API_BOXES_MANY:
-        if (!has_query(ex, &boxes))
-            return read_body(make(ex));
-        return bad_request(ex, 400, "bad_query",
-                           "DELETE /v2/box takes no query: name the boxes in the body.");
+        return begin_with(ex, &boxes);
     case API_BOXES_UNCLEAR:
         break;
     }
@@ -427,58 +439,10 @@ static step_result_t settle(exchange_t *ex)
 
 /* ---- the step ---- */
 
-/* Some frameworks can be configured to take the method from these fields. */
-static bool is_override(str_t name)
-{
-    static const str_t names[] = {
-        {"x-http-method-override", 22}, {"x-http-method", 13}, {"x-method-override", 17}};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (str_ieq_alias(name, names[i]))
-            return true;
-    return false;
-}
-
-/* Frameworks take one element of a list. */
-static bool names_delete(str_t value)
-{
-    while (value.n > 0) {
-        const char *comma = memchr(value.p, ',', value.n);
-        size_t n = comma != NULL ? (size_t)(comma - value.p) : value.n;
-        if (str_ieq(str_trim(str_make(value.p, n)), STR("DELETE")))
-            return true;
-        value = str_from_offset(value, comma != NULL ? n + 1 : n);
-    }
-    return false;
-}
-
-/* Other frameworks take the method of a POST from this parameter. No call for boxes has it. */
-static bool has_method_parameter(exchange_t *ex)
-{
-    str_t target = ex->request.target;
-    char value[1];
-    size_t len, value_len;
-    if (!str_eq(ex->request.method, STR("POST")) || memchr(target.p, '?', target.n) == NULL)
-        return false;
-    char *rest = arena_alloc(request_head_pool(ex, target.n), target.n);
-    return query_take(target, STR("_method"), rest, &len, value, sizeof(value), &value_len);
-}
-
 static bool names_boxes(exchange_t *ex)
 {
     str_t target = ex->request.target;
     return api_path_boxes(request_head_pool(ex, target.n), target).kind != API_BOXES_NONE;
-}
-
-static bool deletes(const request_t *request)
-{
-    if (str_ieq(request->method, STR("DELETE")))
-        return true;
-    for (uint32_t i = 0; i < request->fields.count; i++) {
-        const field_t *field = &request->fields.at[i];
-        if (field->id == FIELD_OTHER && is_override(field->name) && names_delete(field->value))
-            return true;
-    }
-    return false;
 }
 
 step_result_t step_api_deletion(exchange_t *ex)
@@ -488,11 +452,12 @@ step_result_t step_api_deletion(exchange_t *ex)
         return STEP_NEXT;
     if (api->deletion == NULL)
         api->path = api_path_parse(request_head_pool(ex, ex->request.target.n), ex->request.target);
-    if (api->deletion == NULL && has_method_parameter(ex) && names_boxes(ex))
+    if (api->deletion == NULL &&
+        api_method_is_in_query(&ex->request, request_head_pool(ex, ex->request.target.n)) && names_boxes(ex))
         return bad_request(ex, 400, "bad_query",
                            "Send the method itself, without _method: an API could take it for a deletion.");
     if (api->deletion == NULL)
-        return deletes(&ex->request) ? begin(ex) : settle(ex);
+        return api_method_deletes(&ex->request) ? begin(ex) : settle(ex);
     if (api->deletion->stage == READING)
         return read_body(api->deletion);
     assert(api->deletion->stage == NOTED || api->deletion->stage == OVER);

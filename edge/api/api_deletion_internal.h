@@ -1,5 +1,5 @@
 /*
- * Shared by api_deletion.c and api_deletion_ids.c only.
+ * Shared by api_deletion.c and api_deletion_request.c only.
  */
 #ifndef BOXEDGE_API_DELETION_INTERNAL_H
 #define BOXEDGE_API_DELETION_INTERNAL_H
@@ -32,10 +32,8 @@ struct api_deletion {
     deletion_call_t call; /* the boxes that the upstream has shown */
 };
 
-/*
- * Writes the ids of the boxes into the call in place of their names. By the time of the deletion a name could
- * be that of another box, whose previews are in place. (api_deletion_ids.c)
- */
-void api_deletion_name_by_ids(api_deletion_t *deletion);
+/* Makes the request that goes up from the parts of the GETs and the ids that they have shown.
+ * (api_deletion_request.c) */
+void api_deletion_write_request(api_deletion_t *deletion);
 
 #endif

@@ -7,14 +7,19 @@
 #include "step.h"
 #include "worker.h"
 
-/* The caller's own key and User-Agent, and no more of its request. */
-static fields_t key_fields(exchange_t *ex)
+/* Of the caller's fields: its key, and others that cannot name a box. */
+static bool is_of_query(field_id_t id)
+{
+    return id == FIELD_X_BOX_API_KEY || id == FIELD_AUTHORIZATION || id == FIELD_USER_AGENT ||
+           id == FIELD_ORIGIN || id == FIELD_TRACEPARENT || id == FIELD_TRACESTATE;
+}
+
+fields_t api_query_fields(exchange_t *ex)
 {
     fields_t fields = {0};
     for (uint32_t i = 0; i < ex->request.fields.count; i++) {
         const field_t *field = &ex->request.fields.at[i];
-        if (field->id == FIELD_X_BOX_API_KEY || field->id == FIELD_AUTHORIZATION ||
-            field->id == FIELD_USER_AGENT)
+        if (is_of_query(field->id))
             fields_add(&ex->arena, &fields, field->id, field->name, field->value);
     }
     fields_add(&ex->arena, &fields, FIELD_ACCEPT, STR("accept"), STR("application/json"));
@@ -23,7 +28,7 @@ static fields_t key_fields(exchange_t *ex)
 
 subrequest_t *api_query(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg)
 {
-    fields_t fields = key_fields(ex);
+    fields_t fields = api_query_fields(ex);
     return subrequest_start(ex, ex->context->pipeline->api_upstream, method, target, &fields, done, arg);
 }
 

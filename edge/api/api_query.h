@@ -6,6 +6,9 @@
 
 #include "subrequest.h"
 
+/* The fields of such a request: the caller's key, User-Agent, Origin and trace, and no more of its own. In
+ * ex->arena; the slices are those of the caller's request. */
+fields_t api_query_fields(exchange_t *ex);
 /* Sends `method` `target` without a body for `ex`; `done` as for subrequest_start. */
 subrequest_t *api_query(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg);
 /* Maximum concurrent requests. The first one goes alone, since it shows whether the key is valid. */
