@@ -208,7 +208,10 @@ uint64_t store_rules_version(store_t *store);
 MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
 
 MUST_USE store_result_t store_find_key(store_t *store, const uint8_t sha256[32], store_key_t *out);
+/* Finds the key also if the record of its name is damaged. */
 MUST_USE store_result_t store_get_key(store_t *store, str_t name, store_key_t *out);
+/* For a name of which store_get_key fails: the hash of its key, whose own record may be damaged. */
+MUST_USE store_result_t store_get_key_hash(store_t *store, str_t name, uint8_t sha256[32]);
 /* As store_each_preview, by name, from the first one at or after `name`. */
 MUST_USE store_result_t store_each_key(store_t *store, str_t name, bool (*each)(const store_key_t *, void *),
                                        void *arg);
@@ -278,7 +281,8 @@ MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *blo
 MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
 MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);
 /*
- * Creates a key, or replaces the one with the same name and hash; on disk before it returns. A name
+ * Creates a key, or replaces the one with the same name and hash, damaged records included; on disk
+ * before it returns. A name
  * or hash of another key is refused (STORE_FAILED); callers that may meet one check first.
  * STORE_TOO_MANY beyond STORE_KEYS_MAX.
  */

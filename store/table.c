@@ -369,8 +369,8 @@ store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t
     return find_in(table, table->write, id, port, record);
 }
 
-store_result_t table_each(table_t *table, str_t id, uint16_t port,
-                          bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
+static store_result_t list(table_t *table, str_t id, uint16_t port, bool unreadable,
+                           bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
 {
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(table->read, table->order, &cursor);
@@ -383,8 +383,9 @@ store_result_t table_each(table_t *table, str_t id, uint16_t port,
     rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     while (rc == 0 && more) {
         str_t record = str_make(NULL, 0);
-        if (order_name(str_make(key.mv_data, key.mv_size), &id, &port) &&
-            table_find(table, id, port, &record) == STORE_OK)
+        bool named = order_name(str_make(key.mv_data, key.mv_size), &id, &port);
+        bool readable = named && table_find(table, id, port, &record) == STORE_OK;
+        if (readable || (named && unreadable))
             more = each(id, port, record, arg);
         else
             table->skipped++;
@@ -393,6 +394,18 @@ store_result_t table_each(table_t *table, str_t id, uint16_t port,
     }
     mdb_cursor_close(cursor);
     return rc == MDB_NOTFOUND ? STORE_OK : table_result(table, "cannot list the store", rc);
+}
+
+store_result_t table_each(table_t *table, str_t id, uint16_t port,
+                          bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
+{
+    return list(table, id, port, false, each, arg);
+}
+
+store_result_t table_each_name(table_t *table, str_t id, uint16_t port,
+                               bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
+{
+    return list(table, id, port, true, each, arg);
 }
 
 size_t table_skipped(const table_t *table)

@@ -63,7 +63,12 @@ MUST_USE store_result_t table_find_changed(table_t *table, str_t id, uint16_t po
 MUST_USE store_result_t table_each(table_t *table, str_t id, uint16_t port,
                                    bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg);
 
-/* The number of names that the last table_each passed over, since their records cannot be read. */
+/* The same with unreadable records: `record.p` is NULL for them. */
+MUST_USE store_result_t table_each_name(table_t *table, str_t id, uint16_t port,
+                                        bool (*each)(str_t id, uint16_t port, str_t record, void *),
+                                        void *arg);
+
+/* The number of names without a readable record that the last table_each passed over. */
 size_t table_skipped(const table_t *table);
 
 typedef struct table_stats {

@@ -128,9 +128,20 @@ static store_result_t set_plan(key_job_t *job, store_t *store)
     return write_key(job, store);
 }
 
+/* A key whose record is damaged can be revoked too: its plan and times are lost. */
+static bool find_lost(key_job_t *job, store_t *store)
+{
+    job->stored = (store_key_t){.plan = "unknown"};
+    memcpy(job->stored.name, job->wanted.name, sizeof(job->stored.name));
+    return store_bad_record(store) &&
+           store_get_key_hash(store, str_from(job->wanted.name), job->stored.sha256) == STORE_OK;
+}
+
 static store_result_t revoke_key(key_job_t *job, store_t *store)
 {
     store_result_t result = find(job, store);
+    if (result == STORE_FAILED && find_lost(job, store))
+        result = STORE_OK;
     if (result == STORE_NOT_FOUND && !job->is_declared) {
         job->refusal = KEY_NOWHERE;
         return STORE_OK;

@@ -155,3 +155,20 @@ def test_a_damaged_record_is_listed(world):
     assert any("the store is damaged" in line and "the record of one-" in line for line in edge.stderr.lines)
     done = check(edge)
     assert done.returncode == 1 and " is damaged\n" in done.stderr, done
+
+
+@pytest.mark.parametrize("record", ["name", "key"])
+def test_a_damaged_key_can_be_revoked(tmp_path, record):
+    """By its name, whichever of its two records is damaged."""
+    before, after = {"name": (b"\x02ci\x01", b"\x02ci\x00"), "key": (b"cifree", b"cifref")}[record]
+    with Edge(tmp_path, workers=1, config={"plans": [{"name": "free", "rate": "1/s"}]}) as edge:
+        edge.command("key", "create", "ci", "--plan", "free")
+        edge.stop()
+        replace_in(edge.state_dir / "store/keys/data.mdb", before, after)
+        edge.start()
+        assert ("ci" in edge.command("key", "list")) == (record == "name")
+        edge.command("key", "revoke", "ci")
+        assert "revoked" in edge.command("key", "list")
+        assert check(edge).returncode == 0
+        edge.command("key", "forget", "ci")
+        assert "ci" not in edge.command("key", "list")

@@ -1,5 +1,8 @@
 #include "store_fixture.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+
 #include "table.h"
 
 void fixture_open(fixture_t *f, uint64_t map_bytes)
@@ -63,6 +66,27 @@ int fixture_teardown(void **state)
     fixture_remove(*state);
     free(*state);
     return 0;
+}
+
+void fixture_flip(fixture_t *f, const char *environment, str_t bytes)
+{
+    char path[160];
+    struct stat st;
+    store_close(&f->store);
+    snprintf(path, sizeof(path), "%s/%s/data.mdb", f->durable, environment);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    char *file = malloc((size_t)st.st_size), *end = file + st.st_size;
+    assert_non_null(file);
+    assert_int_equal(pread(fd, file, (size_t)st.st_size, 0), st.st_size);
+    size_t flips = 0;
+    for (char *at = file; (at = memmem(at, (size_t)(end - at), bytes.p, bytes.n)) != NULL; flips++)
+        at[bytes.n - 1] ^= 1;
+    assert_true(flips > 0);
+    assert_int_equal(pwrite(fd, file, (size_t)st.st_size, 0), st.st_size);
+    close(fd);
+    free(file);
+    fixture_open(f, FIXTURE_MAP_BYTES);
 }
 
 store_preview_t fixture_preview(const char *id, uint16_t port)

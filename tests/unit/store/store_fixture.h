@@ -31,6 +31,9 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 /* Closes the store, writes a block that this edge cannot read, and opens it again. */
 void fixture_damage_rules(fixture_t *f);
+/* Closes the store, flips the last bit of `bytes` wherever they are in the file of an environment ("." or its
+ * name), and opens the store again. */
+void fixture_flip(fixture_t *f, const char *environment, str_t bytes);
 store_preview_t fixture_preview(const char *id, uint16_t port);
 store_box_t fixture_box(const char *id, box_state_t state);
 

@@ -107,6 +107,62 @@ static void what_is_no_name_is_refused(void **state)
     assert_memory_equal(&got, &key, sizeof(key));
 }
 
+/* ---- damage ---- */
+
+/* The record of a name, and that of a key. */
+#define NAME_OF_CI STR("\2ci\1")
+#define KEY_OF_CI  STR("cifree")
+
+static void a_key_with_a_damaged_name_is_found_and_replaced(void **state)
+{
+    fixture_t *f = *state;
+    store_key_t got, key = key_of("ci", 1, "free");
+    assert_int_equal(store_put_key(f->store, &key), STORE_OK);
+    assert_int_equal(put(f, "other", 2), STORE_OK);
+    fixture_flip(f, "keys", NAME_OF_CI);
+    assert_int_equal(store_get_key(f->store, STR("ci"), &got), STORE_OK);
+    assert_int_equal(got.sha256[0], 1);
+    assert_keys(f->store, "", "ci:1:free:0 other:2:free:0 ");
+    assert_int_equal(put(f, "ci", 3), STORE_FAILED);
+    got.revoked_at = 9;
+    assert_int_equal(store_put_key(f->store, &got), STORE_OK);
+    assert_keys(f->store, "", "ci:1:free:9 other:2:free:0 ");
+    fixture_flip(f, "keys", NAME_OF_CI);
+    assert_int_equal(store_delete_key(f->store, STR("ci")), STORE_OK);
+    assert_int_equal(store_find_key(f->store, key.sha256, &got), STORE_NOT_FOUND);
+    assert_keys(f->store, "", "other:2:free:0 ");
+}
+
+static void a_damaged_key_is_replaced(void **state)
+{
+    fixture_t *f = *state;
+    uint8_t sha256[32];
+    store_key_t got, key = key_of("ci", 1, "free");
+    assert_int_equal(store_put_key(f->store, &key), STORE_OK);
+    fixture_flip(f, "keys", KEY_OF_CI);
+    assert_int_equal(store_find_key(f->store, key.sha256, &got), STORE_FAILED);
+    assert_int_equal(store_get_key(f->store, STR("ci"), &got), STORE_FAILED);
+    assert_true(store_bad_record(f->store));
+    assert_int_equal(store_get_key_hash(f->store, STR("ci"), sha256), STORE_OK);
+    assert_memory_equal(sha256, key.sha256, sizeof(sha256));
+    key.revoked_at = 9;
+    assert_int_equal(store_put_key(f->store, &key), STORE_OK);
+    assert_keys(f->store, "", "ci:1:free:9 ");
+}
+
+/* A name that may be that of the damaged key is not given away. */
+static void both_records_damaged(void **state)
+{
+    fixture_t *f = *state;
+    store_key_t got;
+    assert_int_equal(put(f, "ci", 1), STORE_OK);
+    fixture_flip(f, "keys", NAME_OF_CI);
+    fixture_flip(f, "keys", KEY_OF_CI);
+    assert_int_equal(store_get_key(f->store, STR("ci"), &got), STORE_FAILED);
+    assert_int_equal(put(f, "ci", 2), STORE_FAILED);
+    assert_int_equal(put(f, "other", 2), STORE_OK);
+}
+
 static void keys_outlive_the_process(void **state)
 {
     fixture_t *f = *state;
@@ -243,6 +299,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_and_hashes_belong_to_one_key, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(what_is_no_name_is_refused, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(keys_outlive_the_process, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_key_with_a_damaged_name_is_found_and_replaced, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_key_is_replaced, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(both_records_damaged, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(the_version_changes_with_keys_only, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(keys_are_bounded, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(unknown_records_are_refused, fixture_setup, fixture_teardown),
