@@ -154,7 +154,7 @@ static charge_t enter(const request_t *request, const limit_place_t *place, limi
 static limit_place_t shared_place(const limit_t *limit, const limit_plan_t *plan)
 {
     uint64_t hash = (plan->interval_ns ^ (uint64_t)plan->burst << 40) * UINT64_C(0x9e3779b97f4a7c15);
-    return (limit_place_t){limit->cells + (uint32_t)(hash >> 32) % LIMIT_SHARED, 0};
+    return (limit_place_t){limit_cells(limit) + (uint32_t)(hash >> 32) % LIMIT_SHARED, 0};
 }
 
 limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_id_t *id, const limit_plan_t *plan,

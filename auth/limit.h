@@ -21,6 +21,7 @@
 #include "str.h"
 
 #define LIMIT_WORKERS_MAX 256
+#define LIMIT_CELLS_MAX   65536
 
 typedef struct limit limit_t;
 
@@ -56,9 +57,10 @@ typedef struct limit_ticket {
     uint32_t cell; /* 1 + its index; 0: nothing is held */
 } limit_ticket_t;
 
-/* limit_size returns the bytes for a table of `cells` (a power of two, 8 or more). limit_init makes
- * the table in zeroed shared memory, aligned to 64, that the caller owns. `seed` keys all hashes
- * and must stay secret. */
+/* limit_size returns the bytes for a table of `cells` (a power of two, 8 to LIMIT_CELLS_MAX). Other
+ * processes can write the table: in one that is smaller than that, they can lead a reader out of it.
+ * limit_init makes the table in zeroed shared memory, aligned to 64, that the caller owns. `seed` keys all
+ * hashes and must stay secret. */
 size_t limit_size(uint32_t cells);
 limit_t *limit_init(void *memory, uint32_t cells, const uint8_t seed[16]);
 

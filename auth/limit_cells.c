@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "shared_cell.h"
+
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
 _Static_assert(sizeof(siphash_key_t) == 16, "the seed is the key");
 
@@ -30,17 +32,17 @@ static size_t counts_offset(uint32_t cells)
 
 size_t limit_size(uint32_t cells)
 {
-    assert(cells >= LIMIT_WAYS && (cells & (cells - 1)) == 0);
+    assert(cells >= LIMIT_WAYS && cells <= LIMIT_CELLS_MAX && (cells & (cells - 1)) == 0);
     return counts_offset(cells) + LIMIT_WORKERS_MAX * counts_size(cells);
 }
 
 limit_t *limit_init(void *memory, uint32_t cells, const uint8_t seed[16])
 {
     limit_t *limit = memory;
-    assert(cells >= LIMIT_WAYS && (cells & (cells - 1)) == 0);
+    assert(cells >= LIMIT_WAYS && cells <= LIMIT_CELLS_MAX && (cells & (cells - 1)) == 0);
     assert((uintptr_t)memory % alignof(limit_t) == 0);
     memcpy(&limit->hash_key, seed, sizeof(limit->hash_key));
-    limit->cells = cells;
+    atomic_store(&limit->cells, cells);
     for (uint32_t i = cells; i < cells + LIMIT_SHARED; i++)
         atomic_store(&limit->cell[i].arrival, limit_time_word(0, 0));
     return limit;
@@ -50,9 +52,15 @@ limit_t *limit_init(void *memory, uint32_t cells, const uint8_t seed[16])
 
 static _Atomic uint32_t *counts_of(const limit_t *limit, unsigned worker)
 {
-    char *base = (char *)limit + counts_offset(limit->cells);
+    uint32_t cells = limit_cells(limit);
+    char *base = (char *)limit + counts_offset(cells);
     assert(worker < LIMIT_WORKERS_MAX);
-    return (_Atomic uint32_t *)(void *)(base + worker * counts_size(limit->cells));
+    return (_Atomic uint32_t *)(void *)(base + worker * counts_size(cells));
+}
+
+static uint32_t workers_counted(const limit_t *limit)
+{
+    return shared_at_most(&limit->workers, LIMIT_WORKERS_MAX);
 }
 
 void limit_count_up(limit_t *limit, unsigned worker, uint32_t index)
@@ -65,14 +73,12 @@ void limit_count_up(limit_t *limit, unsigned worker, uint32_t index)
 
 void limit_count_down(limit_t *limit, unsigned worker, uint32_t index)
 {
-    uint32_t before = atomic_fetch_sub(&counts_of(limit, worker)[index], 1);
-    assert(before > 0);
-    (void)before;
+    shared_count_down(&counts_of(limit, worker)[index]);
 }
 
 uint32_t limit_in_flight(const limit_t *limit, uint32_t index)
 {
-    uint32_t sum = 0, workers = atomic_load(&limit->workers);
+    uint32_t sum = 0, workers = workers_counted(limit);
     for (uint32_t i = 0; i < workers; i++)
         sum += atomic_load(&counts_of(limit, i)[index]);
     return sum;
@@ -80,10 +86,11 @@ uint32_t limit_in_flight(const limit_t *limit, uint32_t index)
 
 void limit_worker_wipe(limit_t *limit, unsigned worker)
 {
+    uint32_t cells = limit_cells(limit);
     _Atomic uint32_t *counts = counts_of(limit, worker);
-    if (worker >= atomic_load(&limit->workers))
+    if (worker >= workers_counted(limit))
         return; /* reading pages that were never written would allocate them */
-    for (uint32_t i = 0; i < limit->cells + LIMIT_SHARED; i++)
+    for (uint32_t i = 0; i < cells + LIMIT_SHARED; i++)
         if (atomic_load_explicit(&counts[i], memory_order_relaxed) != 0)
             atomic_store(&counts[i], 0);
 }
@@ -98,7 +105,7 @@ uint64_t limit_hash(const limit_t *limit, const limit_id_t *id)
 
 static uint32_t set_of(const limit_t *limit, uint64_t hash)
 {
-    return ((uint32_t)hash & (limit->cells / LIMIT_WAYS - 1)) * LIMIT_WAYS;
+    return ((uint32_t)hash & (limit_cells(limit) / LIMIT_WAYS - 1)) * LIMIT_WAYS;
 }
 
 /* The relation of a cell to an identity. */

@@ -67,12 +67,19 @@ typedef struct limit_refused {
 #define LIMIT_REFUSED 4096
 
 struct limit {
-    siphash_key_t hash_key; /* constant after limit_init, like `cells` */
-    uint32_t cells;
+    siphash_key_t hash_key;               /* constant after limit_init, like `cells` */
+    _Atomic uint32_t cells;               /* limit_cells reads it */
     alignas(64) _Atomic uint32_t workers; /* one past the highest worker that has ever counted a request */
     alignas(64) limit_refused_t refused[LIMIT_REFUSED];
     alignas(64) limit_cell_t cell[]; /* `cells`, then LIMIT_SHARED, then the counts of each worker */
 };
+
+/* The number of cells. A forged one stays within the memory of a table of LIMIT_CELLS_MAX. */
+static inline uint32_t limit_cells(const limit_t *limit)
+{
+    uint32_t cells = atomic_load_explicit(&limit->cells, memory_order_relaxed);
+    return cells >= LIMIT_WAYS && cells <= LIMIT_CELLS_MAX ? cells : LIMIT_WAYS;
+}
 
 /* A cell, and the round in which it belongs to the identity. */
 typedef struct limit_place {

@@ -43,23 +43,23 @@ typedef struct cell {
 
 struct lockout {
     siphash_key_t hash_key;
-    uint64_t sets; /* a power of two */
+    _Atomic uint64_t sets; /* a power of two */
     cell_t cells[];
 };
 
 size_t lockout_size(uint32_t cells)
 {
-    assert(cells >= WAYS && (cells & (cells - 1)) == 0);
+    assert(cells >= WAYS && cells <= LOCKOUT_CELLS_MAX && (cells & (cells - 1)) == 0);
     return sizeof(lockout_t) + cells * sizeof(cell_t);
 }
 
 lockout_t *lockout_init(void *memory, uint32_t cells, const uint8_t seed[16])
 {
     lockout_t *lockout = memory;
-    assert(cells >= WAYS && (cells & (cells - 1)) == 0);
+    assert(cells >= WAYS && cells <= LOCKOUT_CELLS_MAX && (cells & (cells - 1)) == 0);
     assert((uintptr_t)memory % alignof(lockout_t) == 0);
     memcpy(&lockout->hash_key, seed, sizeof(lockout->hash_key));
-    lockout->sets = cells / WAYS;
+    atomic_store(&lockout->sets, cells / WAYS);
     return lockout;
 }
 
@@ -158,7 +158,9 @@ static uint64_t secret_tag(const lockout_t *lockout, const uint8_t secret_sha256
 
 static cell_t *set_of(lockout_t *lockout, uint64_t hash)
 {
-    return &lockout->cells[(hash & (lockout->sets - 1)) * WAYS];
+    uint64_t sets = atomic_load_explicit(&lockout->sets, memory_order_relaxed);
+    sets = sets >= 1 && sets <= LOCKOUT_CELLS_MAX / WAYS ? sets : 1; /* forged */
+    return &lockout->cells[(hash & (sets - 1)) * WAYS];
 }
 
 static bool is_owner(uint64_t owner, uint64_t hash)

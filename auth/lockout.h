@@ -17,12 +17,14 @@
 #define LOCKOUT_FAILURES  10
 #define LOCKOUT_WINDOW_MS 60000
 #define LOCKOUT_LOCK_MS   60000
+#define LOCKOUT_CELLS_MAX 16384
 
 typedef struct lockout lockout_t;
 
-/* lockout_size returns the bytes for a table of `cells` (a power of two, 8 or more). lockout_init
- * makes the table in zeroed shared memory, aligned as a uint64_t, that the caller owns. `seed` keys
- * all hashes and must stay secret. */
+/* lockout_size returns the bytes for a table of `cells` (a power of two, 8 to LOCKOUT_CELLS_MAX).
+ * Other processes can write the table: in one that is smaller than that, they can lead a reader out
+ * of it. lockout_init makes the table in zeroed shared memory, aligned as a uint64_t, that the caller owns.
+ * `seed` keys all hashes and must stay secret. */
 size_t lockout_size(uint32_t cells);
 lockout_t *lockout_init(void *memory, uint32_t cells, const uint8_t seed[16]);
 

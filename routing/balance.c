@@ -40,8 +40,10 @@ bool balance_read(const server_slot_t *slot, server_place_t *out, char *name)
         out->weight = (uint32_t)(place >> 32);
         out->index = (uint16_t)(place >> 16);
         out->port = (uint16_t)place;
-        if (name != NULL)
+        if (name != NULL) {
             memcpy(name, words, sizeof(words));
+            name[CONF_SERVER_MAX] = '\0';
+        }
         return out->generation != 0;
     }
     return false;
@@ -86,10 +88,10 @@ static bool is_same(const balance_server_t *server, const server_place_t *place,
            memcmp(&place->address, &server->address, sizeof(place->address)) == 0;
 }
 
-/* The slot of a present server, or BALANCE_SERVERS_MAX. */
-static unsigned find(const upstream_t *upstream, const balance_server_t *server)
+/* The slot of a server in `present`, or BALANCE_SERVERS_MAX. */
+static unsigned find(const upstream_t *upstream, uint64_t present, const balance_server_t *server)
 {
-    for (uint64_t left = atomic_load(&upstream->present); left != 0; left &= left - 1) {
+    for (uint64_t left = present; left != 0; left &= left - 1) {
         char name[CONF_SERVER_MAX + 1];
         server_place_t place;
         unsigned i = balance_first(left);
@@ -124,12 +126,18 @@ static void put_bit(_Atomic uint64_t *set, unsigned slot, bool on)
         atomic_fetch_and(set, ~balance_bit(slot));
 }
 
+/* Never 0. */
+static uint64_t new_generation(balance_t *balance)
+{
+    uint64_t generation = atomic_fetch_add(&balance->generations, 1) + 1;
+    return generation != 0 ? generation : 1;
+}
+
 static void add(balance_t *balance, upstream_t *upstream, unsigned i, const balance_server_t *server,
                 bool drained, uint64_t now_ms)
 {
     server_slot_t *slot = &upstream->slots[i];
-    uint64_t generation = atomic_fetch_add(&balance->generations, 1) + 1;
-    assert((atomic_load(&upstream->present) & balance_bit(i)) == 0);
+    uint64_t generation = new_generation(balance);
     balance_health_reset(slot, generation);
     atomic_store(&slot->key, key_of(server));
     atomic_store(&slot->since_ms, now_ms);
@@ -150,39 +158,37 @@ static void remove_all(upstream_t *upstream, uint64_t slots)
 }
 
 /* Removes servers that a controller had begun to add or remove when it died. */
-static void clean(upstream_t *upstream)
+static void clean(upstream_t *upstream, uint64_t present)
 {
     for (unsigned i = 0; i < BALANCE_SERVERS_MAX; i++)
-        if ((atomic_load(&upstream->present) & balance_bit(i)) == 0 &&
-            atomic_load(&upstream->slots[i].generation) != 0)
+        if ((present & balance_bit(i)) == 0 && atomic_load(&upstream->slots[i].generation) != 0)
             publish(&upstream->slots[i], NULL, 0);
 }
 
-static void keep(server_slot_t *slot, const balance_server_t *server)
+static void keep(balance_t *balance, server_slot_t *slot, const balance_server_t *server)
 {
     server_place_t place;
     bool there = balance_read(slot, &place, NULL);
-    assert(there);
+    if (!there) /* overwritten since it was found */
+        place = (server_place_t){.generation = new_generation(balance)};
     /* If a controller died, the weight beside the copy may still be the former one. */
-    if (place.weight != server->weight || place.index != server->index ||
+    if (!there || place.weight != server->weight || place.index != server->index ||
         atomic_load(&slot->weight) != server->weight || atomic_load(&slot->generation) != place.generation)
         publish(slot, server, place.generation);
 }
 
-/* Adds the servers in `missing` (bit n: servers[n]) to the free slots; returns those that found
- * none. */
+/* Adds the servers in `missing` (bit n: servers[n]) to the slots that are not in `*present`; returns those
+ * that found none. */
 static uint64_t add_all(balance_t *balance, upstream_t *upstream, const balance_server_t *servers,
-                        uint64_t missing, uint64_t drained, uint64_t now_ms)
+                        uint64_t missing, uint64_t drained, uint64_t *present, uint64_t now_ms)
 {
-    for (uint64_t left = missing; left != 0; left &= left - 1) {
-        unsigned n = balance_first(left);
-        uint64_t present = atomic_load(&upstream->present);
-        if (present == UINT64_MAX)
-            break;
+    for (uint64_t left = missing; left != 0 && *present != UINT64_MAX; left &= left - 1) {
+        unsigned n = balance_first(left), i = balance_first(~*present);
         missing &= ~balance_bit(n);
-        if (find(upstream, &servers[n]) == BALANCE_SERVERS_MAX) /* otherwise the list has the server twice */
-            add(balance, upstream, balance_first(~present), &servers[n], (drained & balance_bit(n)) != 0,
-                now_ms);
+        if (find(upstream, *present, &servers[n]) != BALANCE_SERVERS_MAX)
+            continue; /* the list has the server twice */
+        add(balance, upstream, i, &servers[n], (drained & balance_bit(n)) != 0, now_ms);
+        *present |= balance_bit(i);
     }
     return missing;
 }
@@ -202,32 +208,35 @@ static void set_servers(balance_t *balance, upstream_t *up, const balance_server
                         uint64_t now_ms)
 {
     uint64_t kept = 0, missing = 0, drained = 0;
+    uint64_t present = atomic_load(&up->present); /* the cell is not read again */
     uint32_t weight_max = 0;
     assert(count <= BALANCE_SERVERS_MAX);
 
-    clean(up);
+    clean(up, present);
     for (unsigned n = 0; n < count; n++) {
-        unsigned i = find(up, &servers[n]);
-        assert(servers[n].weight >= 1 && servers[n].weight <= 100);
+        unsigned i = find(up, present, &servers[n]);
+        assert(servers[n].weight >= 1 && servers[n].weight <= BALANCE_WEIGHT_MAX);
         weight_max = servers[n].weight > weight_max ? servers[n].weight : weight_max;
         if (i == BALANCE_SERVERS_MAX) {
             missing |= balance_bit(n);
             drained |= is_drained_name(up, servers[n].name) ? balance_bit(n) : 0;
         } else if ((kept & balance_bit(i)) == 0) {
             kept |= balance_bit(i);
-            keep(&up->slots[i], &servers[n]);
+            keep(balance, &up->slots[i], &servers[n]);
         }
     }
     /* Raise the maximum first: it must never be too small for the draws by share. */
     if (weight_max > atomic_load(&up->weight_max))
         atomic_store(&up->weight_max, weight_max);
-    uint64_t gone = atomic_load(&up->present) & ~kept;
+    uint64_t gone = present & ~kept;
     /* Add new servers first: if slots suffice, the set never has fewer servers than before or
      * after. */
-    missing = add_all(balance, up, servers, missing, drained, now_ms);
+    missing = add_all(balance, up, servers, missing, drained, &present, now_ms);
     remove_all(up, gone);
-    missing = add_all(balance, up, servers, missing, drained, now_ms);
+    present &= ~gone;
+    missing = add_all(balance, up, servers, missing, drained, &present, now_ms);
     assert(missing == 0);
+    atomic_store(&up->present, present); /* repairs what another process wrote meanwhile */
     atomic_store(&up->weight_max, weight_max);
     if (count > 0 && atomic_load(&up->begun) == 0) {
         atomic_store(&up->retries, (uint32_t)count * 100);
@@ -277,6 +286,11 @@ bool balance_look(const balance_t *balance, unsigned upstream, unsigned slot, ui
     return true;
 }
 
+bool balance_is_of(const balance_server_t *server, const conf_upstream_t *conf)
+{
+    return server->index < conf->server_count && strcmp(conf->servers[server->index].text, server->name) == 0;
+}
+
 void balance_set_up(balance_t *balance, unsigned upstream, unsigned slot, uint64_t generation, bool up,
                     uint64_t now_ms)
 {
@@ -320,14 +334,15 @@ void balance_waiters_add(balance_t *balance, unsigned worker, unsigned upstream,
     while (workers <= worker && !atomic_compare_exchange_weak(&balance->workers, &workers, worker + 1))
         ;
     _Atomic uint32_t *own = &balance_upstream(balance, upstream)->waiters[worker];
-    uint32_t before = atomic_fetch_add(own, (uint32_t)n);
-    assert((int64_t)before + n >= 0);
-    (void)before;
+    if (n >= 0)
+        atomic_fetch_add(own, (uint32_t)n);
+    for (; n < 0; n++)
+        shared_count_down(own);
 }
 
 uint32_t balance_waiters(const balance_t *balance, unsigned upstream)
 {
-    uint32_t sum = 0, workers = atomic_load(&balance->workers);
+    uint32_t sum = 0, workers = balance_workers(balance);
     assert(upstream < BALANCE_UPSTREAMS_MAX);
     for (uint32_t w = 0; w < workers; w++)
         sum += atomic_load(&balance->upstreams[upstream].waiters[w]);

@@ -19,6 +19,7 @@
 #define BALANCE_UPSTREAMS_MAX 16
 #define BALANCE_SERVERS_MAX   64 /* of one upstream; each address of a name counts */
 #define BALANCE_WORKERS_MAX   256
+#define BALANCE_WEIGHT_MAX    100
 
 typedef struct balance balance_t;
 
@@ -28,7 +29,7 @@ typedef struct balance_server {
     uint16_t index;                 /* in conf_upstream_t.servers, for the TLS name */
     struct in6_addr address;        /* IPv4 as mapped IPv6 */
     uint16_t port;
-    uint32_t weight; /* 1-100 */
+    uint32_t weight; /* 1 to BALANCE_WEIGHT_MAX */
 } balance_server_t;
 
 /* balance_size returns the bytes that the table needs. balance_init makes it in zeroed shared
@@ -69,6 +70,9 @@ typedef struct balance_view {
  * server. */
 bool balance_look(const balance_t *balance, unsigned upstream, unsigned slot, uint64_t now_ms,
                   balance_view_t *out);
+/* Whether `server`, as of balance_look, is the server with its index in `conf`. Other processes can write the
+ * table, so its index and name are untrusted until then. */
+MUST_USE bool balance_is_of(const balance_server_t *server, const conf_upstream_t *conf);
 /* Records the result of active checks. Coming up begins a slow start. No-op if `generation` is no
  * longer the slot's. */
 void balance_set_up(balance_t *balance, unsigned upstream, unsigned slot, uint64_t generation, bool up,

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "balance.h"
+#include "shared_cell.h"
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
 
@@ -85,6 +86,11 @@ struct balance {
 };
 
 /* ---- slots ---- */
+
+static inline uint32_t balance_workers(const balance_t *balance)
+{
+    return shared_at_most(&balance->workers, BALANCE_WORKERS_MAX);
+}
 
 static inline uint64_t balance_bit(unsigned slot)
 {

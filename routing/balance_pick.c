@@ -16,7 +16,7 @@ static void take_part(balance_t *balance, unsigned worker)
 
 uint32_t balance_load(const balance_t *balance, const upstream_t *upstream, unsigned slot, uint32_t tag)
 {
-    uint32_t sum = 0, workers = atomic_load(&balance->workers);
+    uint32_t sum = 0, workers = balance_workers(balance);
     for (uint32_t w = 0; w < workers; w++) {
         uint64_t cell = atomic_load(&upstream->cells[slot][w]);
         sum += balance_tag_of(cell) == tag ? (uint32_t)cell : 0;
@@ -27,7 +27,7 @@ uint32_t balance_load(const balance_t *balance, const upstream_t *upstream, unsi
 /* Of all servers, including those removed since. */
 static uint32_t load_all(const balance_t *balance, const upstream_t *upstream)
 {
-    uint32_t sum = 0, workers = atomic_load(&balance->workers);
+    uint32_t sum = 0, workers = balance_workers(balance);
     for (uint32_t w = 0; w < workers; w++)
         sum += atomic_load(&upstream->in_flight[w]);
     return sum;
@@ -45,10 +45,8 @@ static void cell_add(_Atomic uint64_t *cell, uint32_t tag)
 static void cell_remove(_Atomic uint64_t *cell, uint32_t tag)
 {
     uint64_t word = atomic_load(cell);
-    if (balance_tag_of(word) != tag)
-        return;
-    assert((uint32_t)word > 0);
-    atomic_fetch_sub(cell, 1);
+    if (balance_tag_of(word) == tag && (uint32_t)word != 0)
+        atomic_fetch_sub(cell, 1);
 }
 
 /*
@@ -76,7 +74,7 @@ static bool take_upstream(const balance_t *balance, upstream_t *up, unsigned wor
         atomic_fetch_add(&up->in_flight[worker], 1);
         if (limit == 0 || load_all(balance, up) <= limit)
             return true;
-        atomic_fetch_sub(&up->in_flight[worker], 1);
+        shared_count_down(&up->in_flight[worker]);
         if (load_all(balance, up) >= limit)
             return false;
     }
@@ -85,9 +83,7 @@ static bool take_upstream(const balance_t *balance, upstream_t *up, unsigned wor
 
 static void leave_upstream(upstream_t *up, unsigned worker)
 {
-    uint32_t before = atomic_fetch_sub(&up->in_flight[worker], 1);
-    assert(before > 0);
-    (void)before;
+    shared_count_down(&up->in_flight[worker]);
 }
 
 /* ---- a pick ---- */

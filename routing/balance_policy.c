@@ -39,7 +39,7 @@ static uint32_t scale(uint32_t random, uint32_t below)
 static uint32_t share_of(const picking_t *picking, unsigned slot)
 {
     const server_slot_t *server = &picking->upstream->slots[slot];
-    uint32_t weight = atomic_load_explicit(&server->weight, memory_order_relaxed);
+    uint32_t weight = shared_at_most(&server->weight, BALANCE_WEIGHT_MAX);
     weight += weight == 0; /* it is being removed */
     if ((picking->slow & balance_bit(slot)) == 0)
         return weight * SHARE_UNITS;

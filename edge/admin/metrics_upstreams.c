@@ -72,7 +72,8 @@ static void each_server(FILE *out, const figure_t *figure, const conf_t *conf, c
         for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++) {
             balance_view_t view;
             char address[ADDRESS_PORT_BYTES];
-            if (!balance_look(balance, i, slot, now_ms, &view))
+            if (!balance_look(balance, i, slot, now_ms, &view) ||
+                !balance_is_of(&view.server, &conf->upstreams[i]))
                 continue;
             fprintf(out, "boxedge_upstream_server_%s{upstream=\"%s\",server=\"%s\",address=\"%s\"} %llu\n",
                     figure->name, conf->upstreams[i].name, view.server.name,

@@ -164,8 +164,7 @@ static bool choose(deletion_poller_t *poller, const conf_upstream_t *upstream, b
     for (unsigned i = 1; i <= BALANCE_SERVERS_MAX; i++) {
         unsigned slot = (poller->slot + i) % BALANCE_SERVERS_MAX;
         if (!balance_look(poller->balance, index, slot, loop_now(poller->loop), &view) || !view.up ||
-            view.drained || view.ejected_ms != 0 || view.server.index >= upstream->server_count ||
-            strcmp(upstream->servers[view.server.index].text, view.server.name) != 0)
+            view.drained || view.ejected_ms != 0 || !balance_is_of(&view.server, upstream))
             continue;
         poller->slot = slot;
         *out = view.server;

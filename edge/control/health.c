@@ -40,6 +40,8 @@ struct health {
     balance_t *balance;
     unsigned index;
     random_source_t *random;
+    health_lost_t *lost;
+    void *owner;
     const conf_upstream_t *conf; /* NULL: none */
     fetcher_t *fetcher;
     bool hindered;                       /* the log has it: the last check could not be made */
@@ -187,15 +189,6 @@ static void start_call(check_t *check, const balance_server_t *server)
     check->call = fetch_start(health->fetcher, &request.fetch, &handlers, check);
 }
 
-static void due(deadline_t *deadline)
-{
-    check_t *check = CONTAINER_OF(check_t, next, deadline);
-    balance_view_t view;
-    bool there = look(check, &view);
-    assert(there); /* health_set follows each balance_set */
-    start_call(check, &view.server);
-}
-
 static void stop(check_t *check)
 {
     if (check->state == CHECK_OFF)
@@ -203,6 +196,20 @@ static void stop(check_t *check)
     fetch_cancel(&check->call);
     deadline_clear(&check->next);
     set_state(check, CHECK_OFF);
+}
+
+static void due(deadline_t *deadline)
+{
+    check_t *check = CONTAINER_OF(check_t, next, deadline);
+    health_t *health = check->health;
+    balance_view_t view;
+    if (look(check, &view) && view.server.index < health->conf->server_count) {
+        start_call(check, &view.server);
+        return;
+    }
+    stop(check);
+    if (health->lost != NULL)
+        health->lost(health->owner, health->index);
 }
 
 static void begin(check_t *check, const balance_view_t *view)
@@ -234,7 +241,8 @@ void health_set(health_t *health, const conf_upstream_t *conf)
     }
 }
 
-health_t *health_new(loop_t *loop, balance_t *balance, unsigned index, random_source_t *random)
+health_t *health_new(loop_t *loop, balance_t *balance, unsigned index, random_source_t *random,
+                     health_lost_t *lost, void *owner)
 {
     health_t *health = calloc(1, sizeof(*health));
     assert(health != NULL);
@@ -242,6 +250,8 @@ health_t *health_new(loop_t *loop, balance_t *balance, unsigned index, random_so
     health->balance = balance;
     health->index = index;
     health->random = random;
+    health->lost = lost;
+    health->owner = owner;
     health->fetcher = fetcher_new(loop);
     for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++) {
         health->checks[slot].health = health;

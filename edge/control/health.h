@@ -17,8 +17,14 @@
 
 typedef struct health health_t;
 
-/* For upstream `index` of `balance`. `balance` and `random` must outlive it. Idle until health_set. */
-health_t *health_new(loop_t *loop, balance_t *balance, unsigned index, random_source_t *random);
+/* A server that health_set found has left the balance, or is another: some process wrote what it does not
+ * own. The owner sets the servers once more. */
+typedef void health_lost_t(void *owner, unsigned index);
+
+/* For upstream `index` of `balance`. `balance` and `random` must outlive it. Idle until health_set. `lost`
+ * may be NULL. */
+health_t *health_new(loop_t *loop, balance_t *balance, unsigned index, random_source_t *random,
+                     health_lost_t *lost, void *owner);
 /* Cancels the checks under way and nulls. NULL is allowed. */
 void health_free(health_t **health);
 /*

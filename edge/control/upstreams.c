@@ -121,6 +121,15 @@ static size_t collect(const conf_upstream_t *conf, const server_addresses_t *add
     return count;
 }
 
+static void set_servers(upstreams_t *upstreams, unsigned index);
+
+static void set_again(void *owner, unsigned index)
+{
+    upstreams_t *upstreams = owner;
+    if (index < upstreams->conf->upstream_count)
+        set_servers(upstreams, index);
+}
+
 static void set_servers(upstreams_t *upstreams, unsigned index)
 {
     const conf_upstream_t *conf = &upstreams->conf->upstreams[index];
@@ -135,7 +144,8 @@ static void set_servers(upstreams_t *upstreams, unsigned index)
     balance_set(upstreams->balance, index, upstreams->conf->upstreams[index].id, servers, count,
                 loop_now(upstreams->loop));
     if (upstreams->health[index] == NULL)
-        upstreams->health[index] = health_new(upstreams->loop, upstreams->balance, index, upstreams->random);
+        upstreams->health[index] =
+            health_new(upstreams->loop, upstreams->balance, index, upstreams->random, set_again, upstreams);
     health_set(upstreams->health[index], conf);
 }
 

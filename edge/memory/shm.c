@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 
 #include "fold_hash.h"
+#include "shared_cell.h"
 #include "shm_internal.h"
 
 #define READ_TRIES 1000
@@ -109,6 +110,12 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
 
 /* ---- client counts ---- */
 
+/* Number of slots whose workers ever counted something. */
+static uint32_t slots_counted(const shm_t *shm)
+{
+    return shared_at_most(&shm->segment->slots, SHM_WORKERS_MAX);
+}
+
 /* The two cells of an address. */
 static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t cells[ROWS])
 {
@@ -120,7 +127,7 @@ static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t 
 static uint32_t count_of_cells(const shm_t *shm, const uint32_t cells[ROWS])
 {
     uint32_t least = UINT32_MAX;
-    uint32_t slots = atomic_load(&shm->segment->slots);
+    uint32_t slots = slots_counted(shm);
 
     for (size_t row = 0; row < ROWS; row++) {
         uint32_t sum = 0;
@@ -133,11 +140,8 @@ static uint32_t count_of_cells(const shm_t *shm, const uint32_t cells[ROWS])
 
 static void count_down(worker_slot_t *own, const uint32_t cells[ROWS])
 {
-    for (size_t row = 0; row < ROWS; row++) {
-        uint32_t before = atomic_fetch_sub(&own->clients.cell[row][cells[row]], 1);
-        assert(before > 0);
-        (void)before;
-    }
+    for (size_t row = 0; row < ROWS; row++)
+        shared_count_down(&own->clients.cell[row][cells[row]]);
 }
 
 /* Includes this worker's cells in the sums from now on. */
@@ -207,7 +211,7 @@ _Atomic uint64_t *shm_shares(shm_t *shm, unsigned index)
 uint64_t shm_share_held(const shm_t *shm, shm_share_t share)
 {
     uint64_t least = UINT64_MAX;
-    uint32_t slots = atomic_load(&shm->segment->slots);
+    uint32_t slots = slots_counted(shm);
     if (share.cell[0] == 0)
         return 0;
     for (size_t row = 0; row < ROWS; row++) {
@@ -224,7 +228,7 @@ uint64_t shm_share_held(const shm_t *shm, shm_share_t share)
 
 uint32_t shm_waiters(const shm_t *shm)
 {
-    uint32_t sum = 0, slots = atomic_load(&shm->segment->slots);
+    uint32_t sum = 0, slots = slots_counted(shm);
     for (uint32_t i = 0; i < slots; i++)
         sum += atomic_load(&shm->segment->workers[i].waiters);
     return sum;
@@ -232,7 +236,7 @@ uint32_t shm_waiters(const shm_t *shm)
 
 static uint32_t waiters_of_box(const shm_t *shm, uint32_t cell)
 {
-    uint32_t sum = 0, slots = atomic_load(&shm->segment->slots);
+    uint32_t sum = 0, slots = slots_counted(shm);
     for (uint32_t i = 0; i < slots; i++)
         sum += atomic_load(&shm->segment->workers[i].waiters_of_box[cell]);
     return sum;
@@ -254,11 +258,8 @@ bool shm_waiter_add(shm_t *shm, unsigned index, uint64_t box_hash, uint32_t most
 void shm_waiter_remove(shm_t *shm, unsigned index, uint64_t box_hash)
 {
     worker_slot_t *own = slot(shm, index);
-    uint32_t before = atomic_fetch_sub(&own->waiters, 1);
-    assert(before > 0);
-    before = atomic_fetch_sub(&own->waiters_of_box[(uint32_t)box_hash % WAITER_CELLS], 1);
-    assert(before > 0);
-    (void)before;
+    shared_count_down(&own->waiters);
+    shared_count_down(&own->waiters_of_box[(uint32_t)box_hash % WAITER_CELLS]);
 }
 
 /* ---- ticket keys ---- */
@@ -267,23 +268,25 @@ void shm_ticket_keys_put(shm_t *shm, const tls_ticket_keys_t *keys)
 {
     uint64_t words[KEY_WORDS] = {0};
     memcpy(words, keys, sizeof(*keys));
-    uint64_t version = atomic_load(&shm->segment->keys_version);
-    assert(version % 2 == 0);
+    /* Odd already if a writer died half-way. Readers have seen version 0. */
+    uint64_t writing = atomic_load(&shm->segment->keys_version) | 1;
+    writing = writing != UINT64_MAX ? writing : 1;
 
-    atomic_store(&shm->segment->keys_version, version + 1);
+    atomic_store(&shm->segment->keys_version, writing);
     for (size_t i = 0; i < KEY_WORDS; i++)
         atomic_store(&shm->segment->keys[i], words[i]);
-    atomic_store(&shm->segment->keys_version, version + 2);
+    atomic_store(&shm->segment->keys_version, writing + 1);
     OPENSSL_cleanse(words, sizeof(words));
 }
 
 bool shm_ticket_keys_get(const shm_t *shm, uint64_t *seen, tls_ticket_keys_t *keys)
 {
     uint64_t words[KEY_WORDS];
+    tls_ticket_keys_t read;
     bool got = false;
 
     /* Bounded: if a writer stopped half-way, the caller keeps its old keys. */
-    for (int i = 0; i < READ_TRIES && !got; i++) {
+    for (int i = 0; i < READ_TRIES; i++) {
         uint64_t version = atomic_load(&shm->segment->keys_version);
         if (version == *seen)
             return false;
@@ -293,10 +296,14 @@ bool shm_ticket_keys_get(const shm_t *shm, uint64_t *seen, tls_ticket_keys_t *ke
             words[w] = atomic_load(&shm->segment->keys[w]);
         if (atomic_load(&shm->segment->keys_version) != version)
             continue;
-        memcpy(keys, words, sizeof(*keys));
         *seen = version;
-        got = true;
+        memcpy(&read, words, sizeof(read));
+        got = tls_ticket_keys_valid(&read);
+        break;
     }
+    if (got)
+        *keys = read;
+    OPENSSL_cleanse(&read, sizeof(read));
     OPENSSL_cleanse(words, sizeof(words));
     return got;
 }

@@ -5,6 +5,10 @@
  * atomic, and each cell has one owner (the only writer) unless stated otherwise. The supervisor wipes the
  * remains of a dead worker (shm_worker_wipe) before its successor starts.
  *
+ * A worker that was taken over can write any cell. Readers therefore trust none: they load a cell once, bound
+ * it, and neither assert nor index by it unbounded (shared_cell.h). A process keeps the facts about itself in
+ * its own memory: the number of its edge, and the slots that a supervisor took.
+ *
  * A shm_t is the view of one edge: it finds that edge's controller and runner. Workers of all edges have
  * slots of their own.
  */
@@ -175,7 +179,7 @@ balance_t *shm_balance(shm_t *shm);
 
 /*
  * Session ticket keys: the supervisor writes them, workers read them. `*seen` (0 at first) is the caller's
- * version. Returns true and updates both if there is a newer one.
+ * version. Returns true and updates both if there is a newer one. Invalid keys leave `keys` as they are.
  */
 void shm_ticket_keys_put(shm_t *shm, const tls_ticket_keys_t *keys);
 bool shm_ticket_keys_get(const shm_t *shm, uint64_t *seen, tls_ticket_keys_t *keys);

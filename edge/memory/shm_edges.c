@@ -17,9 +17,9 @@
 #include "shm_internal.h"
 
 /* (client address, preview) pairs with remembered failures. */
-#define LOCKOUT_CELLS 16384
+#define LOCKOUT_CELLS LOCKOUT_CELLS_MAX
 /* Keys and client addresses whose use of the API is counted at a time. */
-#define LIMIT_CELLS 65536
+#define LIMIT_CELLS LIMIT_CELLS_MAX
 /* "boxedge" as a number. */
 #define MAGIC 0x65676465786f62u
 /* Of `owner`: the edge, and above it the index in that edge. */
@@ -81,24 +81,6 @@ static bool is_gone(int32_t pid)
     return kill(pid, 0) < 0 && errno == ESRCH;
 }
 
-/* A free entry, or that of an edge that was killed; NULL: there is none. */
-static edge_slot_t *take_edge(segment_t *segment)
-{
-    for (unsigned i = 0; i < SHM_EDGES_MAX; i++) {
-        edge_slot_t *slot = &segment->edges[i];
-        int32_t pid = atomic_load(&slot->edge.pid);
-        if ((pid == 0 || is_gone(pid)) &&
-            atomic_compare_exchange_strong(&slot->edge.pid, &pid, (int32_t)getpid())) {
-            atomic_store(&slot->edge.number, atomic_fetch_add(&segment->edges_made, 1) + 1);
-            atomic_store(&slot->edge.since_s, 0);
-            atomic_store(&slot->edge.tunnels_until_ms, 0);
-            return slot;
-        }
-    }
-    errno = EUSERS;
-    return NULL;
-}
-
 /* Whether the edge with that number has an entry and lives. */
 static bool edge_lives(const segment_t *segment, uint32_t number)
 {
@@ -107,6 +89,41 @@ static bool edge_lives(const segment_t *segment, uint32_t number)
         if (pid != 0 && atomic_load(&segment->edges[i].edge.number) == number)
             return !is_gone(pid);
     }
+    return false;
+}
+
+/* A number that no slot's owner and no live edge has, so that no forged count gives a number twice. */
+static uint32_t new_number(segment_t *segment)
+{
+    uint32_t number = 0;
+    /* Bounded by the edges that can have one of the numbers tried, and by 0. */
+    for (unsigned i = 0; i < SHM_EDGES_MAX + 2; i++) {
+        number = atomic_fetch_add(&segment->edges_made, 1) + 1;
+        if (number != 0 && !edge_lives(segment, number))
+            break;
+    }
+    return number != 0 ? number : 1;
+}
+
+/* Takes a free entry, or that of an edge that was killed. False: there is none. */
+static bool take_edge(shm_t *shm)
+{
+    segment_t *segment = shm->segment;
+    for (unsigned i = 0; i < SHM_EDGES_MAX; i++) {
+        edge_slot_t *slot = &segment->edges[i];
+        int32_t pid = atomic_load(&slot->edge.pid);
+        if ((pid != 0 && !is_gone(pid)) ||
+            !atomic_compare_exchange_strong(&slot->edge.pid, &pid, (int32_t)getpid()))
+            continue;
+        atomic_store(&slot->edge.number, 0);
+        shm->number = new_number(segment);
+        shm->own = slot;
+        atomic_store(&slot->edge.number, shm->number);
+        atomic_store(&slot->edge.since_s, 0);
+        atomic_store(&slot->edge.tunnels_until_ms, 0);
+        return true;
+    }
+    errno = EUSERS;
     return false;
 }
 
@@ -178,8 +195,9 @@ shm_t *shm_new(const uint8_t seed[16])
     (void)lockout_init(shm->lockout, LOCKOUT_CELLS, seed);
     (void)limit_init(shm->limit, LIMIT_CELLS, seed);
     (void)balance_init(shm->balance);
-    shm->own = take_edge(segment);
-    assert(shm->own != NULL);
+    bool taken = take_edge(shm);
+    assert(taken);
+    (void)taken;
     return shm;
 }
 
@@ -198,8 +216,7 @@ shm_t *shm_attach(int fd)
     shm_t *shm = view_new(fd);
     if (shm == NULL)
         return NULL;
-    shm->own = take_edge(shm->segment);
-    if (shm->own != NULL)
+    if (take_edge(shm))
         return shm;
     shm->fd = -1; /* the caller keeps it */
     shm_free(&shm);
@@ -226,41 +243,42 @@ void shm_free(shm_t **freed)
 
 void shm_leave(shm_t *shm)
 {
-    uint32_t number = atomic_load(&shm->own->edge.number);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        if ((uint32_t)atomic_load(&shm->segment->workers[i].owner) == number)
+        if (shm->taken[i])
             shm_worker_give(shm, i);
     atomic_store(&shm->own->edge.pid, 0);
 }
 
 /* ---- slots of workers ---- */
 
-/* Whether a slot with this owner can be taken: it has none, or that edge was killed. */
-static bool is_free(const shm_t *shm, uint64_t owner)
+/* Whether slot `i` with this owner can be taken: it has none, or that edge was killed. The cell says nothing
+ * about this supervisor's own slots. */
+static bool is_free(const shm_t *shm, unsigned i, uint64_t owner)
 {
-    return owner == 0 || ((uint32_t)owner != atomic_load(&shm->own->edge.number) &&
-                          !edge_lives(shm->segment, (uint32_t)owner));
+    if (shm->taken[i])
+        return false;
+    return owner == 0 || (uint32_t)owner == shm->number || !edge_lives(shm->segment, (uint32_t)owner);
 }
 
 unsigned shm_workers_free(const shm_t *shm)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        count += is_free(shm, atomic_load(&shm->segment->workers[i].owner));
+        count += is_free(shm, i, atomic_load(&shm->segment->workers[i].owner));
     return count;
 }
 
 bool shm_worker_take(shm_t *shm, unsigned index, unsigned *taken)
 {
-    uint32_t number = atomic_load(&shm->own->edge.number);
     assert(index < SHM_WORKERS_MAX);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         _Atomic uint64_t *cell = &shm->segment->workers[i].owner;
         uint64_t owner = atomic_load(cell);
         bool killed = owner != 0;
-        if (!is_free(shm, owner) ||
-            !atomic_compare_exchange_strong(cell, &owner, number | (uint64_t)index << OWNER_INDEX_SHIFT))
+        if (!is_free(shm, i, owner) ||
+            !atomic_compare_exchange_strong(cell, &owner, shm->number | (uint64_t)index << OWNER_INDEX_SHIFT))
             continue;
+        shm->taken[i] = true;
         if (killed)
             shm_worker_wipe(shm, i);
         *taken = i;
@@ -275,12 +293,13 @@ void shm_worker_give(shm_t *shm, unsigned index)
     shm_worker_wipe(shm, index);
     atomic_store(&child->pid, 0);
     atomic_store(&child->state, SHM_ABSENT);
+    shm->taken[index] = false;
     atomic_store(&shm->segment->workers[index].owner, 0);
 }
 
 unsigned shm_worker_find(const shm_t *shm, unsigned index)
 {
-    uint64_t wanted = atomic_load(&shm->own->edge.number) | (uint64_t)index << OWNER_INDEX_SHIFT;
+    uint64_t wanted = shm->number | (uint64_t)index << OWNER_INDEX_SHIFT;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         if (atomic_load_explicit(&shm->segment->workers[i].owner, memory_order_relaxed) == wanted)
             return i;
@@ -290,7 +309,7 @@ unsigned shm_worker_find(const shm_t *shm, unsigned index)
 void shm_worker_retire(shm_t *shm, unsigned index)
 {
     _Atomic uint64_t *owner = &shm->segment->workers[index].owner;
-    atomic_store(owner, (uint32_t)atomic_load(owner) | (uint64_t)SHM_WORKERS_MAX << OWNER_INDEX_SHIFT);
+    atomic_store(owner, shm->number | (uint64_t)SHM_WORKERS_MAX << OWNER_INDEX_SHIFT);
 }
 
 uint32_t shm_worker_edge(const shm_t *shm, unsigned index)

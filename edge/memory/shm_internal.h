@@ -70,7 +70,9 @@ struct shm {
     limit_t *limit;
     balance_t *balance;
     edge_slot_t *own;
-    int fd; /* of the memory file; -1: the mapping is anonymous */
+    uint32_t number;             /* of this edge */
+    bool taken[SHM_WORKERS_MAX]; /* slots that shm_worker_take gave to this supervisor */
+    int fd;                      /* of the memory file; -1: the mapping is anonymous */
 };
 
 #endif

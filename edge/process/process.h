@@ -93,9 +93,10 @@ typedef struct worker_args {
     conf_t *conf;    /* one reference */
     shm_t *shm;
     int supervisor_fd;
-    int controller_fd;     /* -1: none yet, PROCESS_LINK brings one */
-    int access_log_fd;     /* -1: off */
-    const tls_pem_t *pems; /* must outlive worker_run; one for each certificate */
+    int controller_fd;                /* -1: none yet, PROCESS_LINK brings one */
+    int access_log_fd;                /* -1: off */
+    const tls_ticket_keys_t *tickets; /* to begin with; valid */
+    const tls_pem_t *pems;            /* must outlive worker_run; one for each certificate */
     size_t pem_count;
     const tls_pem_t *origin_pems; /* likewise; one for each upstream */
     const int *listen_fds;        /* one for each of conf->listeners, in order; listening, non-blocking */

@@ -15,6 +15,9 @@
 
 #include "process_log.h"
 
+/* Maximum age of the reader's `now`. */
+#define CLOCK_SKEW_MS 1000u
+
 void child_init(child_slot_t *child, shm_t *shm, child_kind_t kind, unsigned index)
 {
     *child = (child_slot_t){
@@ -31,6 +34,12 @@ void child_init(child_slot_t *child, shm_t *shm, child_kind_t kind, unsigned ind
     case CHILD_WORKER:
         snprintf(child->name, sizeof(child->name), "worker %u", index);
     }
+}
+
+uint64_t child_heartbeat_ms(const child_slot_t *child, uint64_t now_ms)
+{
+    uint64_t seen = atomic_load(&child->slot->heartbeat_ms);
+    return seen <= now_ms || seen - now_ms <= CLOCK_SKEW_MS ? seen : 0;
 }
 
 bool child_take_number(child_slot_t *child)

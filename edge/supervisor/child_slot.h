@@ -56,6 +56,10 @@ static inline bool child_alive(const child_slot_t *child)
     return child->pid != 0;
 }
 
+/* Time of the last sign of life of a child with a slot. 0 if the slot has a time that is yet to come, which
+ * no process writes about itself. */
+uint64_t child_heartbeat_ms(const child_slot_t *child, uint64_t now_ms);
+
 /* Takes a number for a worker that has none. False: the segment has no free slot (errno is EUSERS). */
 MUST_USE bool child_take_number(child_slot_t *child);
 

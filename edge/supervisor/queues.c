@@ -11,7 +11,7 @@ static bool accepts(const supervisor_t *s, const child_slot_t *child, uint64_t n
 {
     if (child->state == CHILD_WAITING || child->slot == NULL)
         return child->due_ms <= now_ms + QUEUE_LOANS_START_MS;
-    uint64_t seen = atomic_load(&child->slot->heartbeat_ms);
+    uint64_t seen = child_heartbeat_ms(child, now_ms);
     seen = seen > s->watch_from_ms ? seen : s->watch_from_ms;
     return now_ms <= seen + QUEUE_LOANS_SILENT_MS && atomic_load(&child->slot->full) == 0;
 }

@@ -60,6 +60,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
         .supervisor_fd = channel,
         .controller_fd = link,
         .access_log_fd = s->log_fd,
+        .tickets = &s->tickets,
         .pems = s->snapshot->pems,
         .pem_count = s->snapshot->pem_count,
         .origin_pems = s->snapshot->origin_pems,
@@ -525,7 +526,7 @@ static void watch_child(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
 {
     if (!child_alive(child) || child->killed)
         return;
-    uint64_t seen = atomic_load(&child->slot->heartbeat_ms);
+    uint64_t seen = child_heartbeat_ms(child, now_ms);
     uint64_t limit = s->snapshot->conf->timeouts.heartbeat;
     seen = seen > s->watch_from_ms ? seen : s->watch_from_ms;
     if (now_ms > seen && now_ms - seen > limit) {

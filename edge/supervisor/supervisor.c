@@ -126,6 +126,9 @@ static shm_t *join_shm(const supervisor_t *s)
     return shm;
 }
 
+/* More loads than an edge sees. */
+#define GENERATION_MOST ((uint64_t)1 << 32)
+
 static bool make_shm(supervisor_t *s)
 {
     uint8_t seed[16];
@@ -139,7 +142,8 @@ static bool make_shm(supervisor_t *s)
     OPENSSL_cleanse(seed, sizeof(seed));
     if (s->shm == NULL)
         return fail_errno("no shared memory");
-    s->generation = atomic_load(shm_conf_generation(s->shm)) + 1;
+    uint64_t loads = atomic_load(shm_conf_generation(s->shm));
+    s->generation = (loads < GENERATION_MOST ? loads : 0) + 1; /* any worker can write it */
     child_init(&s->controller, s->shm, CHILD_CONTROLLER, 0);
     child_init(&s->runner, s->shm, CHILD_RUNNER, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)

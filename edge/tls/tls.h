@@ -28,6 +28,12 @@ typedef struct tls_ticket_keys {
     uint32_t count;
 } tls_ticket_keys_t;
 
+/* Whether there are 1 to 3 keys. */
+static inline bool tls_ticket_keys_valid(const tls_ticket_keys_t *keys)
+{
+    return keys->count >= 1 && keys->count <= sizeof(keys->secret) / sizeof(keys->secret[0]);
+}
+
 /*
  * Returns whether the edge can serve with these certificates at `now_unix`: readable, with the
  * right key, valid now. Writes the first error as a sentence into `error`: the certificate's

@@ -25,7 +25,7 @@ static void key_expand(tls_ticket_key_t *key, const uint8_t secret[64])
 
 void tls_set_ticket_keys(tls_t *tls, const tls_ticket_keys_t *keys)
 {
-    assert(keys->count >= 1 && keys->count <= 3);
+    assert(tls_ticket_keys_valid(keys));
     OPENSSL_cleanse(tls->keys, sizeof(tls->keys));
     for (uint32_t i = 0; i < keys->count; i++)
         key_expand(&tls->keys[i], keys->secret[i]);

@@ -68,7 +68,8 @@ typedef struct worker_process {
     listeners_t listeners;
     loop_timer_t gauges;
     drain_t drain;
-    uint64_t tickets_seen; /* version of the current ticket keys */
+    tls_ticket_keys_t tickets;
+    uint64_t tickets_seen; /* version of the keys in the segment that were taken last */
     bool ended;
     int status;
 } worker_process_t;
@@ -85,23 +86,15 @@ static void end(worker_process_t *process, int status)
 static tls_t *make_tls(worker_process_t *process, const tls_pem_t *pems, size_t count, char *error,
                        size_t error_len)
 {
-    tls_ticket_keys_t keys = {.count = 0};
-    process->tickets_seen = 0;
-    bool got = shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &keys);
-    assert(got); /* set before the first fork; missing only if a supervisor died while writing */
-    tls_t *tls = tls_new(pems, count, &keys, error, error_len);
-    OPENSSL_cleanse(&keys, sizeof(keys));
-    return tls;
+    (void)!shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &process->tickets);
+    return tls_new(pems, count, &process->tickets, error, error_len);
 }
 
 static void refresh_tickets(worker_process_t *process)
 {
-    tls_ticket_keys_t keys;
-    if (process->worker.context.tls == NULL ||
-        !shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &keys))
-        return;
-    tls_set_ticket_keys(process->worker.context.tls, &keys);
-    OPENSSL_cleanse(&keys, sizeof(keys));
+    if (process->worker.context.tls != NULL &&
+        shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &process->tickets))
+        tls_set_ticket_keys(process->worker.context.tls, &process->tickets);
 }
 
 static void remake_routes(worker_process_t *process)

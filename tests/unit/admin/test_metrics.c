@@ -157,13 +157,15 @@ static void servers_of_upstreams(void **state)
 {
     (void)state;
     shm_t *shm = new_shm();
-    conf_upstream_t upstreams[2] = {{.name = "api"}, {.name = "idle"}};
+    conf_server_t named[2] = {{.text = "a.test:80"}, {.text = "b.test:81"}};
+    conf_upstream_t upstreams[2] = {{.name = "api", .servers = named, .server_count = 2}, {.name = "idle"}};
     conf_t conf = {.upstreams = upstreams, .upstream_count = 2};
-    balance_server_t servers[2] = {{.name = "a.test:80", .port = 80, .weight = 1},
-                                   {.name = "b.test:81", .port = 81, .weight = 1}};
+    balance_server_t servers[3] = {{.name = "a.test:80", .port = 80, .weight = 1},
+                                   {.name = "b.test:81", .index = 1, .port = 81, .weight = 1},
+                                   {.name = "c\"} 1\nforged", .index = 1, .port = 82, .weight = 1}};
     servers[0].address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
     servers[1].address = (struct in6_addr){.s6_addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 7}};
-    balance_set(shm_balance(shm), 0, 0, servers, 2, 1000);
+    balance_set(shm_balance(shm), 0, 0, servers, 3, 1000);
     balance_drain(shm_balance(shm), 0, STR("b.test:81"), true, 1000);
     balance_waiters_add(shm_balance(shm), 0, 1, 3);
     metrics_input_t input = {.shm = shm, .conf = &conf, .workers = 1, .now_ms = 5000};
@@ -171,6 +173,7 @@ static void servers_of_upstreams(void **state)
     char *text = metrics_text(&input, &len);
 #define A "{upstream=\"api\",server=\"a.test:80\",address=\"192.0.2.1:80\"} "
 #define B "{upstream=\"api\",server=\"b.test:81\",address=\"[2001:db8::7]:81\"} "
+    assert_null(strstr(text, "forged")); /* no server of the configuration */
     assert_int_equal(lines(text, "boxedge_upstream_server_up" A "1"), 1);
     assert_int_equal(lines(text, "boxedge_upstream_server_drained" A "0"), 1);
     assert_int_equal(lines(text, "boxedge_upstream_server_drained" B "1"), 1);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "balance_internal.h"
 #include "certificates.h"
 #include "fetch_server.h"
 #include "health.h"
@@ -23,7 +24,10 @@ typedef struct world {
     server_t *server;
     conf_server_t servers[2];
     conf_upstream_t conf;
+    unsigned losses;
 } world_t;
+
+static void lost(void *owner, unsigned index);
 
 /* ---- what follows from checks ---- */
 
@@ -72,7 +76,7 @@ static void world_open(world_t *world, SSL_CTX *tls)
     void *memory = mmap(NULL, balance_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(memory != MAP_FAILED);
     world->balance = balance_init(memory);
-    world->health = health_new(world->loop, world->balance, UPSTREAM, world->random);
+    world->health = health_new(world->loop, world->balance, UPSTREAM, world->random, lost, world);
     world->servers[0] = world->servers[1] = (conf_server_t){.host = "127.0.0.1", .port = world->server->port};
     world->conf = (conf_upstream_t){.name = "api",
                                     .servers = world->servers,
@@ -122,6 +126,15 @@ static void place(world_t *world, const char *name, uint16_t port)
     snprintf(server.name, sizeof(server.name), "%s", name);
     balance_set(world->balance, UPSTREAM, 0, &server, 1, loop_now(world->loop));
     health_set(world->health, &world->conf);
+}
+
+/* As the owner of checks does. */
+static void lost(void *owner, unsigned index)
+{
+    world_t *world = owner;
+    assert_int_equal(index, UPSTREAM);
+    world->losses++;
+    place(world, "a", world->server->port);
 }
 
 static balance_view_t view(const world_t *world)
@@ -268,6 +281,30 @@ static void test_down_at_the_beginning(void **state)
     UNTIL(world, view(world).up);
 }
 
+/* A worker that was taken over writes where only the controller may. */
+static void test_forged_servers_are_set_again(void **state)
+{
+    world_t *world = *state;
+    upstream_t *up = &world->balance->upstreams[UPSTREAM];
+    place(world, "a", world->server->port);
+    more_requests(world, 1);
+    atomic_store(&up->present, 0);
+    UNTIL(world, world->losses == 1);
+    more_requests(world, 2);
+    assert_true(view(world).up);
+    atomic_store(&up->slots[view(world).slot].copies[0].generation, UINT64_MAX);
+    atomic_store(&up->slots[view(world).slot].copies[1].generation, UINT64_MAX);
+    UNTIL(world, world->losses == 2);
+    more_requests(world, 2);
+    atomic_store(&up->slots[view(world).slot].copies[0].place, UINT64_MAX); /* an index beyond the servers */
+    atomic_store(&up->slots[view(world).slot].copies[1].place, UINT64_MAX);
+    UNTIL(world, world->losses == 3);
+    memset(up->slots, 0xff, sizeof(up->slots));
+    UNTIL(world, world->losses == 4);
+    more_requests(world, 2);
+    assert_true(view(world).up);
+}
+
 /* ---- TLS ---- */
 
 /* Whether a server whose certificate is for "api.test" is well, asked for by this name. */
@@ -350,6 +387,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_servers_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_checks_all_are_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down_at_the_beginning, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forged_servers_are_set_again, setup, teardown),
         cmocka_unit_test(test_tls_names),
         cmocka_unit_test(test_files_that_are_not_there),
     };
