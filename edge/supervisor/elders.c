@@ -28,6 +28,30 @@ bool elders_add(supervisor_t *s, int fd, bool ending)
     return true;
 }
 
+void elders_set_apart(supervisor_t *s, int fd)
+{
+    for (size_t i = 0; i < s->elder_count; i++)
+        if (s->elders[i].fd == fd)
+            s->elders[i].apart = true;
+}
+
+bool elders_shares(const supervisor_t *s, size_t i)
+{
+    return s->shares && !s->elders[i].apart;
+}
+
+/* Whether elder `i` may speak of its worker with that number. One that a worker of ours has is not its own.
+ */
+static bool is_its_worker(const supervisor_t *s, size_t i, uint64_t number)
+{
+    if (!elders_shares(s, i) || number >= SHM_WORKERS_MAX)
+        return false;
+    for (unsigned w = 0; w < SHM_WORKERS_MAX; w++)
+        if (s->workers[w].number == number)
+            return false;
+    return true;
+}
+
 bool elders_listens(const supervisor_t *s, size_t i)
 {
     if (s->awaits_go)
@@ -53,27 +77,28 @@ static void on_message(supervisor_t *s, size_t i, const ipc_message_t *message)
             supervisor_start_children(s);
         break;
     case HANDOVER_LINK:
-        if (message->fd_count == 1 && message->value < SHM_WORKERS_MAX)
+        if (message->fd_count == 1 && is_its_worker(s, i, message->value))
             child_send(&s->controller, PROCESS_LINK, message->value, STR(""), message->fds, 1);
         break;
     case HANDOVER_DIED:
-        child_send(&s->controller, PROCESS_WORKER_DIED, message->value, STR(""), NULL, 0);
+        if (is_its_worker(s, i, message->value))
+            child_send(&s->controller, PROCESS_WORKER_DIED, message->value, STR(""), NULL, 0);
         break;
     default:
         break; /* of a later version */
     }
 }
 
-static void join(supervisor_t *s, elder_t *elder)
+static void join(supervisor_t *s, size_t i)
 {
-    if (s->shares && ipc_send(elder->fd, HANDOVER_JOIN, 0, STR(""), NULL, 0) == IPC_FAILED)
-        process_log(NULL, "the old edge with process %d takes no message", (int)elder->pid);
+    if (elders_shares(s, i) && ipc_send(s->elders[i].fd, HANDOVER_JOIN, 0, STR(""), NULL, 0) == IPC_FAILED)
+        process_log(NULL, "the old edge with process %d takes no message", (int)s->elders[i].pid);
 }
 
 void elders_join(supervisor_t *s)
 {
     for (size_t i = 0; i < s->elder_count; i++)
-        join(s, &s->elders[i]);
+        join(s, i);
 }
 
 /* Without a predecessor, nothing is left to wait for. */
@@ -93,7 +118,7 @@ void elders_receive(supervisor_t *s, size_t i)
         ipc_message_t message;
         ipc_result_t result = ipc_receive(s->elders[i].fd, &message);
         if (result == IPC_LOST)
-            join(s, &s->elders[i]);
+            join(s, i);
         if (result == IPC_CLOSED || result == IPC_FAILED)
             lost(s, i);
         if (result != IPC_OK)

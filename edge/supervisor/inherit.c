@@ -15,7 +15,7 @@
 #include "supervisor_internal.h"
 
 /* Maximum lines that are read. */
-#define LINES_MAX (PROCESS_LISTENERS_MAX * SHM_WORKERS_MAX + 8 + ELDERS_MAX)
+#define LINES_MAX (PROCESS_LISTENERS_MAX * SHM_WORKERS_MAX + 8 + 2 * ELDERS_MAX)
 
 /* Takes the next word of `*line`. */
 static str_t take_word(str_t *line)
@@ -78,6 +78,8 @@ static void take_line(supervisor_t *s, str_t line)
         s->predecessor_fd = elders_add(s, fd, false) ? fd : -1;
     } else if (str_eq(what, STR("elder"))) {
         (void)!elders_add(s, fd, str_eq(line, STR("ending")));
+    } else if (str_eq(what, STR("apart"))) {
+        elders_set_apart(s, fd);
     } else if (str_eq(what, STR("segment")) && s->segment_fd < 0) {
         s->segment_fd = fd;
     } else if (str_eq(what, STR("tickets"))) {

@@ -44,6 +44,7 @@ typedef struct elder {
     int fd;
     pid_t pid;   /* of its supervisor */
     bool ending; /* has the order to end its tunnels */
+    bool apart;  /* its segment or its store is another than the predecessor's */
 } elder_t;
 
 typedef struct supervisor {
@@ -221,10 +222,15 @@ void inherit_served(supervisor_t *s);
 /* ---- elders.c ---- */
 /* Takes over `fd`, a channel that the older edge made. False: no place; it is closed. */
 MUST_USE bool elders_add(supervisor_t *s, int fd, bool ending);
+/* The elder with the channel `fd` has another segment or store than the predecessor. */
+void elders_set_apart(supervisor_t *s, int fd);
+/* Whether elder `i` has our segment and store. Only then do the numbers of its workers mean anything here. */
+bool elders_shares(const supervisor_t *s, size_t i);
 /* Whether this process, and not a predecessor or successor, takes the messages of elder `i`. */
 bool elders_listens(const supervisor_t *s, size_t i);
 void elders_receive(supervisor_t *s, size_t i);
-/* Asks all for channels from their workers to the controller, which is new or lost some. */
+/* Asks all that share with us for channels from their workers to the controller, which is new or lost some.
+ */
 void elders_join(supervisor_t *s);
 /* Makes all but the newest `keep` end their tunnels. */
 void elders_end(supervisor_t *s, size_t keep);

@@ -8,7 +8,8 @@
  *
  * A memory file lists the inherited descriptors, and the environment has its number. It has one line for
  * each: "handover FD", "segment FD", "elder FD STATE", "lock FD RUN_DIR", "state-lock FD STATE_DIR", "admin
- * FD PATH", "tickets FD", "listen FD WORKER ADDRESS". Elders come in their order, before "handover".
+ * FD PATH", "tickets FD", "listen FD WORKER ADDRESS". Elders come in their order, before "handover". "apart
+ * FD" follows the line of an elder whose segment or store is not ours.
  *
  * A new binary whose segment has another layout starts with an empty one. Our workers then see no change of
  * the store, and their tunnels end within timeouts.drain.
@@ -50,8 +51,11 @@ static int write_handoff(const supervisor_t *s, int channel, int tickets_fd)
     if (out == NULL)
         return -1;
     const conf_t *conf = s->snapshot->conf;
-    for (size_t i = 0; i < s->elder_count; i++)
+    for (size_t i = 0; i < s->elder_count; i++) {
         fprintf(out, "elder %d %s\n", s->elders[i].fd, s->elders[i].ending ? "ending" : "lives");
+        if (!elders_shares(s, i))
+            fprintf(out, "apart %d\n", s->elders[i].fd);
+    }
     fprintf(out, "handover %d\ntickets %d\n", channel, tickets_fd);
     if (shm_fd(s->shm) >= 0)
         fprintf(out, "segment %d\n", shm_fd(s->shm));

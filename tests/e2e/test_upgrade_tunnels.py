@@ -7,6 +7,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import socket
 
 import harness
 import pytest
@@ -300,6 +301,83 @@ def test_with_another_store_old_tunnels_end_with_the_requests(make_edge, app, tm
         upgrade(edge)
         said(edge, "open WebSockets end within timeouts.drain", start)
         tunnels.closed_with(1012)
+
+
+def change_layout(pid):
+    """The next program finds a shared segment of another layout."""
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        if os.readlink(link).startswith("/memfd:boxedge-shared"):
+            with open(link, "r+b", buffering=0) as segment:
+                assert os.pwrite(segment.fileno(), b"another.", 8) == 8
+            return
+    raise AssertionError("no shared segment")
+
+
+@contextlib.contextmanager
+def stopped(edge, pid):
+    """Stops a supervisor meanwhile; then waits until it has taken its messages, and sleeps."""
+    def sleeps():
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+    os.kill(pid, signal.SIGSTOP)
+    yield
+    before = sleeps()
+    os.kill(pid, signal.SIGCONT)
+    edge.wait_until(lambda: sleeps() > before, what="the old supervisor")
+
+
+def listens(pid):
+    """Whether a process has a listening socket."""
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    listening = {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == "0A"}
+    try:
+        return any(os.readlink(fd) in listening for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # it closed one meanwhile, or ended
+        return not gone(pid)
+
+
+def upgrade_whole(edge):
+    """An upgrade after which no old worker takes a connection."""
+    workers = edge.pids("worker")
+    upgrade(edge)
+    edge.wait_until(lambda: not any(listens(pid) for pid in workers), what="the end of listening")
+
+
+def test_old_workers_of_another_segment_get_no_channel(make_edge, app):
+    """Their numbers are also those of workers in the new segment, which would lose their channels to them."""
+    edge = make_edge(workers=1, config={"timeouts": {"drain": "120s"}})
+    edge.expect_deaths = True
+    with ends_whole(edge), contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        host, waits = edge.create_preview(app), edge.create_preview(silent.getsockname()[1])
+        old = []
+        for _ in range(2):
+            client = stack.enter_context(contextlib.closing(edge.connect("plain", waits)))
+            client.send(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % waits.encode())
+            stack.enter_context(contextlib.closing(silent.accept()[0]))
+            old.append(serving(edge))
+            if len(old) == 1:
+                upgrade_whole(edge)
+        change_layout(old[1])
+        start = len(edge.stderr.lines)
+        upgrade_whole(edge)
+        said(edge, "it has another layout", start)
+        with Echoes(edge, host, count=2) as third:
+            upgrade_whole(edge)
+            with Echoes(edge, host, count=2) as newest:
+                start = len(edge.stderr.lines)
+                with stopped(edge, old[0]):  # its answer is the last one
+                    os.kill(edge.pids("controller")[0], signal.SIGKILL)
+                    said(edge, "controller is back", start)
+                    edge.command("reload")
+                edge.command("reload")  # the supervisor has handled all messages before this one
+                third.echo()
+                newest.echo()
+                edge.command("preview", "delete", "box", app.port, "--kill-tunnels")
+                newest.closed_with(1008)
+                third.closed_with(1008)
+        assert not any(gone(pid) for pid in old)
 
 
 def test_upgrades_in_a_row_are_bounded(make_edge, app, origin):

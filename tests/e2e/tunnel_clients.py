@@ -40,7 +40,7 @@ class Echoes:
         """Each gets a Close frame with that code, which it answers, and then the end."""
         for client in self.clients:
             opcode, payload = read_frame(client, timeout * harness.SLOW)
-            assert opcode == 8 and int.from_bytes(payload[:2], "big") == code
+            assert opcode == 8 and int.from_bytes(payload[:2], "big") == code, (opcode, payload)
             client.send(frame(8, payload[:2]))
             assert client.wait_closed() in ("eof", "truncated")
 
