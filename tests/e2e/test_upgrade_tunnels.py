@@ -87,6 +87,29 @@ def test_changes_reach_old_workers(whole, app):
             deleted.closed_with(1008)
 
 
+def test_a_reload_tells_whom_it_does_not_reach(whole, app):
+    host = whole.create_preview(app)
+    kept = "the previous configuration stays in use for open WebSockets of "
+
+    def told():
+        done = whole.command("reload", check=False)
+        assert done.returncode == 0
+        return done.stderr
+
+    assert kept not in told()
+    with Echoes(whole, host) as tunnels:
+        rewrite(whole, {"workers": 1})
+        told()  # one of two workers goes, and keeps its tunnels
+        assert kept + "1 old worker\n" in told()
+        upgrade_whole(whole)
+        assert kept + "1 old generation\n" in told()
+        with Echoes(whole, host) as newer:
+            upgrade(whole)
+            assert kept + "2 old generations\n" in told()
+            newer.echo()
+        tunnels.echo()
+
+
 def test_old_workers_and_the_new_controller_care_for_a_box(tmp_path):
     """Activity is reported, a message wakes, and the end of the box ends the tunnel."""
     with BoxAddresses(1) as (address,), ControlPlane() as plane, \
