@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import socket
 
 import pytest
 
@@ -105,6 +106,28 @@ def test_a_message_that_cannot_be_taken_is_said_again(world, tmp_path):
 
     edge.wait_until(is_logged, LONG, "a line")
     assert edge.pids("worker") == [worker]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to count the descriptors of the controller")
+def test_a_configuration_that_the_controller_cannot_take_is_said_again(make_edge):
+    edge = make_edge()
+    (controller,) = edge.pids("controller")
+
+    def count():
+        return len(os.listdir(f"/proc/{controller}/fd"))
+
+    with contextlib.ExitStack() as clients:
+        before = count()
+        for _ in range(10):
+            clients.enter_context(socket.socket(socket.AF_UNIX)).connect(str(edge.admin_socket))
+        edge.wait_until(lambda: count() >= before + 10, LONG, "10 connections")
+        limit(controller, count(), count())  # without its reserve
+        edge.process.send_signal(signal.SIGHUP)
+        lost = "boxedge[controller]: a message of type 2 cannot be read without"
+        edge.stderr.wait_for(lambda line: lost in line, LONG)
+        assert not any("reloaded:" in line for line in edge.stderr.lines)
+    edge.stderr.wait_for(lambda line: "reloaded: configuration 2 is in use" in line, LONG)
+    assert edge.pids("controller") == [controller]
 
 
 def test_what_is_more_than_a_worker_may_have_is_said(make_edge):

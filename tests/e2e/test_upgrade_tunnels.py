@@ -87,6 +87,19 @@ def test_changes_reach_old_workers(whole, app):
             deleted.closed_with(1008)
 
 
+def test_half_a_command_does_not_hold_an_upgrade(whole):
+    """The old controller ends without it."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(whole.admin_socket))
+        client.sendall(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+        whole.command("status")  # the controller has read it
+        controller = whole.pids("controller")
+        upgrade(whole)
+        client.settimeout(PATIENCE * SLOW)
+        assert client.recv(4096) == b""
+        assert whole.pids("controller") != controller
+
+
 def test_a_reload_tells_whom_it_does_not_reach(whole, app):
     host = whole.create_preview(app)
     kept = "the previous configuration stays in use for open WebSockets of "

@@ -1,6 +1,8 @@
 /* Which open tunnels are ended, and how. */
+#include "store_fixture.h"
 #include "worker_fixture.h"
 
+#include "routes.h"
 #include "tunnel.h"
 
 #define WITHDRAWN                                                                                            \
@@ -73,6 +75,40 @@ static void expired(void **state)
     exchange_world_free(world);
 }
 
+/* By what the store has now: for a worker that may have missed messages. */
+static void outdated(void **state)
+{
+    (void)state;
+    fixture_t dirs;
+    _Atomic uint64_t epoch = 1;
+    fixture_make(&dirs);
+    fixture_open(&dirs, FIXTURE_MAP_BYTES);
+    store_preview_t preview = fixture_preview("my-box", 3000);
+    assert_int_equal(store_put_preview(dirs.store, &preview), STORE_OK);
+    for (unsigned deleted = 0; deleted < 2; deleted++) {
+        assert_int_equal(store_get_preview(dirs.store, STR("my-box"), 3000, &preview), STORE_OK);
+        exchange_world_t *world = open_tunnel(preview.version, 0);
+        worker_t *worker = worker_of(context_of(world));
+        worker->routes = routes_new(dirs.store, STR("p.example"), &epoch);
+        world->ex->request.authority = STR("my-box-3000.p.example");
+        tunnels_close_outdated(context_of(world));
+        expect_open(world);
+        world->ex->routed = true;
+        tunnels_close_outdated(context_of(world));
+        expect_open(world);
+        if (deleted == 0)
+            assert_int_equal(store_put_preview(dirs.store, &preview), STORE_OK); /* another version */
+        else
+            assert_int_equal(store_delete_preview(dirs.store, STR("my-box"), 3000), STORE_OK);
+        atomic_fetch_add(&epoch, 1);
+        tunnels_close_outdated(context_of(world));
+        expect_goodbye(world, "withdrawn");
+        routes_free(&worker->routes);
+        exchange_world_free(world);
+    }
+    fixture_remove(&dirs);
+}
+
 /* Within a frame of the box nothing can be said. */
 static void within_a_frame(void **state)
 {
@@ -103,10 +139,8 @@ static void without_tunnels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_a_preview),
-        cmocka_unit_test(expired),
-        cmocka_unit_test(within_a_frame),
-        cmocka_unit_test(without_tunnels),
+        cmocka_unit_test(of_a_preview),   cmocka_unit_test(expired),         cmocka_unit_test(outdated),
+        cmocka_unit_test(within_a_frame), cmocka_unit_test(without_tunnels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

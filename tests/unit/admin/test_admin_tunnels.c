@@ -1,4 +1,5 @@
-/* When the admin API has tunnels ended: before it answers, and also when nobody is left to be answered. */
+/* When the admin API has tunnels ended: before it answers, also when nobody is left to be answered, and not
+ * when the disk has too much to do. */
 #include "store_fixture.h"
 
 #include <sys/un.h>
@@ -154,12 +155,50 @@ static void after_the_end(void **state)
     assert_string_equal(w->which, "preview my-box-3000");
 }
 
+static void nothing_run(store_job_t *job, store_t *store)
+{
+    (void)job;
+    (void)store;
+}
+
+static void nothing_done(store_job_t *job)
+{
+    (void)job;
+}
+
+/* A queue that is full refuses a request at once, and nothing of it is done. */
+static void with_a_full_queue(void **state)
+{
+    world_t *w = *state;
+    static store_job_t jobs[STORE_JOBS_MAX];
+    char answer[512] = "";
+    store_gate_t gate;
+    store_gate_shut(w->thread, &gate);
+    for (size_t i = 0; store_thread_pending(w->thread) < STORE_JOBS_MAX; i++) {
+        jobs[i] = (store_job_t){.run = nothing_run, .done = nothing_done};
+        assert_true(store_thread_add(w->thread, &jobs[i]));
+    }
+    ask(w, DELETE("?kill_tunnels=1"));
+    turn_until_answered(w);
+    assert_true(recv(w->client, answer, sizeof(answer) - 1, MSG_DONTWAIT) > 0);
+    assert_int_equal(strncmp(answer, "HTTP/1.1 503 ", 13), 0);
+    assert_non_null(strstr(answer, "\"busy\""));
+    store_gate_open(&gate);
+    for (int i = 0; i < 2000 && store_thread_pending(w->thread) != 0; i++)
+        loop_turn(w->loop, 10);
+    assert_int_equal(w->told, 0);
+    ask(w, DELETE("?kill_tunnels=1"));
+    turn_until_answered(w);
+    assert_int_equal(w->told, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(before_the_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(only_where_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(after_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(with_a_full_queue, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

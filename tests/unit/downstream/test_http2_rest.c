@@ -102,6 +102,20 @@ static void test_trailers_end_it(void **state)
     assert_true(world_seen(world, id)->closed && !world_seen(world, id)->reset && !world->goaway);
 }
 
+/* RFC 9113 section 8.1: fields after the body are the end. */
+static void test_fields_that_do_not_end_it(void **state)
+{
+    world_t *world = *state;
+    int32_t id = refused(world);
+    nghttp2_nv field = nv("x-sum", "9");
+    assert_int_equal(nghttp2_submit_headers(world->client, NGHTTP2_FLAG_NONE, id, NULL, &field, 1, NULL), 0);
+    world_pump(world);
+    assert_true(world_seen(world, id)->reset);
+    assert_int_equal(world_seen(world, id)->code, NGHTTP2_PROTOCOL_ERROR);
+    assert_true(list_is_empty(rests(world)));
+    assert_false(world->goaway);
+}
+
 static void test_reset_ends_it(void **state)
 {
     world_t *world = *state;
@@ -221,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {T(test_sent_to_the_end),
                                        T(test_its_length_is_checked),
                                        T(test_trailers_end_it),
+                                       T(test_fields_that_do_not_end_it),
                                        T(test_reset_ends_it),
                                        T(test_idle),
                                        T(test_slow),

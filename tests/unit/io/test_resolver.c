@@ -382,6 +382,20 @@ static void test_dropped_while_asked(void **state)
     UNTIL(world, world->questions[0] > before); /* freed by teardown while it is asked */
 }
 
+/* No socket event tells of a question that was lost. */
+static void test_a_silent_server_is_asked_again(void **state)
+{
+    world_t *world = *state;
+    zone_t good = world->zone;
+    world->zone.silent = true;
+    want(world, "api.test");
+    UNTIL(world, world->questions[0] >= 2 && world->questions[1] >= 2);
+    assert_string_equal(shown(world, "api.test"), "");
+    world->zone = good;
+    UNTIL(world, world->changes == 1);
+    assert_string_not_equal(shown(world, "api.test"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +408,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hosts_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_that_stay_are_not_asked_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dropped_while_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_silent_server_is_asked_again, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
