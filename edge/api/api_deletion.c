@@ -36,7 +36,7 @@
 #include "store.h"
 #include "worker.h"
 
-/* Maximum bytes of a name in the body. */
+/* Maximum bytes of a name or id. */
 #define NAME_MAX_BYTES 256
 
 static uint64_t wall_ms(const exchange_t *ex)
@@ -59,12 +59,12 @@ static void report_end(api_deletion_t *deletion, deletion_outcome_t outcome)
  * by now. After a second sending the first one may have deleted it. A call for many boxes may have deleted
  * some before a 4xx that depends on a box.
  */
-static bool proves_refusal(const exchange_t *ex, const deletion_call_t *call, int status)
+static bool proves_refusal(const exchange_t *ex, size_t boxes, int status)
 {
     if (ex->api->written_again || status < 300 || status >= 500 || status == 404)
         return false;
-    return call->count == 1 || status < 400 || status == 401 || status == 403 || status == 413 ||
-           status == 415 || status == 429;
+    return boxes == 1 || status < 400 || status == 401 || status == 403 || status == 413 || status == 415 ||
+           status == 429;
 }
 
 void api_deletion_answered(exchange_t *ex)
@@ -77,7 +77,7 @@ void api_deletion_answered(exchange_t *ex)
         report_end(deletion, DELETION_DONE);
     else
         report_end(deletion,
-                   proves_refusal(ex, &deletion->call, status) ? DELETION_REFUSED : DELETION_UNKNOWN);
+                   proves_refusal(ex, deletion->box_count, status) ? DELETION_REFUSED : DELETION_UNKNOWN);
 }
 
 static void leave(exchange_t *ex, await_end_t how)
@@ -142,11 +142,17 @@ static void request_record(api_deletion_t *deletion, deletion_op_t op,
                                     call, answered);
 }
 
-/* The upstream has shown all boxes by their ids. */
+/* The upstream has shown all boxes by their ids. Without a box that can have previews, no record is needed.
+ */
 static void note(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;
     api_deletion_write_request(deletion);
+    if (deletion->call.count == 0) {
+        deletion->stage = OVER;
+        await_complete(ex);
+        return;
+    }
     deletion->stage = NOTING;
     random_bytes(ex->context->random, (unsigned char *)&deletion->call.call, sizeof(deletion->call.call));
     deletion->call.requested_at_ms = wall_ms(ex);
@@ -155,14 +161,28 @@ static void note(exchange_t *ex)
 
 /* ---- the upstream ---- */
 
-static void add_box(deletion_call_t *call, str_t id)
+static void record(deletion_call_t *call, str_t id)
 {
-    for (uint32_t i = 0; i < call->count; i++)
-        if (str_eq(str_from(call->ids[i]), id))
-            return;
     assert(call->count < STORE_DELETIONS_AT_ONCE);
     memcpy(call->ids[call->count], id.p, id.n);
     call->ids[call->count++][id.n] = '\0';
+}
+
+/* A box whose id cannot be in the name of a host has no previews. */
+static void add_box(api_deletion_t *deletion, str_t id)
+{
+    for (size_t i = 0; i < deletion->box_count; i++)
+        if (str_eq(deletion->ids[i], id))
+            return;
+    deletion->ids[deletion->box_count++] = id;
+    if (box_id_valid(id))
+        record(&deletion->call, id);
+}
+
+/* A path cannot have the dots as a segment. */
+static bool is_name(str_t name)
+{
+    return name.n != 0 && name.n <= NAME_MAX_BYTES && !str_eq(name, STR(".")) && !str_eq(name, STR(".."));
 }
 
 /* The id of the box that the answer shows, in the arena; empty: it shows none. */
@@ -171,7 +191,7 @@ static str_t shown_id(exchange_t *ex, int status, str_t body)
     json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
     const json_t *id = json_object_get(box, "id");
     str_t text = str_make(json_string_value(id), json_string_length(id));
-    str_t copy = box_id_valid(text) ? str_dup(&ex->arena, text) : STR("");
+    str_t copy = is_name(text) ? str_dup(&ex->arena, text) : STR("");
     json_decref(box);
     return copy;
 }
@@ -206,7 +226,7 @@ static void on_shown(exchange_t *ex)
     api_deletion_t *deletion = ex->api->deletion;
     for (size_t i = 0; i < deletion->count; i++) {
         str_t path = api_box_path(ex, deletion->ids[i]);
-        add_box(&deletion->call, deletion->ids[i]);
+        add_box(deletion, deletion->ids[i]);
         if (!str_eq(path, deletion->paths[i]))
             deletion->by_id[deletion->others++] = path;
     }
@@ -260,8 +280,7 @@ static bool take_names(api_deletion_t *deletion, const json_t *ids)
     json_array_foreach(ids, index, one)
     {
         str_t name = str_make(json_string_value(one), json_string_length(one));
-        /* A path cannot have the dots as a segment. */
-        if (name.n == 0 || name.n > NAME_MAX_BYTES || str_eq(name, STR(".")) || str_eq(name, STR("..")))
+        if (!is_name(name))
             return false;
         add_path(deletion, api_box_path(deletion->ex, name));
     }
@@ -429,7 +448,7 @@ static step_result_t settle(exchange_t *ex)
     deletion->stage = QUERYING;
     deletion->call.requested_at_ms = earlier.requested_at_ms;
     deletion->living = wall_ms(ex) > earlier.closed_at_ms + DELETION_LIVING_MS;
-    add_box(&deletion->call, path.id);
+    record(&deletion->call, path.id);
     make_room(deletion, 1);
     deletion->paths[deletion->count++] = api_box_path(ex, path.id);
     await_begin(ex, &source);

@@ -20,16 +20,17 @@ typedef enum stage {
 struct api_deletion {
     exchange_t *ex;
     stage_t stage;
-    str_t path;    /* of a call for one box: raw, without its query; empty: a call for many */
-    str_t *paths;  /* of the boxes, as the call names them */
-    str_t *ids;    /* of the boxes that the upstream shows there */
-    size_t count;  /* of `paths` and `ids` */
+    str_t path;   /* of a call for one box: raw, without its query; empty: a call for many */
+    str_t *paths; /* of the boxes, as the call names them */
+    size_t count; /* of `paths` */
+    str_t *ids;   /* of the boxes that the upstream shows there; each once after the last answer */
+    size_t box_count;
     str_t *by_id;  /* the paths by id of the boxes that the call names otherwise */
     size_t others; /* of `by_id` */
     bool living;   /* a box that still exists was not deleted by an earlier call */
     api_questions_t questions;
     preview_request_t controller_request;
-    deletion_call_t call; /* the boxes that the upstream has shown */
+    deletion_call_t call; /* with the boxes among `ids` that can have previews */
 };
 
 /* Makes the request that goes up from the parts of the GETs and the ids that they have shown.

@@ -45,8 +45,8 @@ static void write_many(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
     json_t *ids = json_array();
-    for (uint32_t i = 0; i < deletion->call.count; i++)
-        (void)json_array_append_new(ids, json_string(deletion->call.ids[i]));
+    for (size_t i = 0; i < deletion->box_count; i++)
+        (void)json_array_append_new(ids, json_stringn(deletion->ids[i].p, deletion->ids[i].n));
     json_t *object = json_pack("{s:o}", "ids", ids);
     char *text = json_dumps(object, JSON_COMPACT);
     str_t written = str_from(text);

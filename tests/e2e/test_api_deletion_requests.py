@@ -1,23 +1,57 @@
 """The API host: the request that goes up for a call that deletes boxes has only the parts by which the API's GET has
 shown them. What else could delete a box is refused."""
 
+import contextlib
 import json
+from urllib.parse import quote, unquote
 
 import pytest
 
-from api_world import api_config, call, error
+from api_world import answer, api_config, call, error
 from harness import Edge, HttpOrigin, local_box
-from test_api_deletions import IDS, Api, delete, many, previews, status
+from test_api_deletions import ABSENT, IDS, Api, delete, many, previews, status
 
 
-@pytest.fixture(name="world")
-def _world(tmp_path):
-    with HttpOrigin() as app, Api() as api, Edge(tmp_path, workers=2, config=api_config([api.port]),
-                                                 boxes=[local_box(i, app) for i in IDS]) as edge:
+class ExactApi(Api):
+    """A box API that reads a path by the letter. `refused`: an answer, for a GET of this path."""
+
+    refused = {}
+
+    def serve(self, conn):
+        while (request := conn.read_request(timeout=3600)) is not None:
+            if request.method == "GET" and request.target in self.refused:
+                conn.send(self.refused[request.target])
+                continue
+            name = unquote(request.target.rpartition("/")[2])
+            one = self.find(name, request.method)
+            names = json.loads(request.body)["ids"] if request.target == "/v2/box" else [name]
+            if request.method == "DELETE":
+                for box in [self.find(name, "DELETE") for name in names]:
+                    del self.boxes[box["id"]]
+            conn.send(answer(json.dumps(one or {"error": ABSENT}), "200 OK" if one or request.method == "DELETE" else
+                             "404 Not Found"))
+
+
+@contextlib.contextmanager
+def serving(tmp_path, kind):
+    with HttpOrigin() as app, kind() as api, Edge(tmp_path, workers=2, config=api_config([api.port]),
+                                                  boxes=[local_box(i, app) for i in IDS]) as edge:
         for box in IDS:
             edge.create_preview(app.port, box)
         api.app_port = app.port
         yield api, edge
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path):
+    with serving(tmp_path, Api) as world:
+        yield world
+
+
+@pytest.fixture(name="exact")
+def _exact(tmp_path):
+    with serving(tmp_path, ExactApi) as world:
+        yield world
 
 
 def sent(api, method):
@@ -79,3 +113,40 @@ def test_a_handshake_deletes_no_box(world):
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
     assert (refused.status, error(refused)) == (400, "bad_body")
     check_untouched(world)
+
+
+# ---- ids without previews
+
+@pytest.mark.parametrize("box", ["Box", "box.eu", "a" * 58, "b\u00f6/x", "-box"])
+@pytest.mark.parametrize("by", ["id", "name", "many"])
+def test_a_box_whose_id_is_no_label(exact, box, by):
+    """It can have no preview, so nothing is recorded."""
+    api, edge = exact
+    api.boxes[box] = {"id": box, "name": "odd", "status": "idle"}
+    path = {"id": "/v2/box/" + quote(box, safe=""), "name": "/v2/box/odd", "many": "/v2/box"}[by]
+    gone = delete(exact, path, many("odd", "two") if by == "many" else b"")
+    assert gone.status == 200, gone.body
+    left = ["box", "box_3"] if by == "many" else sorted(IDS)
+    assert sorted(api.boxes) == left
+    edge.wait_until(lambda: previews(edge) == left, what="the previews of the other box to go")
+
+
+@pytest.mark.parametrize("box", [".", "..", "x" * 257, ""])
+def test_an_id_that_no_call_can_name(exact, box):
+    api, _ = exact
+    api.boxes["odd"] = {"id": box, "name": "odd", "status": "idle"}
+    refused = delete(exact, "/v2/box/odd")
+    assert (refused.status, error(refused)) == (502, "bad_response")
+    assert not sent(api, "DELETE")
+
+
+def test_a_refusal_may_come_after_the_box_without_previews_is_gone(world):
+    """One record, and two boxes."""
+    api, edge = world
+    api.boxes["two.eu"] = {"id": "two.eu", "name": "odd", "status": "idle"}
+    api.statuses["DELETE"] = "409 Conflict"
+    assert delete(world, "/v2/box", many("odd", "box")).status == 409
+    del api.boxes["box"]
+    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
+                    what="the preview of the box that is gone to go")
+    assert status(world) == 404

@@ -383,7 +383,7 @@ def test_who_may_not_see_a_box_does_not_hide_its_previews(world, path, body):
     assert not [r for r in api.requests if r.method == "DELETE"]
 
 
-@pytest.mark.parametrize("shown", ["{}", "[]", "no JSON", '{"id": 7}', '{"id": "Box!"}', '{"id": "' + "x" * 64 + '"}'])
+@pytest.mark.parametrize("shown", ["{}", "[]", "no JSON", '{"id": 7}', '{"id": ""}', '{"id": "' + "x" * 257 + '"}'])
 def test_an_answer_that_shows_no_box(world, shown):
     api, _ = world
     api.handler = lambda conn: conn.read_request(timeout=3600) and conn.send(answer(shown, fields=["Connection: close"]))
