@@ -150,3 +150,13 @@ def test_a_refusal_may_come_after_the_box_without_previews_is_gone(world):
     edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
                     what="the preview of the box that is gone to go")
     assert status(world) == 404
+
+
+# ---- a list
+
+def test_an_empty_list_deletes_nothing(world):
+    """The SDK sends it for an empty array. An API could take it for all boxes."""
+    for body in (many(), b' {"ids" : []}\n'):
+        done = delete(world, "/v2/box", body)
+        assert (done.status, json.loads(done.body)) == (200, {})
+    check_untouched(world)
