@@ -196,29 +196,25 @@ static str_t shown_id(exchange_t *ex, int status, str_t body)
     return copy;
 }
 
-static bool refuse(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
-{
-    deletion->stage = OVER;
-    api_pass_on(deletion->ex, status >= 300 ? status : 0, fields, body);
-    return false;
-}
-
 static bool on_answer(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
     api_deletion_t *deletion = ex->api->deletion;
     str_t id = shown_id(ex, status, body);
     if (id.n == 0)
-        return refuse(deletion, status, fields, body);
-    deletion->ids[index] = id;
-    return true;
+        api_deletion_refuse(deletion, deletion->paths[index], status, fields, body);
+    else
+        deletion->ids[index] = id;
+    return id.n != 0;
 }
 
 /* An id may be the name of another box, by which the upstream would find that one. */
 static bool on_answer_by_id(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
     api_deletion_t *deletion = ex->api->deletion;
-    str_t path = api_box_path(ex, shown_id(ex, status, body));
-    return str_eq(path, deletion->by_id[index]) || refuse(deletion, status, fields, body);
+    bool same = str_eq(api_box_path(ex, shown_id(ex, status, body)), deletion->by_id[index]);
+    if (!same)
+        api_deletion_refuse(deletion, deletion->by_id[index], status, fields, body);
+    return same;
 }
 
 static void on_shown(exchange_t *ex)

@@ -1,5 +1,5 @@
 /*
- * Shared by api_deletion.c and api_deletion_request.c only.
+ * Shared by api_deletion.c and api_deletion_*.c only.
  */
 #ifndef BOXEDGE_API_DELETION_INTERNAL_H
 #define BOXEDGE_API_DELETION_INTERNAL_H
@@ -36,5 +36,9 @@ struct api_deletion {
 /* Makes the request that goes up from the parts of the GETs and the ids that they have shown.
  * (api_deletion_request.c) */
 void api_deletion_write_request(api_deletion_t *deletion);
+/* The GET of `path` has not shown the box: answers with the upstream's answer to it. (api_deletion_refusal.c)
+ */
+void api_deletion_refuse(api_deletion_t *deletion, str_t path, int status, const fields_t *fields,
+                         str_t body);
 
 #endif

@@ -160,3 +160,28 @@ def test_an_empty_list_deletes_nothing(world):
         done = delete(world, "/v2/box", body)
         assert (done.status, json.loads(done.body)) == (200, {})
     check_untouched(world)
+
+
+@pytest.mark.parametrize("name, shown", [
+    ("absent", "absent"), ("no such \u00f6\x1b[31m", "no%20such%20%C3%B6%1B%5B31m"), ("x" * 256, "x" * 96 + "...")],
+    ids=["plain", "bytes", "long"])
+@pytest.mark.parametrize("line", ["404 Not Found", "403 Forbidden"])
+@pytest.mark.parametrize("text, rest", [(json.dumps({"error": ABSENT, "hint": 7}), ABSENT), ("gone", "the API refused it.")])
+def test_a_refusal_names_the_box(exact, name, shown, line, text, rest):
+    api, _ = exact
+    api.refused = {"/v2/box/" + quote(name): answer(text, line, ["X-Secret: 1", "Retry-After: 7"])}
+    refused = delete(exact, "/v2/box", many("box", name, "two"))
+    body = json.loads(refused.body)
+    assert (refused.status, refused.get("retry-after")) == (int(line[:3]), "7")
+    assert body["error"] == f"Box {shown}: {rest}" and body.get("hint") == (7 if rest == ABSENT else None)
+    check_untouched(exact)
+
+
+@pytest.mark.parametrize("shown", ["{}", '{"id": ""}'])
+def test_an_unusable_answer_about_a_box_of_a_list(exact, shown):
+    api, _ = exact
+    api.refused = {"/v2/box/name-of-two": answer(shown)}
+    refused = delete(exact, "/v2/box", many("box", "name-of-two"))
+    assert (refused.status, error(refused)) == (502, "bad_response")
+    assert json.loads(refused.body)["error"] == "The API's answer about box name-of-two cannot be used."
+    check_untouched(exact)
