@@ -23,7 +23,8 @@ struct subrequest {
     int status;
     char *body;
     size_t used, capacity;
-    bool failed; /* cut or too long */
+    bool failed;   /* cut or too long */
+    bool too_long; /* its head is whole */
 };
 
 static subrequest_t *of(const exchange_t *ex)
@@ -37,8 +38,11 @@ static void finish(loop_task_t *task)
     exchange_t *parent = request->parent;
     exchange_end(&request->ex, request->failed ? EXCHANGE_END_CUT : EXCHANGE_END_COMPLETE);
     exchange_count(parent); /* the answer is in its arena */
-    request->done(parent, request->arg, request->failed ? 0 : request->status, &request->fields,
-                  str_make(request->body, request->used));
+    if (request->too_long && request->status >= 300)
+        request->done(parent, request->arg, request->status, &request->fields, str_make(NULL, 0));
+    else
+        request->done(parent, request->arg, request->failed ? 0 : request->status, &request->fields,
+                      str_make(request->body, request->used));
 }
 
 static void finish_soon(subrequest_t *request)
@@ -90,7 +94,7 @@ static void on_body(exchange_t *ex, str_t data)
     if (request->failed || data.n == 0)
         return;
     if (data.n > SUBREQUEST_BODY_MAX - request->used) {
-        request->failed = true;
+        request->failed = request->too_long = true;
         finish_soon(request);
         return;
     }

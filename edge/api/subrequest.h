@@ -7,7 +7,7 @@
 
 #include "exchange.h"
 
-/* Maximum bytes of a response's body; a longer one fails. */
+/* Maximum bytes of a response's body. A longer one fails; that of a status of 300 or more is left out. */
 #define SUBREQUEST_BODY_MAX 65536
 
 typedef struct subrequest subrequest_t;

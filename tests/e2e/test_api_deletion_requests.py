@@ -185,3 +185,26 @@ def test_an_unusable_answer_about_a_box_of_a_list(exact, shown):
     assert (refused.status, error(refused)) == (502, "bad_response")
     assert json.loads(refused.body)["error"] == "The API's answer about box name-of-two cannot be used."
     check_untouched(exact)
+
+
+@pytest.mark.parametrize("text", [json.dumps({"error": "Too many requests."}), "", "x" * 70_000], ids=["json", "none", "long"])
+@pytest.mark.parametrize("limited", ["box", "name-of-two", "box_3", "two"])
+def test_the_api_limits_the_questions(exact, limited, text):
+    """Whichever of them it refuses. A page of over 64 KiB is left out."""
+    api, _ = exact
+    api.refused = {f"/v2/box/{limited}": answer(text, "429 Too Many Requests", ["Retry-After: 7"])}
+    refused = delete(exact, "/v2/box", many("box", "name-of-two", "box_3"))
+    assert (refused.status, refused.get("retry-after")) == (429, "7")
+    assert refused.body.decode() == (text if len(text) < 65536 else "")
+    check_untouched(exact)
+
+
+def test_the_api_limits_most_of_the_questions(exact):
+    """A hundred of them use up the rate of the key."""
+    api, _ = exact
+    names = [f"odd-{number}" for number in range(100)]
+    api.boxes.update({name: {"id": name, "name": name, "status": "idle"} for name in names})
+    api.refused = {f"/v2/box/{name}": answer("", "429 Too Many Requests", ["Retry-After: 7"]) for name in names[40:]}
+    refused = delete(exact, "/v2/box", many(*names))
+    assert (refused.status, refused.get("retry-after")) == (429, "7")
+    assert not sent(api, "DELETE")

@@ -365,6 +365,19 @@ static void a_body_that_is_too_long(void **state)
     assert_int_equal(c->cancels, 1);
 }
 
+/* Its status and fields say enough: 429 with Retry-After. */
+static void a_refusal_whose_body_is_too_long(void **state)
+{
+    caller_t *c = *state;
+    start(c);
+    head(c, 429);
+    body(c, SUBREQUEST_BODY_MAX, 'a');
+    body(c, 1, 'b');
+    turn(c);
+    expect_heard(c, 429, 0);
+    assert_int_equal(c->cancels, 1);
+}
+
 /* The last byte is too many, and the origin ends in the same breath. */
 static void a_body_that_is_too_long_and_ends(void **state)
 {
@@ -508,6 +521,7 @@ int main(void)
         TEST(the_longest_body),
         TEST(a_body_that_is_too_long),
         TEST(a_body_that_is_too_long_and_ends),
+        TEST(a_refusal_whose_body_is_too_long),
         TEST(an_origin_that_fails_before_its_head),
         TEST(an_origin_that_fails_after_its_head),
         TEST(an_origin_that_fails_within_its_body),
