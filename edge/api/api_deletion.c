@@ -324,20 +324,27 @@ static step_result_t read_empty(api_deletion_t *deletion)
     return bad_request(deletion->ex, 400, "bad_body", "A call that deletes one box takes no body.");
 }
 
+/* NEXT: the body is whole. */
+static step_result_t hold_body(exchange_t *ex, const char *too_large)
+{
+    uint64_t length = ex->request.content_length;
+    if ((length == LENGTH_UNKNOWN || length < EXCHANGE_BODY_BYTES) && !exchange_await_body(ex))
+        return STEP_WAIT;
+    if (ex->request_complete || ex->request.websocket)
+        return STEP_NEXT;
+    return bad_request(ex, 413, "body_too_large", too_large);
+}
+
 /* A call for one box is whole, too, before the edge asks for the box. Otherwise a client could delay the rest
  * of its body, and so the deletion, long after that answer. */
 static step_result_t read_body(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
-    bool too_large =
-        ex->request.content_length != LENGTH_UNKNOWN && ex->request.content_length >= EXCHANGE_BODY_BYTES;
-    if (!too_large && !exchange_await_body(ex))
-        return STEP_WAIT;
+    step_result_t held = hold_body(ex, "The body of a call that deletes boxes must be smaller than 64 KiB.");
+    if (held != STEP_NEXT)
+        return held;
     if (ex->request.websocket)
         return bad_request(ex, 400, "bad_body", "A WebSocket handshake deletes no box.");
-    if (!ex->request_complete)
-        return bad_request(ex, 413, "body_too_large",
-                           "The body of a call that deletes boxes must be smaller than 64 KiB.");
     return deletion->path.n != 0 ? read_empty(deletion) : read_names(deletion);
 }
 
@@ -472,19 +479,59 @@ static bool names_boxes(exchange_t *ex)
     return api_path_boxes(request_head_pool(ex, target.n), target).kind != API_BOXES_NONE;
 }
 
+static step_result_t refuse_form(exchange_t *ex)
+{
+    return bad_request(ex, 415, "unsupported_media_type",
+                       "Send the body as application/json: an API could take a method from this form.");
+}
+
+static step_result_t read_form(exchange_t *ex)
+{
+    step_result_t held = hold_body(ex, "A form for boxes must be smaller than 64 KiB.");
+    if (held != STEP_NEXT)
+        return held;
+    return api_method_is_in_form(buffer_str(&ex->held), &ex->arena) ? refuse_form(ex) : STEP_NEXT;
+}
+
+/* Other frameworks take the method of a POST from the parameter `_method`. The calls of the API send JSON, at
+ * times as the form that is the default of curl. */
+static step_result_t check_post(exchange_t *ex)
+{
+    arena_t *pool = request_head_pool(ex, ex->request.target.n);
+    if (!str_ieq(ex->request.method, STR("POST")) || !names_boxes(ex))
+        return STEP_NEXT;
+    if (api_method_is_in_query(&ex->request, pool))
+        return bad_request(ex, 400, "bad_query",
+                           "Send the method itself, without _method: an API could take it for a deletion.");
+    switch (api_method_form(&ex->request)) {
+    case API_FORM_PLAIN:
+        return read_form(ex);
+    case API_FORM_OPAQUE:
+        return refuse_form(ex);
+    case API_FORM_NONE:
+        break;
+    }
+    if (ex->request.has_body)
+        api_method_set_type(&ex->request, pool);
+    return STEP_NEXT;
+}
+
+static step_result_t start(exchange_t *ex)
+{
+    ex->api->path = api_path_parse(request_head_pool(ex, ex->request.target.n), ex->request.target);
+    step_result_t checked = check_post(ex);
+    if (checked != STEP_NEXT)
+        return checked;
+    return api_method_deletes(&ex->request) ? begin(ex) : settle(ex);
+}
+
 step_result_t step_api_deletion(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (!api->conf->api.previews || api->preflight)
         return STEP_NEXT;
     if (api->deletion == NULL)
-        api->path = api_path_parse(request_head_pool(ex, ex->request.target.n), ex->request.target);
-    if (api->deletion == NULL &&
-        api_method_is_in_query(&ex->request, request_head_pool(ex, ex->request.target.n)) && names_boxes(ex))
-        return bad_request(ex, 400, "bad_query",
-                           "Send the method itself, without _method: an API could take it for a deletion.");
-    if (api->deletion == NULL)
-        return api_method_deletes(&ex->request) ? begin(ex) : settle(ex);
+        return start(ex);
     if (api->deletion->stage == READING)
         return read_body(api->deletion);
     assert(api->deletion->stage == NOTED || api->deletion->stage == OVER);

@@ -11,7 +11,21 @@
 bool api_method_deletes(const request_t *request);
 /* Whether `field` makes a request with another method a DELETE. */
 bool api_method_overrides(const request_t *request, const field_t *field);
-/* Whether a POST has the parameter `_method` in its query. */
+/* Of a POST: whether its query has the parameter `_method`. */
 bool api_method_is_in_query(const request_t *request, arena_t *pool);
+typedef enum api_form {
+    API_FORM_NONE,
+    API_FORM_PLAIN,  /* application/x-www-form-urlencoded and no more: the default of curl */
+    API_FORM_OPAQUE, /* servers may read another form in it than the edge */
+} api_form_t;
+
+/* Of a POST: the form that its body may be. */
+api_form_t api_method_form(const request_t *request);
+/* Whether a plain form may have the parameter `_method`, which some servers find in names such as ".method".
+ */
+bool api_method_is_in_form(str_t body, arena_t *pool);
+/* Of a POST whose body is no form: makes it JSON if it has no type, since some servers take that for a form.
+ */
+void api_method_set_type(request_t *request, arena_t *pool);
 
 #endif

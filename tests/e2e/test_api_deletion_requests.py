@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from api_world import answer, api_config, call, error
+from api_world import API, answer, api_config, call, error
 from harness import Edge, HttpOrigin, local_box
 from test_api_deletions import ABSENT, IDS, Api, delete, many, previews, status
 
@@ -208,3 +208,65 @@ def test_the_api_limits_most_of_the_questions(exact):
     refused = delete(exact, "/v2/box", many(*names))
     assert (refused.status, refused.get("retry-after")) == (429, "7")
     assert not sent(api, "DELETE")
+
+
+# ---- a method in a form
+
+CURL = "Content-Type: application/x-www-form-urlencoded"
+OPAQUE = ["Content-Type: Application/X-WWW-Form-Urlencoded; charset=utf-16", "Content-Type: multipart/form-data; boundary=b",
+          "Content-Type: ,application/x-www-form-urlencoded", "Content-Type: application/json\r\nContent-Type: multipart/mixed",
+          "Content-Type: application/json\r\nConnection: close, Content-Type"]
+FORMS = [(CURL, body) for body in (b"_method=DELETE", b"a=1&_METHOD=delete", b"%5fm%65thod=DELETE", b".method=DELETE",
+                                   b"a=1;+[method=%44ELETE", b"%5fmetho%64")] + [(form, b"{}") for form in OPAQUE]
+
+
+def post(edge, path, *fields, body=b"{}", method="POST"):
+    return edge.get(API, path, method=method, body=body, fields=["X-Box-Api-Key: k-test", *fields])
+
+
+@pytest.mark.parametrize("path", ["/v2/box", "/v2/box/box", "/V2//b%6fx/box/"])
+@pytest.mark.parametrize("method", ["POST", "post"])
+def test_a_form_for_boxes_that_may_name_a_method(world, path, method):
+    """Rails and Laravel take it from there."""
+    api, edge = world
+    for form, body in FORMS:
+        refused = post(edge, path, form, body=body, method=method)
+        assert (refused.status, error(refused)) == (415, "unsupported_media_type"), (form, body)
+    assert not api.requests
+    check_untouched(world)
+
+
+def test_json_in_the_default_form_of_curl(world):
+    api, edge = world
+    body = json.dumps({"init_command": "x" * 60_000}).encode()
+    post(edge, "/v2/box", CURL, "Expect: 100-continue", body=body)
+    [request] = api.requests
+    assert (request.method, request.body, request.get("content-type")) == ("POST", body, CURL.split(": ")[1])
+
+
+@pytest.mark.parametrize("framing, start", [("Content-Length: 65536", b""), ("Transfer-Encoding: chunked", b"10000\r\n")])
+def test_a_form_without_end_is_refused(world, framing, start):
+    api, edge = world
+    with edge.connect("plain", API) as client:
+        client.send(f"POST /v2/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n{CURL}\r\n{framing}\r\n\r\n".encode()
+                    + start + b" " * 65536)
+        refused = client.read_message()
+    assert (refused.status, error(refused)) == (413, "body_too_large") and not api.requests
+
+
+@pytest.mark.parametrize("path", ["/v2/box", "/v2/box/box"])
+@pytest.mark.parametrize("fields, shown", [([], "application/json"), (["Content-Type:"], "application/json"),
+                                           (["Content-Type: text/plain"], "text/plain")])
+def test_a_body_without_a_type_is_no_form(world, path, fields, shown):
+    """Rack reads a form in it."""
+    api, edge = world
+    post(edge, path, *fields, body=b"_method=DELETE")
+    [request] = api.requests
+    assert [value for name, value in request.fields if name.lower() == "content-type"] == [shown]
+
+
+def test_forms_below_a_box_pass(world):
+    api, edge = world
+    for number, form in enumerate((CURL, *OPAQUE[:3])):
+        post(edge, "/v2/box/box/files/upload", form, body=b"_method=DELETE")
+        assert api.requests[number].get("content-type") == form.split(": ")[1]
