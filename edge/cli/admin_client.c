@@ -132,7 +132,12 @@ static admin_client_result_t parse(str_t bytes, admin_answer_t *answer)
     if (!whole)
         return failed(answer, "the answer was cut or is not the admin API's");
     answer->status = response.status;
-    answer->json = json_loadb(bytes.p + head.len, bytes.n - head.len, JSON_DECODE_ANY, NULL);
+    str_t body = str_from_offset(bytes, head.len);
+    answer->json = json_loadb(body.p, body.n, JSON_DECODE_ANY, NULL);
+    if (answer->json == NULL) {
+        answer->text = strndup(body.p, body.n);
+        assert(answer->text != NULL);
+    }
     return ADMIN_CLIENT_OK;
 }
 
@@ -165,4 +170,6 @@ void admin_answer_fini(admin_answer_t *answer)
 {
     json_decref(answer->json);
     answer->json = NULL;
+    free(answer->text);
+    answer->text = NULL;
 }

@@ -21,6 +21,7 @@ typedef enum admin_client_result {
 typedef struct admin_answer {
     int status;
     json_t *json;    /* NULL if the body is not JSON */
+    char *text;      /* the body if it is not JSON; else NULL */
     char error[256]; /* for ADMIN_CLIENT_FAILED */
 } admin_answer_t;
 

@@ -38,6 +38,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->follow;
     if (str_eq(name, STR("--now")) && (takes & CLI_NOW) != 0)
         return &cli->now;
+    if (str_eq(name, STR("--ready")) && (takes & CLI_READY) != 0)
+        return &cli->ready;
     if (str_eq(name, STR("--stdin")) && (takes & CLI_KEY) != 0)
         return &cli->from_stdin;
     return NULL;
@@ -186,23 +188,53 @@ static int explain_refusal(const admin_answer_t *answer)
     return CLI_FAILED;
 }
 
-int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body, json_t **out)
+/* Asks the edge that the options name. Returns CLI_OK for an answer with any status, else prints the reason.
+ * Call admin_answer_fini in any case. */
+static int ask(const cli_t *cli, const char *method, const char *target, const json_t *body,
+               admin_answer_t *answer)
 {
     cli_sockets_t sockets;
     const char *place = "";
+    *answer = (admin_answer_t){0};
     if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
         return CLI_FAILED;
-    admin_answer_t answer = {0};
-    admin_client_result_t result = request_any(&sockets, method, target, body, &place, &answer);
-    int status = CLI_OK;
-    if (result != ADMIN_CLIENT_OK)
-        status = explain(result, &sockets, place, &answer);
-    else if (answer.status < 200 || answer.status > 299 || !json_is_object(answer.json))
-        status = explain_refusal(&answer);
-    else
-        *out = json_incref(answer.json);
-    admin_answer_fini(&answer);
+    admin_client_result_t result = request_any(&sockets, method, target, body, &place, answer);
+    int status = result == ADMIN_CLIENT_OK ? CLI_OK : explain(result, &sockets, place, answer);
     cli_sockets_free(&sockets);
+    return status;
+}
+
+static bool is_success(const admin_answer_t *answer)
+{
+    return answer->status >= 200 && answer->status <= 299;
+}
+
+int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body, json_t **out)
+{
+    admin_answer_t answer;
+    int status = ask(cli, method, target, body, &answer);
+    if (status == CLI_OK && is_success(&answer) && json_is_object(answer.json))
+        *out = json_incref(answer.json);
+    else if (status == CLI_OK)
+        status = explain_refusal(&answer);
+    admin_answer_fini(&answer);
+    return status;
+}
+
+int cli_request_text(const cli_t *cli, const char *target, const char *refused, char **out)
+{
+    admin_answer_t answer;
+    int status = ask(cli, "GET", target, NULL, &answer);
+    if (status == CLI_OK && answer.text == NULL) {
+        status = explain_refusal(&answer);
+    } else if (status == CLI_OK && is_success(&answer)) {
+        *out = answer.text;
+        answer.text = NULL;
+    } else if (status == CLI_OK) {
+        fprintf(stderr, "boxedge: %s: %.*s\n", refused, (int)strcspn(answer.text, "\n"), answer.text);
+        status = CLI_FAILED;
+    }
+    admin_answer_fini(&answer);
     return status;
 }
 

@@ -42,6 +42,7 @@ typedef struct cli {
     bool no_basic;                  /* --no-basic */
     bool kill_tunnels;              /* --kill-tunnels */
     bool now;                       /* --now */
+    bool ready;                     /* --ready */
     bool follow;                    /* -f, --follow */
     bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
@@ -52,7 +53,7 @@ typedef struct cli {
 
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
- * CLI_OFFLINE: no --socket, since the command asks no edge. */
+ * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -61,7 +62,8 @@ typedef enum cli_takes {
     CLI_LOGS = 16,
     CLI_KEY = 32,
     CLI_NOW = 64,
-    CLI_OFFLINE = 128
+    CLI_OFFLINE = 128,
+    CLI_READY = 256
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */
@@ -76,6 +78,12 @@ extern const char cli_common_help[];
  */
 MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,
                          json_t **out);
+
+/*
+ * Like cli_request for GET, but the answer is plain text: *out is to be freed. A refusal's text goes to stderr
+ * after `refused`.
+ */
+MUST_USE int cli_request_text(const cli_t *cli, const char *target, const char *refused, char **out);
 
 /* Like cli_request for GET, but prints nothing without an answer. */
 MUST_USE bool cli_peek(const cli_t *cli, const char *target, json_t **out);

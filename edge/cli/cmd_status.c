@@ -1,12 +1,17 @@
 #include "cmd_status.h"
 
+#include <stdlib.h>
+
 #include "cli_words.h"
 
 static int usage(FILE *out, int status)
 {
-    fprintf(out, "usage: boxedge status [OPTION]...\n\n"
-                 "Shows the processes of the running edge and their load.\n\n"
-                 "  --json             print the answer of the admin API\n");
+    fprintf(out,
+            "usage: boxedge status [OPTION]...\n\n"
+            "Shows the processes of the running edge and their load.\n\n"
+            "  --json             print the answer of the admin API\n"
+            "  --ready            print only whether the edge can serve: exit status 0 if so, else 1 and\n"
+            "                     the reason; for the health check of a container\n");
     fputs(cli_common_help, out);
     return status;
 }
@@ -132,14 +137,27 @@ static int wrong_words(const cli_t *cli)
     return usage(stderr, CLI_USAGE);
 }
 
+static int show_ready(const cli_t *cli)
+{
+    char *text;
+    int status = cli_request_text(cli, "/readyz", "the edge is not ready", &text);
+    if (status != CLI_OK)
+        return status;
+    fputs(text, stdout);
+    free(text);
+    return CLI_OK;
+}
+
 int cmd_status(int argc, char **argv)
 {
     cli_t cli;
-    if (!cli_parse(argc, argv, CLI_JSON, &cli))
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_READY, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
     if (cli.arg_count != 0)
         return wrong_words(&cli);
+    if (cli.ready)
+        return show_ready(&cli);
     return cli_show(&cli, "GET", "/v1/status", NULL, print_status);
 }

@@ -143,12 +143,15 @@ def test_a_load_balancer_has_time_to_notice(make_edge, origin, ask):
     edge.expect_deaths = True
     host = edge.create_preview(origin)
     assert ready(edge) == 200 and admin_ready(edge) == 200
+    assert edge.command("status", "--ready") == "ready\n"
     if ask == "signal":
         edge.process.terminate()
     else:
         edge.command("drain")
     said(edge, "leaving")
     edge.wait_until(lambda: admin_ready(edge) == 503, what="the controller to be unready")
+    judged = edge.command("status", "--ready", check=False)
+    assert (judged.returncode, judged.stdout, judged.stderr) == (1, "", "boxedge: the edge is not ready: draining\n")
     # Until every worker knows: the kernel gives each connection to some worker.
     edge.wait_until(lambda: all(ready(edge) == 503 for _ in range(20)), what="both workers to be unready")
     for _ in range(20):
