@@ -15,7 +15,8 @@ _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
 # They run the release build, whatever the other tests run, or start the program for every option.
-collect_ignore = ["test_quickstart.py", "test_manual.py", "test_debian_package.py"] if harness.SANITIZED else []
+collect_ignore = (["test_quickstart.py", "test_manual.py", "test_debian_package.py", "test_image.py"]
+                  if harness.SANITIZED else [])
 
 
 def pytest_sessionstart(session):
