@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+import yaml
 
 import image
 from harness import PATIENCE
@@ -206,6 +207,40 @@ def test_a_volume_of_root_that_the_group_may_write(run, tmp_path):
         edge.boxedge("preview", "create", "demo", "3000")
         assert "<title>boxedge demo" in edge.get()
         assert edge.stop() == 0
+
+
+def test_the_configuration_of_kubernetes(run, tmp_path):
+    """With folders as the kubelet mounts them: the volume and a tmpfs of root and the group, files that it may read."""
+    folders = {name: tmp_path / name for name in ("etc/boxedge", "etc/boxedge-tls", "var/lib/boxedge", "run/boxedge")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+        os.chown(folder, 0, GROUP)
+        folder.chmod(0o2770)
+    manifest = yaml.safe_load((image.ROOT / "deploy/kubernetes/configmap.yaml").read_text(encoding="utf-8"))
+    files = [folders["etc/boxedge"] / "boxedge.yaml", folders["etc/boxedge-tls"] / "tls.key",
+             folders["etc/boxedge-tls"] / "tls.crt"]
+    files[0].write_text(manifest["data"]["boxedge.yaml"])
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=x", "-addext", "subjectAltName=DNS:*.preview.box.example.com", "-keyout", files[1], "-out",
+                    files[2]], check=True, capture_output=True, timeout=60)
+    for file in files:
+        os.chown(file, 0, GROUP)
+        file.chmod(0o440)
+    binds = [option for name, folder in folders.items() if name.split("/")[0] != "var" for option in
+             ("-v", f"{folder}:/{name}")]
+    edge = run("--user", f"10001:{GROUP}", "--read-only", "--cap-drop", "ALL", *binds, state=folders["var/lib/boxedge"])
+    edge.wait_ready()
+    context = ssl.create_default_context(cafile=str(files[2]))
+    with context.wrap_socket(socket.create_connection((edge.address, TLS), PATIENCE),
+                             server_hostname="web-3000.preview.box.example.com") as tls:
+        tls.sendall(b"GET / HTTP/1.1\r\nHost: web-3000.preview.box.example.com\r\n\r\n")
+        assert tls.recv(65536).startswith(b"HTTP/1.1 404 ")
+    edge.podman.run("kill", "--signal", "TERM", edge.name)
+    while edge.boxedge("status", "--ready", check=False) == "ready\n":
+        assert edge.inspect()["State"]["Running"]
+    edge.podman.run("kill", "--signal", "TERM", edge.name)
+    edge.podman.run("wait", edge.name)
+    assert edge.inspect()["State"]["ExitCode"] == 0, edge.log()
 
 
 def test_a_volume_of_another_user_is_named(run):
