@@ -23,6 +23,8 @@ from podman import Podman, Unavailable
 HOST = "demo-3000.preview.box.localhost"
 TLS, HEALTH = 8443, 8444
 GROUP = 5000
+# The storage driver of these tests copies the image for each container.
+COPY_S = 180
 LIMITS = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096", "--security-opt", "seccomp=unconfined")
 CONFINED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/run/boxedge")
 BASE = os.environ.get("BOXEDGE_BUILD_IMAGE", "")
@@ -50,7 +52,7 @@ def fixture_podman(request):
         else:
             image.import_quick(podman)
         try:
-            podman.run("run", "--rm", *LIMITS, image.NAME, "version")
+            podman.run("run", "--rm", *LIMITS, image.NAME, "version", timeout=COPY_S)
         except RuntimeError as error:
             pytest.skip(f"podman cannot run a container here: {error}")
         yield podman
@@ -62,7 +64,7 @@ class Container:
     def __init__(self, podman, *options, state="state"):
         self.podman, self.name = podman, f"edge{time.monotonic_ns()}"
         podman.run("run", "-d", "--name", self.name, "--network", "box", "--no-hosts", "-v", f"{state}:/var/lib/boxedge",
-                   *LIMITS, *options, image.NAME)
+                   *LIMITS, *options, image.NAME, timeout=COPY_S)
 
     def boxedge(self, *arguments, check=True):
         return self.podman.run("exec", self.name, "/usr/bin/boxedge", *arguments, check=check)
