@@ -135,6 +135,16 @@ static bool give_dir(int fd, bool made, const char *path, const privileges_t *pr
     return true;
 }
 
+/* Writes why `path` could not be opened, with its owner if that is another user. */
+static void explain_dir(const char *path, int why, char *error, size_t error_len)
+{
+    struct stat st;
+    int n = snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path, strerror(why));
+    if (n > 0 && (size_t)n < error_len && stat(path, &st) == 0 && st.st_uid != geteuid())
+        snprintf(error + n, error_len - (size_t)n, "; it belongs to user %u, but the edge runs as user %u",
+                 (unsigned)st.st_uid, (unsigned)geteuid());
+}
+
 bool privileges_make_dir(const char *path, mode_t mode, bool give, const privileges_t *privileges,
                          char *error, size_t error_len)
 {
@@ -151,8 +161,7 @@ bool privileges_make_dir(const char *path, mode_t mode, bool give, const privile
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         /* ENOENT explains nothing; the error of mkdir does. */
-        snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path,
-                 strerror(errno == ENOENT && !made ? why : errno));
+        explain_dir(path, errno == ENOENT && !made ? why : errno, error, error_len);
         return false;
     }
     bool ok = !give || !privileges->drop || give_dir(fd, made, path, privileges, error, error_len);
@@ -163,10 +172,12 @@ bool privileges_make_dir(const char *path, mode_t mode, bool give, const privile
 bool privileges_look_dir(const char *path, const privileges_t *privileges, char *error, size_t error_len)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno != ENOENT)
-        snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path, strerror(errno));
-    if (fd < 0)
-        return errno == ENOENT;
+    if (fd < 0 && errno == ENOENT)
+        return true;
+    if (fd < 0) {
+        explain_dir(path, errno, error, error_len);
+        return false;
+    }
     bool ok = !privileges->drop || give_dir(fd, false, path, privileges, error, error_len);
     close(fd);
     return ok;

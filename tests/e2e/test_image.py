@@ -250,7 +250,8 @@ def test_a_volume_of_another_user_is_named(run):
     edge = run("--user", "23456", *CONFINED)
     edge.podman.run("wait", edge.name)
     assert edge.inspect()["State"]["ExitCode"] == 1
-    assert "/var/lib/boxedge" in edge.log() and "Permission denied" in edge.log()
+    assert "/var/lib/boxedge/store" in edge.log()
+    assert "belongs to user 12345, but the edge runs as user 23456" in edge.log()
 
 
 def test_process_1_is_replaced_with_its_container(run):
