@@ -57,6 +57,10 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->lines;
     if (str_eq(name, STR("--plan")) && (takes & CLI_KEY) != 0)
         return &cli->plan;
+    if (str_eq(name, STR("--port")) && (takes & CLI_LISTEN) != 0)
+        return &cli->port;
+    if (str_eq(name, STR("--address")) && (takes & CLI_LISTEN) != 0)
+        return &cli->address;
     if ((takes & CLI_CREATE) == 0)
         return NULL;
     if (str_eq(name, STR("--host-header")))

@@ -32,6 +32,8 @@ typedef struct cli {
     const char *alias;            /* --alias */
     const char *lines;            /* -n, --lines */
     const char *plan;             /* --plan */
+    const char *port;             /* --port */
+    const char *address;          /* --address */
     const char
         *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; with room for the one that exceeds the limit */
     size_t origin_count;
@@ -53,7 +55,8 @@ typedef struct cli {
 
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
- * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready. */
+ * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_LISTEN:
+ * --port and --address. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -63,7 +66,8 @@ typedef enum cli_takes {
     CLI_KEY = 32,
     CLI_NOW = 64,
     CLI_OFFLINE = 128,
-    CLI_READY = 256
+    CLI_READY = 256,
+    CLI_LISTEN = 512
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */
@@ -80,8 +84,8 @@ MUST_USE int cli_request(const cli_t *cli, const char *method, const char *targe
                          json_t **out);
 
 /*
- * Like cli_request for GET, but the answer is plain text: *out is to be freed. A refusal's text goes to stderr
- * after `refused`.
+ * Like cli_request for GET, but the answer is plain text: *out is to be freed. A refusal's text goes to
+ * stderr after `refused`.
  */
 MUST_USE int cli_request_text(const cli_t *cli, const char *target, const char *refused, char **out);
 

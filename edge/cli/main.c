@@ -11,6 +11,7 @@
 #include "cmd_control.h"
 #include "cmd_demo_app.h"
 #include "cmd_key.h"
+#include "cmd_metrics.h"
 #include "cmd_preview.h"
 #include "cmd_run.h"
 #include "cmd_status.h"
@@ -39,6 +40,7 @@ static const command_t commands[] = {
     {"upstream", cmd_upstream, "list the API's servers, take them out of rotation and back"},
     {"store", cmd_store, "check the store, back it up and restore it"},
     {"status", cmd_status, "show the state of the running edge"},
+    {"metrics", cmd_metrics, "print the metrics of the running edge, or serve them"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},
     {"drain", cmd_drain, "finish open requests, then end the running edge"},

@@ -1,0 +1,26 @@
+/*
+ * A command that serves HTTP/1 in the foreground until SIGTERM or Ctrl-C: the first drains, the second ends
+ * at once.
+ */
+#ifndef BOXEDGE_SERVE_H
+#define BOXEDGE_SERVE_H
+
+#include "local_server.h"
+
+typedef struct serve {
+    const char *command; /* its name, for messages */
+    struct in6_addr address;
+    uint16_t port; /* 0: a free one */
+    const exchange_step_t *steps;
+    uint64_t clients_max;
+    /* Called once it listens, at a URL such as "http://127.0.0.1:3000/". */
+    void (*begun)(void *owner, loop_t *loop, const char *url);
+    /* Called after the last exchange has ended, before the loop is freed. May be NULL. */
+    void (*ended)(void *owner);
+    void *owner; /* also that of local_server_owner */
+} serve_t;
+
+/* Returns after the end; false after an error on stderr if it cannot listen. */
+MUST_USE bool serve(const serve_t *spec);
+
+#endif
