@@ -23,6 +23,7 @@ from podman import Podman, Unavailable
 HOST = "demo-3000.preview.box.localhost"
 TLS, HEALTH = 8443, 8444
 GROUP = 5000
+MANIFESTS = image.ROOT / "deploy/kubernetes"
 # The storage driver of these tests copies the image for each container.
 COPY_S = 180
 LIMITS = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096", "--security-opt", "seccomp=unconfined")
@@ -61,10 +62,10 @@ def fixture_podman(request):
 class Container:
     """A container of the image with its defaults, and a volume for its state."""
 
-    def __init__(self, podman, *options, state="state"):
+    def __init__(self, podman, *options, state="state", command=()):
         self.podman, self.name = podman, f"edge{time.monotonic_ns()}"
         podman.run("run", "-d", "--name", self.name, "--network", "box", "--no-hosts", "-v", f"{state}:/var/lib/boxedge",
-                   *LIMITS, *options, image.NAME, timeout=COPY_S)
+                   *LIMITS, *options, image.NAME, *command, timeout=COPY_S)
 
     def boxedge(self, *arguments, check=True):
         return self.podman.run("exec", self.name, "/usr/bin/boxedge", *arguments, check=check)
@@ -76,6 +77,12 @@ class Container:
         done = subprocess.run([*self.podman.command, "logs", self.name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False, env=self.podman.env, timeout=PATIENCE)
         return done.stdout
+
+    def wait_said(self, text):
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log():
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
 
     def wait_ready(self):
         deadline = time.monotonic() + PATIENCE
@@ -218,7 +225,7 @@ def test_the_configuration_of_kubernetes(run, tmp_path):
         folder.mkdir(parents=True)
         os.chown(folder, 0, GROUP)
         folder.chmod(0o2770)
-    manifest = yaml.safe_load((image.ROOT / "deploy/kubernetes/configmap.yaml").read_text(encoding="utf-8"))
+    manifest = yaml.safe_load((MANIFESTS / "configmap.yaml").read_text(encoding="utf-8"))
     files = [folders["etc/boxedge"] / "boxedge.yaml", folders["etc/boxedge-tls"] / "tls.key",
              folders["etc/boxedge-tls"] / "tls.crt"]
     files[0].write_text(manifest["data"]["boxedge.yaml"])
@@ -230,13 +237,21 @@ def test_the_configuration_of_kubernetes(run, tmp_path):
         file.chmod(0o440)
     binds = [option for name, folder in folders.items() if name.split("/")[0] != "var" for option in
              ("-v", f"{folder}:/{name}")]
-    edge = run("--user", f"10001:{GROUP}", "--read-only", "--cap-drop", "ALL", *binds, state=folders["var/lib/boxedge"])
+    rights = ("--user", f"10001:{GROUP}", "--read-only", "--cap-drop", "ALL")
+    edge = run(*rights, *binds, state=folders["var/lib/boxedge"])
     edge.wait_ready()
     context = ssl.create_default_context(cafile=str(files[2]))
     with context.wrap_socket(socket.create_connection((edge.address, TLS), PATIENCE),
                              server_hostname="web-3000.preview.box.example.com") as tls:
         tls.sendall(b"GET / HTTP/1.1\r\nHost: web-3000.preview.box.example.com\r\n\r\n")
         assert tls.recv(65536).startswith(b"HTTP/1.1 404 ")
+    metrics = yaml.safe_load((MANIFESTS / "statefulset.yaml").read_text())["spec"]["template"]["spec"]["containers"][1]
+    sidecar = run(*rights, *binds, state=folders["var/lib/boxedge"], command=metrics["args"])
+    sidecar.wait_said("metrics on ")
+    with socket.create_connection((sidecar.address, metrics["ports"][0]["containerPort"]), PATIENCE) as scraper:
+        scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"boxedge_worker_up{" in b"".join(iter(lambda: scraper.recv(65536), b""))
+    assert sidecar.stop() == 0
     edge.podman.run("kill", "--signal", "TERM", edge.name)
     while edge.boxedge("status", "--ready", check=False) == "ready\n":
         assert edge.inspect()["State"]["Running"]

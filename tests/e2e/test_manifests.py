@@ -14,7 +14,7 @@ FOLDER = ROOT / "deploy/kubernetes"
 VALIDATOR = ROOT / "build/venv/bin/kubernetes-validate"
 VERSIONS = ["1.28", "1.37"]
 # Their schemas are cert-manager's and the Prometheus operator's, and not in the package: nothing here validates them.
-FOREIGN = {"Certificate"}
+FOREIGN = {"Certificate", "ServiceMonitor"}
 
 
 def documents():
@@ -68,6 +68,17 @@ def test_ports_agree():
     assert one("StatefulSet")["spec"]["serviceName"] in [made["metadata"]["name"] for made in services]
     labels = one("StatefulSet")["spec"]["template"]["metadata"]["labels"].items()
     assert all(made["spec"]["selector"].items() <= labels for made in services)
+
+
+def test_the_monitor_finds_the_metrics():
+    monitor = one("ServiceMonitor")["spec"]
+    found = [made for made in documents() if made["kind"] == "Service"
+             and monitor["selector"]["matchLabels"].items() <= made["metadata"]["labels"].items()]
+    assert [made["metadata"]["name"] for made in found] == ["boxedge-pods"]
+    ports = {each["name"]: each["targetPort"] for each in found[0]["spec"]["ports"]}
+    sidecar = pod()["containers"][1]
+    assert ports[monitor["endpoints"][0]["port"]] == sidecar["ports"][0]["name"]
+    assert sidecar["args"][2] == str(sidecar["ports"][0]["containerPort"])
 
 
 def test_the_kubelet_waits_for_the_drain():
