@@ -80,6 +80,15 @@ def many(count, scale):
     return max(1, round(count * scale))
 
 
+def heads(host, path, streams=STREAMS, big=False):
+    """The requests of a connection."""
+    data = b""
+    for n in range(streams):
+        field = (NEXT_BIG if n else FIRST_BIG) if big else b""
+        data += frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, head(host, path, field))
+    return data
+
+
 def over_http2(target, scale, connections, path, host=None, window=0, big_heads=False, receive_buffer=None,
                streams=STREAMS):
     socks = []
@@ -87,11 +96,7 @@ def over_http2(target, scale, connections, path, host=None, window=0, big_heads=
         with refusals():
             sock = target.connect_h2(i, window, receive_buffer)
             socks.append(sock)
-            data = b""
-            for n in range(streams):
-                field = (NEXT_BIG if n else FIRST_BIG) if big_heads else b""
-                data += frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, head(host or target.host, path, field))
-            sock.sendall(data)
+            sock.sendall(heads(host or target.host, path, streams, big_heads))
     return socks
 
 

@@ -99,16 +99,32 @@ def test_heads_from_many_addresses(edge):
 
 @pytest.mark.parametrize("protocol", ["http1", "h2c"])
 def test_heads_for_an_app_that_is_silent(edge, protocol):
-    """Over HTTP/2 the heads stay, as the app may refuse each stream until it answers: they count for as long."""
-    with H2Origin(streams=4096) if protocol == "h2c" else RawOrigin(lambda conn: conn.wait_closed(60)) as silent:
+    """Over HTTP/2 the heads stay, as the app may refuse each stream until it answers: they count for as long. The first
+    connections ask for 31 MiB, where 6 MiB are the bound of new requests. They have their TLS before the first head, as
+    an address over its share gets none. A head holds less once the app's kernel has its copy, and 128 of them may be
+    within the bound: the attack takes what that frees, so that memory stays short until the first are stalled."""
+    with H2Origin(streams=4096) if protocol == "h2c" else RawOrigin(lambda conn: conn.wait_closed(60)) as silent, \
+            contextlib.ExitStack() as stack:
         before = edge.rss_kib("worker")
         host = edge.create_preview(silent, "box", "--protocol", protocol)
         target = attacks.Target(edge, host, "none-1.preview.box.localhost")
-        with attack(target, 1, 8, "/hang", big_heads=True):
-            edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
-            served(edge)
-            check_growth(edge, before)
-            edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
+        heads = attacks.heads(host, "/hang", big=True)
+
+        def connect():
+            return stack.enter_context(target.connect_h2(window=0))
+
+        def reset():
+            with attacks.refusals():
+                connect().sendall(heads)
+            return metric(edge, "memory_resets_total") > 0
+
+        for sock in [connect() for _ in range(8)]:
+            with attacks.refusals():
+                sock.sendall(heads)
+        edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
+        served(edge)
+        check_growth(edge, before)
+        edge.wait_until(reset, 30, what="stalled streams to be reset")
 
 
 def test_responses_that_nobody_takes(edge):
