@@ -322,7 +322,7 @@ static void test_no_memory_without_trailers(void **state)
     decode(&d, STR("5;a=b\r\nhello\r\n0\r\n\r\n"), 1);
     assert_int_equal(d.result, CHUNKED_END);
     assert_null(d.pool.chunks);
-    assert_null(d.pool.directs);
+    assert_null(d.pool.large);
     decoded_fini(&d);
 }
 

@@ -375,7 +375,7 @@ static void test_slow_head_holds_nothing(void **state)
             http1_parse_request(str_make(text.p, n), n - 1, 32768, 100, &pool, &request, &head, &error),
             HTTP1_INCOMPLETE);
         assert_null(pool.chunks);
-        assert_null(pool.directs);
+        assert_null(pool.large);
     }
     text_add(&text, STR("\r\n"));
     assert_int_equal(

@@ -133,10 +133,55 @@ static void test_arena(void **state)
     assert_in_range(back, 30000, 42000);
     assert_int_equal(back + arena_give_back(&arena, second, &mark), grown);
     assert_int_equal(arena_growth(&arena, &mark), 0);
-    assert_null(arena.directs);
+    assert_null(arena.large);
     void *small = arena_alloc(&arena, 64);
     assert_int_equal(arena_give_back(&arena, small, &mark), 0); /* it stays */
     arena_clear(&arena);
+}
+
+/* The first allocation lies in the first chunk even if it is large, so that an exchange and its parts share
+ * one piece. */
+static void test_the_first_allocation(void **state)
+{
+    (void)state;
+    arena_t arena;
+    arena_mark_t mark = {NULL, NULL};
+    arena_init(&arena);
+    char *first = arena_alloc(&arena, 2 * ARENA_LARGE_BYTES), *second = arena_alloc(&arena, 1);
+    assert_ptr_equal(second, first + 2 * ARENA_LARGE_BYTES);
+    assert_int_equal((uintptr_t)second % 16, 0);
+    assert_null(arena.large);
+    assert_int_equal(arena_give_back(&arena, first, &mark), 0); /* it stays */
+    assert_in_range(arena_growth(&arena, &mark), ARENA_FIRST_BYTES, 2 * ARENA_FIRST_BYTES);
+    for (size_t n = 0; n < ARENA_FIRST_BYTES; n += 512)
+        arena_alloc(&arena, 512);
+    size_t grown = arena_growth(&arena, &mark);
+    assert_in_range(grown, ARENA_CHUNK_BYTES, 2 * ARENA_FIRST_BYTES);
+    arena_clear(&arena);
+    assert_ptr_not_equal(arena_alloc(&arena, ARENA_FIRST_BYTES), NULL); /* larger than a chunk's room */
+    assert_null(arena.chunks);
+    arena_clear(&arena);
+    assert_ptr_not_equal(arena_alloc(&arena, 0), NULL);
+    arena_clear(&arena);
+}
+
+static unsigned disposed;
+
+static void dispose(void *memory)
+{
+    assert_int_equal(*(unsigned *)memory, ++disposed);
+}
+
+static void test_disposal(void **state)
+{
+    (void)state;
+    arena_t arena;
+    arena_init(&arena);
+    *(unsigned *)arena_alloc_shared(&arena, sizeof(unsigned), dispose) = 2;
+    *(unsigned *)arena_alloc_shared(&arena, ARENA_FIRST_BYTES, dispose) = 1;
+    (void)arena_alloc_shared(&arena, 1, NULL);
+    arena_clear(&arena);
+    assert_int_equal(disposed, 2);
 }
 
 int main(void)
@@ -144,7 +189,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_shares), cmocka_unit_test(test_bytes_of_the_kernel),
         cmocka_unit_test(test_shares),         cmocka_unit_test(test_whose_share),
-        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena),          cmocka_unit_test(test_the_first_allocation),
+        cmocka_unit_test(test_disposal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
