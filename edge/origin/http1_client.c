@@ -337,20 +337,16 @@ void http1_client_send(http1_client_t *client)
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->target.elsewhere != NULL) &&
                         buffer_size(&ex->held) <= RESEND_BODY_BYTES;
-    arena_t own, *pool = ex->head != NULL ? &own : &ex->arena;
-    if (pool == &own)
-        arena_init(&own);
-    str_t head = forward_request_head(ex, pool, str_from(client->websocket_key));
+    arena_t arena;
+    arena_init(&arena);
+    str_t head = forward_request_head(ex, &arena, str_from(client->websocket_key));
     http1_writer_raw(&client->writer, head);
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)
         http1_writer_end(&client->writer, &no_trailers);
     conn_want_read(client->conn, true);
     op_flush(ex);
-    if (pool == &own) /* the kernel has the head, or the writer a copy of its rest */
-        arena_clear(&own);
-    else
-        exchange_give_back(ex, head.p);
+    arena_clear(&arena); /* the kernel has the head, or the writer a copy of its rest */
     if (!client->keep_body)
         buffer_clear(&ex->held, &ex->account);
     if (ex->request_complete || request->websocket)
