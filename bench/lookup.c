@@ -145,7 +145,7 @@ static void run(bench_t *bench, uint64_t lookups, bool hits)
         if (hits && routes_find(bench->routes, str_make(host, len), 0, &route) != ROUTES_FOUND)
             exit(1);
         if (bench_lookup(bench, str_make(host, len), &route) != ROUTES_FOUND ||
-            route->preview.port != make_port(number) || route->box.state != BOX_RUNNING) {
+            route->preview->port != make_port(number) || route->box.state != BOX_RUNNING) {
             fprintf(stderr, "%s: not found\n", host);
             exit(1);
         }

@@ -38,6 +38,9 @@ routes_t *routes_new(store_t *store, str_t domain, const _Atomic uint64_t *epoch
     assert(routes->domain != NULL);
     memcpy(routes->domain, domain.p, domain.n);
     routes->domain_len = domain.n;
+    routes->uncached.preview = &preview_none;
+    for (size_t i = 0; i < ROUTES_CACHE_ENTRIES; i++)
+        routes->cache[i].route.preview = &preview_none;
     return routes;
 }
 
@@ -45,6 +48,9 @@ void routes_free(routes_t **routes)
 {
     if (*routes == NULL)
         return;
+    preview_drop(&(*routes)->uncached.preview);
+    for (size_t i = 0; i < ROUTES_CACHE_ENTRIES; i++)
+        preview_drop(&(*routes)->cache[i].route.preview);
     free((*routes)->domain);
     free(*routes);
     *routes = NULL;
@@ -78,8 +84,9 @@ static routes_result_t without(const routes_t *routes, store_result_t result)
     return store_bad_record(routes->store) ? ROUTES_DAMAGED : ROUTES_FAILED;
 }
 
-/* Looks the host name up in the store. *route is filled for ROUTES_FOUND. */
-static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route)
+/* Looks the host name up in the store. *preview and *box are filled for ROUTES_FOUND. */
+static routes_result_t read_store(routes_t *routes, str_t authority, store_preview_t *preview,
+                                  store_box_t *box)
 {
     hostname_t name;
     switch (hostname_parse(authority, str_make(routes->domain, routes->domain_len), &name)) {
@@ -91,26 +98,40 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
         break;
     }
     str_t id = str_make(name.id, name.id_len);
-    store_result_t result = store_find_preview(routes->store, id, name.port, &route->preview);
+    store_result_t result = store_find_preview(routes->store, id, name.port, preview);
     if (result != STORE_OK)
         return without(routes, result);
-    id = str_from(route->preview.id);
+    id = str_from(preview->id);
     result = store_is_being_deleted(routes->store, id);
     if (result != STORE_NOT_FOUND)
         return result == STORE_OK ? ROUTES_NO_PREVIEW : without(routes, result);
     /* A deletion removes previews first and its record last. A preview that is read after the record was not
      * there is none of a deletion that ended in between. */
-    result = store_find_preview(routes->store, str_make(name.id, name.id_len), name.port, &route->preview);
+    result = store_find_preview(routes->store, str_make(name.id, name.id_len), name.port, preview);
     if (result != STORE_OK)
         return without(routes, result);
-    id = str_from(route->preview.id);
-    result = store_get_box(routes->store, id, &route->box);
+    id = str_from(preview->id);
+    result = store_get_box(routes->store, id, box);
     if (result == STORE_NOT_FOUND) {
-        route->box = (store_box_t){.state = BOX_UNKNOWN};
-        memcpy(route->box.id, route->preview.id, sizeof(route->box.id));
+        *box = (store_box_t){.state = BOX_UNKNOWN};
+        memcpy(box->id, preview->id, sizeof(box->id));
         return ROUTES_FOUND;
     }
     return result == STORE_OK ? ROUTES_FOUND : without(routes, result);
+}
+
+/* The same for *route. A record that has not changed stays shared with those that hold it. */
+static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route)
+{
+    store_preview_t preview = {.id = ""};
+    routes_result_t result = read_store(routes, authority, &preview, &route->box);
+    /* Padding that differs only costs a new record. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
+    if (result == ROUTES_FOUND && memcmp(route->preview, &preview, sizeof(preview)) == 0)
+        return result;
+    preview_drop(&route->preview);
+    if (result == ROUTES_FOUND)
+        route->preview = preview_share(&preview);
+    return result;
 }
 
 /* Returns the result from the cache or the store, even if the preview has expired. */
@@ -144,7 +165,7 @@ routes_result_t routes_find(routes_t *routes, str_t authority, uint64_t now_unix
     routes_result_t result = find(routes, authority, route);
     if (result != ROUTES_FOUND)
         return result;
-    uint64_t expires_at = (*route)->preview.expires_at;
+    uint64_t expires_at = (*route)->preview->expires_at;
     return expires_at != 0 && expires_at <= now_unix ? ROUTES_NO_PREVIEW : ROUTES_FOUND;
 }
 

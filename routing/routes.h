@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 
+#include "shared_preview.h"
 #include "store.h"
 #include "str.h"
 
@@ -21,7 +22,7 @@ typedef enum routes_result {
 } routes_result_t;
 
 typedef struct route {
-    store_preview_t preview;
+    const store_preview_t *preview; /* for longer than the route: preview_hold */
     store_box_t box;
     uint64_t epoch; /* at or before their reading */
 } route_t;

@@ -206,7 +206,7 @@ void activity_carried(exchange_t *ex, size_t bytes, bool from_client)
     if (!from_client || entry->idle)
         return;
     entry->box->client_ms = activity->now_ms;
-    entry->box->wake_port = ex->preview.port;
+    entry->box->wake_port = ex->preview->port;
     if (entry->box->state != BOX_RUNNING)
         activity_want_wake(activity, entry->box);
 }

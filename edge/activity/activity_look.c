@@ -51,7 +51,7 @@ static bool read_box(activity_t *activity, str_t id, store_box_t *out)
 static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     if (now->state != BOX_RUNNING || now->doubted || ex->sent_again || ex->origin_ops == NULL ||
-        ex->origin_ops->again == NULL || !store_box_exposes(now, ex->preview.port))
+        ex->origin_ops->again == NULL || !store_box_exposes(now, ex->preview->port))
         return false;
     return ex->origin_ops->again(ex, now, epoch);
 }

@@ -45,7 +45,7 @@ static void client_frame_begins(websocket_frames_t *frames, uint64_t length)
     tunnel_t *tunnel = CONTAINER_OF(tunnel_t, from_client, frames);
     exchange_t *ex = tunnel->ex;
     heartbeat_t beat = heartbeat_note(&tunnel->beats, length, loop_now(ex->context->loop));
-    tunnel->wishes = beat != HEARTBEAT_REGULAR || ex->preview.background_wakes;
+    tunnel->wishes = beat != HEARTBEAT_REGULAR || ex->preview->background_wakes;
     tunnel->wished |= tunnel->wishes;
     if (beat == HEARTBEAT_OTHER)
         wake_tabs_typed(ex);
@@ -264,8 +264,8 @@ typedef struct doomed_preview {
 static bool of_preview(const exchange_t *ex, const void *arg)
 {
     const doomed_preview_t *preview = arg;
-    return ex->preview.port == preview->port && ex->preview.version < preview->below &&
-           str_eq(str_from(ex->preview.id), preview->id);
+    return ex->preview->port == preview->port && ex->preview->version < preview->below &&
+           str_eq(str_from(ex->preview->id), preview->id);
 }
 
 void tunnels_close_preview(context_t *context, str_t id, uint16_t port, uint64_t below)
@@ -280,7 +280,7 @@ static bool is_blocked(const exchange_t *ex, const void *arg)
     blocks_t *blocks = worker_of(ex->context)->blocks;
     if (!ex->routed) /* of the API; the demo app has no blocks */
         return ex->api != NULL && blocks_has_client(blocks, remote_address(ex)) == BLOCKS_BLOCKED;
-    return blocks_has(blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex)) ==
+    return blocks_has(blocks, str_from(ex->preview->id), ex->preview->port, remote_address(ex)) ==
            BLOCKS_BLOCKED;
 }
 
@@ -297,7 +297,7 @@ static bool is_outdated(const exchange_t *ex, const void *arg)
         return false;
     routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, 0, &route);
     return result == ROUTES_NO_PREVIEW ||
-           (result == ROUTES_FOUND && route->preview.version != ex->preview.version);
+           (result == ROUTES_FOUND && route->preview->version != ex->preview->version);
 }
 
 void tunnels_close_outdated(context_t *context)
@@ -308,7 +308,7 @@ void tunnels_close_outdated(context_t *context)
 static bool is_expired(const exchange_t *ex, const void *arg)
 {
     const uint64_t *now = arg;
-    return ex->preview.expires_at != 0 && ex->preview.expires_at <= *now;
+    return ex->preview->expires_at != 0 && ex->preview->expires_at <= *now;
 }
 
 void tunnels_close_expired(context_t *context)

@@ -53,7 +53,8 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
                        .client_ops = ops,
                        .codec = codec,
                        .request = {.content_length = LENGTH_UNKNOWN},
-                       .response = {.content_length = LENGTH_UNKNOWN}};
+                       .response = {.content_length = LENGTH_UNKNOWN},
+                       .preview = &preview_none};
     counter_add(&client->context->counters->exchanges_open, 1);
     return ex;
 }
@@ -560,6 +561,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     buffer_clear(&ex->held, &ex->account);
     request_head_free(ex);
     account_sub(&ex->account, ex->arena_bytes);
+    preview_drop(&ex->preview);
     arena_t arena = ex->arena; /* the exchange lives in its own arena */
     arena_clear(&arena);
 }

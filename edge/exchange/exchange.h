@@ -33,6 +33,7 @@
 #include "origin_failure.h"
 #include "remote.h"
 #include "resend.h"
+#include "shared_preview.h"
 #include "slots.h"
 #include "store.h"
 #include "str.h"
@@ -166,7 +167,7 @@ struct exchange {
     bool request_complete;  /* exchange_request_end was called */
     bool response_complete; /* client_ops.send_end was called */
 
-    store_preview_t preview; /* set by the route step */
+    const store_preview_t *preview; /* a reference, set by the route step; else preview_none */
     store_box_t box;
     uint64_t box_epoch;     /* of the store, not after `box` was read */
     bool internal;          /* made by the edge for another exchange (subrequest.h): no access line */

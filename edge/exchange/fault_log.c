@@ -32,7 +32,7 @@ static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t ro
     if (!of_app)
         (void)snprintf(out, room, "a request of %.*s", STR_ARG(client));
     else if (ex->target.is_box)
-        (void)snprintf(out, room, "the answer of box %s, port %u", ex->preview.id, ex->preview.port);
+        (void)snprintf(out, room, "the answer of box %s, port %u", ex->preview->id, ex->preview->port);
     else
         (void)snprintf(out, room, "the answer of server %s", ex->origin_text);
 }

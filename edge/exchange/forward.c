@@ -88,7 +88,7 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     case FIELD_OTHER:
         /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) describe the public host, which a localhost
          * box must not see. */
-        if (forged_name(field->name, trusted && ex->preview.host_header != HOST_HEADER_LOCALHOST))
+        if (forged_name(field->name, trusted && ex->preview->host_header != HOST_HEADER_LOCALHOST))
             return false;
         break;
     default:
@@ -170,9 +170,9 @@ static str_t public_scheme(const exchange_t *ex)
 /* Apps compare Host, Origin, Referer and X-Forwarded-* with each other, so all of them get localhost. */
 static void use_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own)
 {
-    own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview.port);
+    own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview->port);
     own->proto = STR("http");
-    own->port = str_decimal(pool, ex->preview.port);
+    own->port = str_decimal(pool, ex->preview->port);
 }
 
 static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted)
@@ -188,7 +188,7 @@ static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted
     str_t mark = cdn_loop_mark(pool, str_from(conf->node), ex->request.authority);
     own.loop = appended(ex, pool, FIELD_CDN_LOOP, true, mark);
     own.trace = traceparent(ex);
-    if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
+    if (ex->preview->host_header == HOST_HEADER_LOCALHOST)
         use_localhost(ex, pool, &own);
     return own;
 }
@@ -222,9 +222,9 @@ typedef struct rewrite {
 static rewrite_t rewrite_for(const exchange_t *ex, arena_t *pool, str_t proto)
 {
     rewrite_t rewrite = {{NULL, 0}, {NULL, 0}};
-    if (ex->preview.host_header == HOST_HEADER_LOCALHOST) {
+    if (ex->preview->host_header == HOST_HEADER_LOCALHOST) {
         rewrite.own_origin = str_format(pool, "%.*s://%.*s", STR_ARG(proto), STR_ARG(ex->request.authority));
-        rewrite.local_origin = str_format(pool, "http://localhost:%u", ex->preview.port);
+        rewrite.local_origin = str_format(pool, "http://localhost:%u", ex->preview->port);
     }
     return rewrite;
 }
@@ -396,7 +396,7 @@ void forward_filter_trailers(exchange_t *ex)
 /* Turns "http://localhost:<port>/x" into "https://<preview's host>/x"; keeps other values. */
 static str_t rewrite_location(exchange_t *ex, str_t value)
 {
-    str_t base = str_format(&ex->arena, "http://localhost:%u", ex->preview.port);
+    str_t base = str_format(&ex->arena, "http://localhost:%u", ex->preview->port);
     if (value.n < base.n || !str_ieq(str_make(value.p, base.n), base))
         return value;
     str_t rest = str_from_offset(value, base.n);
@@ -448,7 +448,7 @@ static str_t secure_location(exchange_t *ex, str_t value)
 
 static str_t public_location(exchange_t *ex, str_t value)
 {
-    bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
+    bool localhost = ex->preview->host_header == HOST_HEADER_LOCALHOST;
     return secure_location(ex, localhost ? rewrite_location(ex, value) : value);
 }
 

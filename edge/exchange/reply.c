@@ -114,8 +114,8 @@ static str_t error_page(exchange_t *ex, int status, const char *code, const char
     random_hex(ex->context->random, nonce, NONCE_DIGITS);
     failure_page_t page = {.error = about,
                            .code = code,
-                           .box = ex->preview.id,
-                           .port = ex->preview.port,
+                           .box = ex->preview->id,
+                           .port = ex->preview->port,
                            .provider = ex->box.provider,
                            .on_loopback = address_is_loopback(&ex->box.address),
                            .nonce = str_make(nonce, NONCE_DIGITS)};

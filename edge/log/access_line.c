@@ -147,8 +147,8 @@ static char *write_request(char *at, const exchange_t *ex)
     }
     at = write_text(at, STR("\",\"host\":\""), ex->request.authority, HOST_BYTES);
     if (ex->routed) {
-        at = write_own(at, STR(",\"box\":\""), ex->preview.id, BOX_ID_MAX);
-        at = write_uint(at, STR(",\"port\":"), ex->preview.port);
+        at = write_own(at, STR(",\"box\":\""), ex->preview->id, BOX_ID_MAX);
+        at = write_uint(at, STR(",\"port\":"), ex->preview->port);
     }
     at = log_json_raw(at, STR(",\"kind\":\""));
     at = log_json_raw(at, kind_text(ex));

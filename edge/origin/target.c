@@ -32,11 +32,11 @@ void target_box(exchange_t *ex)
     ex->target = (origin_target_t){
         .name = str_from(ex->box.id),
         .generation = ex->box.generation,
-        .port = ex->preview.port,
-        .connect_port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port,
+        .port = ex->preview->port,
+        .connect_port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview->port,
         .address = ex->box.address,
         .is_box = true,
-        .h2 = ex->preview.protocol == PREVIEW_H2C,
+        .h2 = ex->preview->protocol == PREVIEW_H2C,
         .first_byte_ms = ex->context->conf->timeouts.first_byte,
     };
     name_origin(ex);

@@ -84,7 +84,7 @@ static bool session_keys(access_t *access, session_keys_t *keys)
 
 bool access_reads_details(const exchange_t *ex)
 {
-    bool is_protected = ex->preview.bearer || ex->preview.basic;
+    bool is_protected = ex->preview->bearer || ex->preview->basic;
     if (is_protected && ex->preflight) /* it passed without credentials */
         return false;
     switch (ex->context->conf->failure_details) {
@@ -104,7 +104,7 @@ bool access_take_preflight(exchange_t *ex)
     struct {
         struct in6_addr client;
         uint64_t preview;
-    } key = {*remote_address(ex), ex->preview.version};
+    } key = {*remote_address(ex), ex->preview->version};
     uint64_t hash = siphash(&access->hash_key, &key, sizeof(key));
     if (rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->context->loop),
                   PREFLIGHT_INTERVAL_MS, PREFLIGHT_BURST))
@@ -118,7 +118,7 @@ bool access_take_preflight(exchange_t *ex)
 /* The host that sessions are bound to: "<id>-<port>.<domain>". */
 static str_t session_host(exchange_t *ex)
 {
-    return str_format(&ex->arena, "%s-%u.%s", ex->preview.id, ex->preview.port,
+    return str_format(&ex->arena, "%s-%u.%s", ex->preview->id, ex->preview->port,
                       ex->context->conf->preview_domain);
 }
 
@@ -134,7 +134,7 @@ str_t access_session_cookie(exchange_t *ex)
     if (!session_keys(worker_of(ex->context)->access, &keys))
         return str_make(NULL, 0);
     size_t n =
-        session_make(&keys, session_host(ex), ex->preview.version, now_unix(ex) + SESSION_SECONDS, value);
+        session_make(&keys, session_host(ex), ex->preview->version, now_unix(ex) + SESSION_SECONDS, value);
     return str_format(&ex->arena, "%s=%.*s; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=%d",
                       SESSION_COOKIE, (int)n, value, SESSION_SECONDS);
 }
@@ -151,7 +151,7 @@ static bool has_session(exchange_t *ex)
         if (!keyed && !session_keys(worker_of(ex->context)->access, &keys))
             return false;
         keyed = true;
-        if (session_valid(&keys, session_host(ex), ex->preview.version, now_unix(ex), value))
+        if (session_valid(&keys, session_host(ex), ex->preview->version, now_unix(ex), value))
             return true;
     }
     return false;
@@ -187,7 +187,7 @@ static verdict_guard_t guard_of(const exchange_t *ex)
     browser.sec_purpose = exchange_purpose(ex);
     return (verdict_guard_t){.lockout = worker_of(ex->context)->access->lockout,
                              .client = remote_address(ex),
-                             .preview = ex->preview.version,
+                             .preview = ex->preview->version,
                              .embedded = browser_is_embedded(&browser),
                              .now_ms = loop_now(ex->context->loop)};
 }
@@ -195,13 +195,13 @@ static verdict_guard_t guard_of(const exchange_t *ex)
 secret_check_t access_check_bearer(const exchange_t *ex, str_t token, unsigned *retry_after)
 {
     verdict_guard_t guard = guard_of(ex);
-    return secret_check(&guard, token, secrets_of(&ex->preview).bearer, retry_after);
+    return secret_check(&guard, token, secrets_of(ex->preview).bearer, retry_after);
 }
 
 secret_check_t access_check_basic(const exchange_t *ex, str_t user_password, unsigned *retry_after)
 {
     verdict_guard_t guard = guard_of(ex);
-    return secret_check(&guard, user_password, secrets_of(&ex->preview).basic, retry_after);
+    return secret_check(&guard, user_password, secrets_of(ex->preview).basic, retry_after);
 }
 
 static bool is_other(field_t *field, void *arg)
@@ -222,9 +222,9 @@ static void look_at_authorization(exchange_t *ex, verdict_shown_t *shown)
     char *out = arena_alloc(request_head_pool(ex, field->value.n), field->value.n + 1);
     str_t secret;
     authorization_scheme_t scheme = authorization_parse(field->value, out, field->value.n + 1, &secret);
-    if (scheme == AUTHORIZATION_BEARER && ex->preview.bearer) {
+    if (scheme == AUTHORIZATION_BEARER && ex->preview->bearer) {
         shown->authorization = secret;
-    } else if (scheme == AUTHORIZATION_BASIC && ex->preview.basic) {
+    } else if (scheme == AUTHORIZATION_BASIC && ex->preview->basic) {
         shown->authorization = secret;
         shown->basic = true;
     }
@@ -234,7 +234,7 @@ static void look_at_authorization(exchange_t *ex, verdict_shown_t *shown)
 static void take_query_token(exchange_t *ex, verdict_shown_t *shown, bool navigation)
 {
     str_t target = ex->request.target;
-    if (!ex->preview.bearer || memchr(target.p, '?', target.n) == NULL)
+    if (!ex->preview->bearer || memchr(target.p, '?', target.n) == NULL)
         return;
     char *out = arena_alloc(request_head_pool(ex, target.n), target.n);
     char *value = arena_alloc(&ex->arena, SECRET_PRESENTED_MAX + 1);
@@ -258,20 +258,20 @@ static step_result_t answer_locked(exchange_t *ex, unsigned retry_after)
 
 static step_result_t answer_unauthorized(exchange_t *ex, bool navigation, const char *problem)
 {
-    if (navigation && ex->preview.bearer && remote_is_https(ex)) {
+    if (navigation && ex->preview->bearer && remote_is_https(ex)) {
         signin_answer_page(ex, problem);
         return STEP_DONE;
     }
     fields_t fields = {0};
     str_t host = session_host(ex);
-    if (ex->preview.basic)
+    if (ex->preview->basic)
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
                    str_format(&ex->arena, "Basic realm=\"%.*s\", charset=\"UTF-8\"", STR_ARG(host)));
-    if (ex->preview.bearer && !navigation)
+    if (ex->preview->bearer && !navigation)
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
                    str_format(&ex->arena, "Bearer realm=\"%.*s\"", STR_ARG(host)));
     if (problem == NULL)
-        problem = navigation && ex->preview.bearer
+        problem = navigation && ex->preview->bearer
                       ? "This preview asks for a token. Open it over https to sign in."
                       : "This preview asks for credentials.";
     exchange_reply_error_with(ex, 401, "unauthorized", problem, &fields);
@@ -304,10 +304,10 @@ static step_result_t pass_preflight(exchange_t *ex)
 static verdict_t judge(exchange_t *ex, const verdict_shown_t *shown, const browser_request_t *browser,
                        bool session)
 {
-    verdict_secrets_t secrets = secrets_of(&ex->preview);
+    verdict_secrets_t secrets = secrets_of(ex->preview);
     if (session)
         return verdict_of_session(shown, &secrets, browser, exchange_own_origin(ex),
-                                  str_from(ex->preview.allow_origins));
+                                  str_from(ex->preview->allow_origins));
     verdict_guard_t guard = guard_of(ex);
     return verdict_of_secrets(shown, &secrets, &guard);
 }
@@ -345,7 +345,7 @@ static step_result_t open_protected(exchange_t *ex)
     take_query_token(ex, &shown, navigation);
     if (browser_is_preflight(&browser))
         return pass_preflight(ex);
-    if (ex->preview.bearer)
+    if (ex->preview->bearer)
         shown.token = fields_value(&ex->request.fields, FIELD_X_PREVIEW_TOKEN);
     look_at_authorization(ex, &shown);
     bool session = has_session(ex);
@@ -366,7 +366,7 @@ bool access_is_events_request(const exchange_t *ex)
 
 step_result_t step_access(exchange_t *ex)
 {
-    bool is_protected = ex->preview.bearer || ex->preview.basic;
+    bool is_protected = ex->preview->bearer || ex->preview->basic;
     if (str_starts(ex->request.target, STR(RESERVED_PATH)) && !access_is_events_request(ex)) {
         signin_answer_reserved(ex);
         return STEP_DONE;

@@ -113,7 +113,7 @@ static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answe
 {
     bool refused = failure == ORIGIN_NOT_LISTENING;
     if (refused && answer->known) {
-        const box_port_t *port = box_ports_find(answer->ports, answer->count, ex->preview.port);
+        const box_port_t *port = box_ports_find(answer->ports, answer->count, ex->preview->port);
         /* The edge reaches boxes without a network of their own on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
@@ -239,7 +239,7 @@ static void explain(exchange_t *ex, origin_failure_t failure)
         fail(ex, failure, &unknown);
         return;
     }
-    int n = snprintf(text, sizeof(text), "%s-%u", ex->preview.id, ex->preview.port);
+    int n = snprintf(text, sizeof(text), "%s-%u", ex->preview->id, ex->preview->port);
     assert(n > 0 && n <= BOX_PORTS_LABEL_MAX); /* a preview's label fits */
     str_t label = str_make(text, (size_t)n);
     uint64_t generation = ex->box.generation;

@@ -80,20 +80,26 @@ static const route_t *find_route(exchange_t *ex)
     return route;
 }
 
+static void take_route(exchange_t *ex, const route_t *route)
+{
+    preview_drop(&ex->preview);
+    ex->preview = preview_hold(route->preview);
+    ex->box = route->box;
+    ex->box_epoch = route->epoch;
+}
+
 bool route_still_allowed(exchange_t *ex)
 {
-    if (route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id),
-                                     ex->preview.port, remote_address(ex))))
+    if (route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview->id),
+                                     ex->preview->port, remote_address(ex))))
         return false;
     const route_t *route = find_route(ex);
     if (route == NULL)
         return false;
-    const store_preview_t *now = &route->preview;
-    if (now->version == ex->preview.version || (!now->bearer && !now->basic)) {
+    const store_preview_t *now = route->preview;
+    if (now->version == ex->preview->version || (!now->bearer && !now->basic)) {
         if (ex->state == EXCHANGE_STEPS) { /* the request has no origin yet */
-            ex->preview = route->preview;
-            ex->box = route->box;
-            ex->box_epoch = route->epoch;
+            take_route(ex, route);
         }
         return true;
     }
@@ -111,14 +117,12 @@ step_result_t step_route(exchange_t *ex)
     const route_t *route = find_route(ex);
     if (route == NULL)
         return STEP_DONE;
-    ex->preview = route->preview;
-    ex->box = route->box;
-    ex->box_epoch = route->epoch;
+    take_route(ex, route);
     ex->routed = true;
     /* The host step has checked the alias only. */
-    if (ex->preview.alias[0] != '\0' &&
-        route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id),
-                                     ex->preview.port, remote_address(ex))))
+    if (ex->preview->alias[0] != '\0' &&
+        route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview->id),
+                                     ex->preview->port, remote_address(ex))))
         return STEP_DONE;
     exchange_set_share(ex, str_from(ex->box.id));
     return STEP_NEXT;

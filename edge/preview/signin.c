@@ -90,8 +90,8 @@ static str_t security_policy(exchange_t *ex, str_t nonce)
                       "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src "
                       "'nonce-%.*s'; form-action 'self'; "
                       "base-uri 'none'; frame-ancestors 'self'%s%s",
-                      STR_ARG(nonce), ex->preview.allow_origins[0] != '\0' ? " " : "",
-                      ex->preview.allow_origins);
+                      STR_ARG(nonce), ex->preview->allow_origins[0] != '\0' ? " " : "",
+                      ex->preview->allow_origins);
 }
 
 static str_t new_nonce(exchange_t *ex)
@@ -116,7 +116,7 @@ static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
  * browser decides by the form's policy. */
 static bool may_be_framed(exchange_t *ex)
 {
-    str_t allowed = str_from(ex->preview.allow_origins);
+    str_t allowed = str_from(ex->preview->allow_origins);
     str_t referer = fields_value(&ex->request.fields, FIELD_REFERER);
     size_t n = 0;
     for (int slashes = 0; n < referer.n; n++) /* "https://host:port", without the path */
@@ -139,13 +139,13 @@ static bool in_foreign_frame(exchange_t *ex)
 static void answer_page(exchange_t *ex, int status, str_t next, const char *problem)
 {
     signin_page_t page = {
-        .box = ex->preview.id,
-        .port = ex->preview.port,
-        .label = ex->preview.label,
+        .box = ex->preview->id,
+        .port = ex->preview->port,
+        .label = ex->preview->label,
         .action = SIGN_IN_PATH,
         .next = is_local_path(next) ? next : STR("/"),
-        .bearer = ex->preview.bearer,
-        .basic = ex->preview.basic,
+        .bearer = ex->preview->bearer,
+        .basic = ex->preview->basic,
         .problem = problem,
         .nonce = new_nonce(ex),
     };
@@ -267,7 +267,7 @@ void signin_answer_reserved(exchange_t *ex)
 {
     bool in = str_eq(path_of(ex), STR(SIGN_IN_PATH)), out = str_eq(path_of(ex), STR(SIGN_OUT_PATH));
     bool get = str_eq(ex->request.method, STR("GET")) || str_eq(ex->request.method, STR("HEAD"));
-    bool here = (in && ex->preview.bearer) || (out && (ex->preview.bearer || ex->preview.basic));
+    bool here = (in && ex->preview->bearer) || (out && (ex->preview->bearer || ex->preview->basic));
     if (!here || ex->request.websocket) {
         exchange_reply_error(ex, 404, "not_found", RESERVED_NOTHING, 0);
     } else if (!remote_is_https(ex)) {
@@ -280,6 +280,6 @@ void signin_answer_reserved(exchange_t *ex)
         answer_page(ex, 200, STR("/"), NULL);
     } else {
         answer_html(ex, 200, security_policy(ex, new_nonce(ex)),
-                    signin_page_sign_out(&ex->arena, ex->preview.id, ex->preview.port, SIGN_OUT_PATH));
+                    signin_page_sign_out(&ex->arena, ex->preview->id, ex->preview->port, SIGN_OUT_PATH));
     }
 }

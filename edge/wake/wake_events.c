@@ -153,8 +153,8 @@ static void answer_get(exchange_t *ex)
     if (wake_is_needless(ex, &ex->box)) {
         send_elapsed(ex, "ready", NULL, 0);
         finish(events);
-    } else if (!wake_watch(worker_of(ex->context)->wake_client, &events->waiter, str_from(ex->preview.id),
-                           ex->preview.port)) {
+    } else if (!wake_watch(worker_of(ex->context)->wake_client, &events->waiter, str_from(ex->preview->id),
+                           ex->preview->port)) {
         send_failed(ex, "Too many requests wait for sleeping boxes; try again in a few seconds.",
                     WAKE_RETRY_AFTER_S);
         finish(events);

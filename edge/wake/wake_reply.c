@@ -28,8 +28,8 @@ static void reply(exchange_t *ex, const char *code, wake_page_t page, unsigned r
     char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
     random_hex(ex->context->random, nonce, NONCE_DIGITS);
     page.nonce = str_make(nonce, NONCE_DIGITS);
-    page.box = ex->preview.id;
-    page.port = ex->preview.port;
+    page.box = ex->preview->id;
+    page.port = ex->preview->port;
     page.request_id = ex->request_id;
     page.has_log = store_keeps_log(ex->box.provider);
     fields_t fields = {0};

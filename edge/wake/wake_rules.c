@@ -91,7 +91,7 @@ bool wake_rules_pass(exchange_t *ex)
     browser_request_t browser = exchange_browser(ex);
     if (browser_is_preflight(&browser)) {
         /* The access step has counted preflights of private previews. */
-        bool is_protected = ex->preview.bearer || ex->preview.basic;
+        bool is_protected = ex->preview->bearer || ex->preview->basic;
         if (is_protected || access_take_preflight(ex))
             reply_preflight(ex);
         return false;
@@ -101,7 +101,7 @@ bool wake_rules_pass(exchange_t *ex)
         return false;
     }
     /* A doubted box may be running: a check of it is no wake by the client. */
-    bool goes_on = ex->box.doubted || wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port);
+    bool goes_on = ex->box.doubted || wake_goes_on(wakes, str_from(ex->preview->id), ex->preview->port);
     if (!wake_tabs_allow(ex, goes_on)) {
         wake_reply_forgotten(ex);
         return false;

@@ -28,12 +28,12 @@ static bool is_ready(const exchange_t *ex, const store_box_t *box)
     if (box->state != BOX_RUNNING || box->doubted)
         return false;
     return box->settles_at_ms == 0 || loop_wall_us(ex->context->loop) / 1000 >= box->settles_at_ms ||
-           store_box_listens(box, ex->preview.port);
+           store_box_listens(box, ex->preview->port);
 }
 
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
 {
-    return is_ready(ex, box) && store_box_exposes(box, ex->preview.port);
+    return is_ready(ex, box) && store_box_exposes(box, ex->preview->port);
 }
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer);
@@ -159,7 +159,7 @@ static const await_source_t source = {.name = "wake", .leave = leave};
 step_result_t step_wake(exchange_t *ex)
 {
     worker_t *worker = worker_of(ex->context);
-    if (ex->box.state != BOX_UNKNOWN && !store_box_exposes(&ex->box, ex->preview.port)) {
+    if (ex->box.state != BOX_UNKNOWN && !store_box_exposes(&ex->box, ex->preview->port)) {
         wake_reply_not_exposed(ex);
         return STEP_DONE;
     }
@@ -178,7 +178,7 @@ step_result_t step_wake(exchange_t *ex)
         counter_add(&worker->context.counters->wake_waits_total, 1);
     }
     wake_turn_end(ex); /* the box sleeps again */
-    if (!wake_wait(worker->wake_client, &turn->waiter, str_from(ex->preview.id), ex->preview.port,
+    if (!wake_wait(worker->wake_client, &turn->waiter, str_from(ex->preview->id), ex->preview->port,
                    turn->times.began_ms)) {
         counter_add(&worker->context.counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",

@@ -45,7 +45,7 @@ static bool is_own(const exchange_t *ex, str_t url)
         authority.n = (size_t)(slash - authority.p);
     str_t domain = str_from(ex->context->conf->preview_domain);
     return hostname_parse(authority, domain, &name) == HOSTNAME_PREVIEW &&
-           (strcmp(name.id, ex->preview.id) == 0 || strcmp(name.id, ex->preview.alias) == 0);
+           (strcmp(name.id, ex->preview->id) == 0 || strcmp(name.id, ex->preview->alias) == 0);
 }
 
 static initiator_t initiator_of(const exchange_t *ex)
@@ -68,7 +68,7 @@ static uint64_t key_of(const exchange_t *ex)
     static const siphash_key_t hash_key; /* fixed: clients in one cell are judged as one */
     const struct in6_addr *client = remote_address(ex);
     str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
-    str_t id = str_from(ex->preview.id);
+    str_t id = str_from(ex->preview->id);
     uint64_t parts[3] = {siphash(&hash_key, client, address_owner_bytes(client)),
                          siphash(&hash_key, agent.n != 0 ? agent.p : "", agent.n),
                          siphash(&hash_key, id.p, id.n)};
@@ -88,7 +88,7 @@ static tab_request_t request_of(const exchange_t *ex)
 /* NULL if the rule is off. */
 static tabs_t *tabs_of(const exchange_t *ex)
 {
-    return ex->context->shm == NULL || ex->preview.background_wakes ? NULL : shm_tabs(ex->context->shm);
+    return ex->context->shm == NULL || ex->preview->background_wakes ? NULL : shm_tabs(ex->context->shm);
 }
 
 bool wake_tabs_allow(exchange_t *ex, bool goes_on)

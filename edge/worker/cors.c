@@ -21,12 +21,12 @@ static bool host_lists(exchange_t *ex, str_t origin)
     if (conf_is_api_host(conf, ex->request.authority))
         return conf_lists_origin(conf, origin);
     return worker_of(ex->context)->routes != NULL && route_find(ex, &route) == ROUTES_FOUND &&
-           preview_lists(&route->preview, origin);
+           preview_lists(route->preview, origin);
 }
 
 bool cors_lists_origin(exchange_t *ex, str_t origin)
 {
     if (ex->api != NULL)
         return conf_lists_origin(ex->api->conf, origin);
-    return ex->routed ? preview_lists(&ex->preview, origin) : host_lists(ex, origin);
+    return ex->routed ? preview_lists(ex->preview, origin) : host_lists(ex, origin);
 }

@@ -166,7 +166,7 @@ step_result_t step_limit(exchange_t *ex)
 
 step_result_t step_slots(exchange_t *ex)
 {
-    if (ex->preview.protocol == PREVIEW_H2C)
+    if (ex->preview->protocol == PREVIEW_H2C)
         return STEP_NEXT;
     if (slots_waited(ex)) {
         if (!wake_is_needless(ex, &ex->box)) /* the box sleeps again: begins a new wake */

@@ -44,7 +44,7 @@ def idle(edge):
 def comes_back(edge, before, streams=STREAMS, most=9 * 1024):
     """A stream holds as much on top of `before` as one with an ordinary head: some pieces of an arena. Each has one of
     4 KiB, which shows that the figure, of up to a second ago, is of these streams."""
-    edge.wait_until(lambda: 4096 < (held(edge) - before) / streams < most, what="heads to be given back")
+    edge.wait_until(lambda: 4096 <= (held(edge) - before) / streams < most, what="heads to be given back")
 
 
 def keeps_open(conn):

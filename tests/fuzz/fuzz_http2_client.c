@@ -133,7 +133,7 @@ static void call_start(world_t *world, call_t *call, uint8_t kind)
     ex->request.target = STR("/");
     ex->request.authority = STR("box-1.preview.test");
     ex->request.has_body = (kind & 2) != 0;
-    ex->preview.port = world->port;
+    test_preview(ex)->port = world->port;
     memcpy(ex->box.id, "box", 4);
     ex->box.state = BOX_RUNNING;
     int made = inet_pton(AF_INET6, "::ffff:127.0.0.1", &ex->box.address);

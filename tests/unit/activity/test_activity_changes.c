@@ -182,8 +182,8 @@ static void test_a_request_that_waits_to_say_why(void **state)
     worker->refused = refused_new(worker);
     refused_set_channel(worker->refused, w->channel);
     exchange_world_t *x = activity_world_begin(w, "box", false);
-    snprintf(x->ex->preview.id, sizeof(x->ex->preview.id), "box");
-    x->ex->preview.port = 3000;
+    snprintf(test_preview(x->ex)->id, sizeof(test_preview(x->ex)->id), "box");
+    test_preview(x->ex)->port = 3000;
     x->ex->target.is_box = true;
     x->ex->origin_ops = NULL;
     exchange_origin_failed(x->ex, ORIGIN_CLOSED);

@@ -90,7 +90,7 @@ static void test_every_message_wakes_where_the_preview_says_so(void **state)
     char bytes[64];
     loop_hold(loop);
     exchange_world_t *x = sleeping_tunnel(w);
-    x->ex->preview.background_wakes = true;
+    test_preview(x->ex)->background_wakes = true;
     for (int i = 0; i < 4; i++) {
         loop_skip(loop, 30000);
         from_client(x, frame(bytes, 1, 18));

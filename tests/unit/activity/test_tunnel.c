@@ -12,7 +12,7 @@
 static exchange_world_t *open_tunnel(uint64_t version, uint64_t expires_at)
 {
     exchange_world_t *world = worker_world_new();
-    world->ex->preview =
+    *test_preview(world->ex) =
         (store_preview_t){.id = "my-box", .port = 3000, .version = version, .expires_at = expires_at};
     world_open_tunnel(world);
     assert_int_equal(world->fixture->counters.tunnels_open, 1);
@@ -66,10 +66,10 @@ static void expired(void **state)
     exchange_world_free(never);
     exchange_world_t *world = open_tunnel(1, 1);
     uint64_t now = loop_wall_us(context_of(world)->loop) / 1000000;
-    world->ex->preview.expires_at = now + 1;
+    test_preview(world->ex)->expires_at = now + 1;
     tunnels_close_expired(context_of(world));
     expect_open(world);
-    world->ex->preview.expires_at = now;
+    test_preview(world->ex)->expires_at = now;
     tunnels_close_expired(context_of(world));
     expect_goodbye(world, "expired");
     exchange_world_free(world);

@@ -50,3 +50,11 @@ void context_fixture_free(context_fixture_t *f)
     free(f->owner);
     free(f);
 }
+
+store_preview_t *test_preview(exchange_t *ex)
+{
+    static const store_preview_t empty;
+    if (ex->preview == &preview_none)
+        ex->preview = preview_share(&empty);
+    return (store_preview_t *)(uintptr_t)ex->preview;
+}

@@ -37,4 +37,7 @@ context_fixture_t *context_fixture_in(context_t *context, void *owner, const pip
 /* Asserts that no exchange is open and no memory is held. */
 void context_fixture_free(context_fixture_t *f);
 
+/* The preview of the exchange, for a test to fill. */
+store_preview_t *test_preview(exchange_t *ex);
+
 #endif

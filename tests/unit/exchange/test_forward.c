@@ -13,7 +13,7 @@ static exchange_t *new_exchange(context_fixture_t *f)
     ex->request.method = STR("GET");
     ex->request.authority = STR("a-3000.preview.test");
     ex->request.target = STR("/p%41th/../x?q=1&q=%20");
-    ex->preview = (store_preview_t){.id = "a", .port = 3000};
+    *test_preview(ex) = (store_preview_t){.id = "a", .port = 3000};
     memcpy(ex->request_id, "rid", 4);
     return ex;
 }
@@ -258,7 +258,7 @@ static void test_loop_marks_add_up(void **state)
 static void test_localhost(void **state)
 {
     exchange_t *ex = new_exchange(*state);
-    ex->preview.host_header = HOST_HEADER_LOCALHOST;
+    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
     add(ex, "Origin", "http://a-3000.preview.test");
     str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(has(head, "Host: localhost:3000"));
@@ -280,14 +280,14 @@ static void test_localhost(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char line[128];
         ex = new_exchange(*state);
-        ex->preview.host_header = HOST_HEADER_LOCALHOST;
+        test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
         add(ex, "Referer", cases[i].referer);
         (void)snprintf(line, sizeof(line), "Referer: %s", cases[i].expected);
         assert_true(has(forward_request_head(ex, &ex->arena, STR("")), line));
         exchange_end(&ex, EXCHANGE_END_COMPLETE);
     }
     ex = new_exchange(*state);
-    ex->preview.host_header = HOST_HEADER_LOCALHOST;
+    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
     add(ex, "Origin", "https://elsewhere.example");
     assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Origin: https://elsewhere.example"));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
@@ -302,7 +302,7 @@ static void test_localhost_behind_a_proxy(void **state)
     context_fixture_t *f = *state;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
     exchange_t *ex = new_exchange(f);
-    ex->preview.host_header = HOST_HEADER_LOCALHOST;
+    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         add(ex, names[i], "theirs");
     remote_find(ex);
@@ -366,7 +366,7 @@ static void test_location_from_localhost(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         exchange_t *ex = new_exchange(*state);
-        ex->preview.host_header = HOST_HEADER_LOCALHOST;
+        test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
         fields_t fields = {0};
         fields_add(&ex->arena, &fields, FIELD_LOCATION, STR("Location"), str_from(cases[i].location));
         forward_filter_response(ex, &fields);

@@ -9,6 +9,7 @@
 #include "access_line.h"
 #include "arena.h"
 #include "client.h"
+#include "context_fixture.h"
 #include "wake_times.h"
 
 /* 2026-01-31T23:59:58.007Z */
@@ -36,6 +37,7 @@ static int set_up(void **state)
     f->client.kind = CONF_LISTENER_TLS;
     f->client.address = (struct in6_addr){{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 17}}};
     exchange_t *ex = &f->ex;
+    ex->preview = &preview_none;
     ex->client = &f->client;
     ex->remote = remote_of_connection(&f->client);
     ex->request.version = HTTP_1_1;
@@ -55,6 +57,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture_t *f = *state;
+    preview_drop(&f->ex.preview);
     arena_clear(&f->ex.arena);
     free(f);
     return 0;
@@ -98,8 +101,8 @@ static void a_full_line(void **state)
     fixture_t *f = *state;
     exchange_t *ex = &f->ex;
     ex->routed = true;
-    memcpy(ex->preview.id, "demo", 5);
-    ex->preview.port = 3000;
+    memcpy(test_preview(ex)->id, "demo", 5);
+    test_preview(ex)->port = 3000;
     ex->request_bytes = 5;
     ex->response_bytes = 1ull << 33;
     ex->times.connect_us = 1500;
@@ -276,10 +279,10 @@ static void the_longest_line_fits(void **state)
     ex->request.method = ex->request.authority = ex->request.target = long_text;
     add_field(f, FIELD_USER_AGENT, STR("User-Agent"), long_text);
     memset(ex->request_id, 'f', sizeof ex->request_id - 1);
-    memset(ex->preview.id, 'a', BOX_ID_MAX);
+    memset(test_preview(ex)->id, 'a', BOX_ID_MAX);
     memset(ex->origin_text, '9', sizeof ex->origin_text - 1);
     ex->routed = true;
-    ex->preview.port = 65535;
+    test_preview(ex)->port = 65535;
     ex->status = 599;
     ex->request_bytes = ex->response_bytes = INT64_MAX;
     ex->times.connect_us = ex->times.first_byte_us = UINT32_MAX;

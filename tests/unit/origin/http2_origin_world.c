@@ -63,7 +63,7 @@ call_t *call_new(origin_world_t *world, const char *method)
     ex->request.method = str_from(method);
     ex->request.target = STR("/path?q");
     ex->request.authority = STR("box-1.preview.test");
-    ex->preview.port = world->port;
+    test_preview(ex)->port = world->port;
     (void)snprintf(ex->box.id, sizeof(ex->box.id), "box");
     ex->box.state = BOX_RUNNING;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:127.0.0.1", &ex->box.address), 1);

@@ -50,7 +50,7 @@ static void put_into_pool(box_world_t *box)
     assert_true(box->pooled >= 0);
     box->own_end = fd;
     conn_t *conn = conn_new(context->loop, fd, NULL, &handlers, NULL);
-    origin_pool_put(context->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port,
+    origin_pool_put(context->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview->port,
                     4000);
 }
 
@@ -70,7 +70,7 @@ static box_world_t box_world_new(const char *method)
     box.world->fixture->client.steps = box_steps;
     ex->request.method = str_from(method);
     ex->request.authority = STR("box-1.preview.test");
-    ex->preview.port = box.port;
+    test_preview(ex)->port = box.port;
     (void)snprintf(ex->box.id, sizeof(ex->box.id), "box");
     ex->box.state = BOX_RUNNING;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:127.0.0.1", &ex->box.address), 1);
@@ -273,7 +273,7 @@ static void answer_and_renew(box_world_t *box, const char *answer)
     exchange_t *next = exchange_new(&world->fixture->client, &world_client_ops, world);
     next->request = (request_t){.version = HTTP_1_1, .method = STR("GET"), .target = STR("/")};
     next->request.content_length = LENGTH_UNKNOWN;
-    next->preview = world->ex->preview;
+    *test_preview(next) = *world->ex->preview;
     next->box = world->ex->box;
     next->box.generation++; /* the old connection lies in the pool, with its timer */
     exchange_end(&world->ex, EXCHANGE_END_COMPLETE);

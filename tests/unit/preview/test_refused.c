@@ -35,8 +35,8 @@ static void no_end(void *owner)
 static exchange_t *prepare(exchange_world_t *x, uint64_t generation)
 {
     exchange_t *ex = x->ex;
-    snprintf(ex->preview.id, sizeof(ex->preview.id), "box");
-    ex->preview.port = 3000;
+    snprintf(test_preview(ex)->id, sizeof(test_preview(ex)->id), "box");
+    test_preview(ex)->port = 3000;
     ex->target.is_box = true;
     ex->box = (store_box_t){.generation = generation, .provider = PROVIDER_DOCKER, .pid = 7};
     ex->request.authority = STR("box-3000.preview.test");

@@ -77,8 +77,8 @@ static void test_finds_preview_and_box(void **state)
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
             const route_t *route = find(f, forms[i]);
-            assert_string_equal(route->preview.id, "sweet-shark");
-            assert_int_equal(route->preview.port, 3000);
+            assert_string_equal(route->preview->id, "sweet-shark");
+            assert_int_equal(route->preview->port, 3000);
             assert_string_equal(route->box.id, "sweet-shark");
             assert_int_equal(route->box.state, BOX_RUNNING);
             assert_int_equal(route->box.generation, 7);
@@ -183,8 +183,8 @@ static void test_places_are_shared(void **state)
         char host[80];
         snprintf(host, sizeof(host), "box-%d-%d.preview.box.example", box, box + 1);
         const route_t *route = find(f, host);
-        assert_int_equal(route->preview.port, box + 1);
-        assert_int_equal(route->preview.version, changes[box].preview.version);
+        assert_int_equal(route->preview->port, box + 1);
+        assert_int_equal(route->preview->version, changes[box].preview.version);
         snprintf(host, sizeof(host), "box-%d-%d.preview.box.example", box, box + 2);
         expect(f, host, ROUTES_NO_PREVIEW);
     }
@@ -223,8 +223,8 @@ static void test_failures_are_not_kept(void **state)
         for (int port = 1; port <= HOSTS; port++) {
             snprintf(host, sizeof(host), "good-%d.preview.box.example", port);
             const route_t *route = find(f, host);
-            assert_string_equal(route->preview.id, "good");
-            assert_int_equal(route->preview.port, port);
+            assert_string_equal(route->preview->id, "good");
+            assert_int_equal(route->preview->port, port);
         }
         for (int port = 1; port <= HOSTS; port++) {
             snprintf(host, sizeof(host), "bad-%d.preview.box.example", port);
@@ -233,6 +233,34 @@ static void test_failures_are_not_kept(void **state)
     }
     put_box(f, "bad", BOX_RUNNING);
     assert_int_equal(find(f, host)->box.state, BOX_RUNNING);
+}
+
+/* A change of the store elsewhere leaves the record shared. A change of the record leaves those that hold the
+ * old one with it, until they drop it. */
+static void test_records_are_shared(void **state)
+{
+    routes_fixture_t *f = *state;
+    const char *host = "sweet-shark-3000.preview.box.example";
+    put_preview(f, "sweet-shark", 3000);
+    const store_preview_t *held = preview_hold(find(f, host)->preview);
+    put_box(f, "sweet-shark", BOX_RUNNING);
+    f->epoch++;
+    assert_ptr_equal(find(f, host)->preview, held);
+    assert_int_equal(find(f, host)->box.state, BOX_RUNNING);
+    store_preview_t changed = fixture_preview("sweet-shark", 3000);
+    changed.background_wakes = !held->background_wakes;
+    assert_int_equal(store_put_preview(f->store.store, &changed), STORE_OK);
+    f->epoch++;
+    assert_ptr_not_equal(find(f, host)->preview, held);
+    assert_int_equal(find(f, host)->preview->background_wakes, changed.background_wakes);
+    assert_string_equal(held->id, "sweet-shark");
+    preview_drop(&held);
+    assert_ptr_equal(held, &preview_none);
+    preview_drop(&held);
+    held = preview_hold(find(f, host)->preview);
+    routes_free(&f->routes);
+    assert_string_equal(held->id, "sweet-shark");
+    preview_drop(&held);
 }
 
 /* Authorities around the longest that is kept. */
@@ -247,7 +275,7 @@ static void test_long_authorities(void **state)
         host[n - 1] = '1';
         host[n] = '\0';
         for (int round = 0; round < 2; round++)
-            assert_string_equal(find(f, host)->preview.id, "a");
+            assert_string_equal(find(f, host)->preview->id, "a");
         host[n - 1] = 'x';
         expect(f, host, ROUTES_NO_PREVIEW);
     }
@@ -310,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_are_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_records_are_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_authorities, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_there_costs_alike, setup, teardown),
     };

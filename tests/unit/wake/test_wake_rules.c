@@ -98,7 +98,7 @@ static const char *page_under_an_alias_asks(wake_world_t *w)
 {
     exchange_t *ex = wake_world_next(w);
     ex->request.target = STR("/ws");
-    memcpy(ex->preview.alias, "alias", 6);
+    memcpy(test_preview(ex)->alias, "alias", 6);
     wake_world_field(ex, "Origin", "https://alias-8000.preview.test");
     exchange_start(ex);
     return outcome(w, ex);
@@ -127,7 +127,7 @@ static void pages_that_ask_by_themselves_wake_once(void **state)
     /* The preview may say that each of them wakes. */
     exchange_t *ex = wake_world_next(w);
     ex->request.target = STR("/ws");
-    ex->preview.background_wakes = true;
+    test_preview(ex)->background_wakes = true;
     wake_world_field(ex, "Origin", "https://box-3000.preview.test");
     exchange_start(ex);
     assert_int_equal(ex->state, EXCHANGE_STEPS);
@@ -255,7 +255,7 @@ static void preflights_have_a_rate(void **state)
     loop_hold(w->worker->context.loop);
     for (int i = 0; i < 200; i++) {
         exchange_t *ex = preflight(w);
-        ex->preview.bearer = true;
+        test_preview(ex)->bearer = true;
         exchange_start(ex);
         assert_int_equal(ex->status, 204);
     }
@@ -278,7 +278,7 @@ static void preflights_have_a_rate(void **state)
 static int wake_one(wake_world_t *w, const char *id, const char *client)
 {
     exchange_t *ex = wake_world_next(w);
-    (void)snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);
+    (void)snprintf(test_preview(ex)->id, sizeof(test_preview(ex)->id), "%s", id);
     assert_int_equal(inet_pton(AF_INET6, client, &w->world->fixture->client.address), 1);
     exchange_start(ex);
     return ex->status;

@@ -103,7 +103,7 @@ exchange_world_t *activity_world_begin(world_t *w, const char *id, bool websocke
     ex->request.method = STR("GET");
     ex->request.target = STR("/");
     ex->request.websocket = websocket;
-    ex->preview.port = 3000;
+    test_preview(ex)->port = 3000;
     if (w->method != NULL) {
         ex->request.method = str_from(w->method);
         fields_add(&ex->arena, &ex->request.fields, FIELD_ORIGIN, STR("origin"), STR("https://x.example"));
@@ -112,7 +112,7 @@ exchange_world_t *activity_world_begin(world_t *w, const char *id, bool websocke
     }
     if (w->polls)
         fields_add(&ex->arena, &ex->request.fields, FIELD_OTHER, STR("x-box-no-wake"), STR("1"));
-    snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);
+    snprintf(test_preview(ex)->id, sizeof(test_preview(ex)->id), "%s", id);
     assert_int_equal(store_get_box(w->store.store, str_from(id), &ex->box), STORE_OK);
     ex->box_epoch = atomic_load(shm_epoch(w->fixture->context->shm));
     exchange_start(ex);

@@ -21,9 +21,9 @@ static void wake_world_closed(void *owner)
 
 void wake_world_prepare(exchange_t *ex)
 {
-    (void)snprintf(ex->preview.id, sizeof(ex->preview.id), "box");
-    ex->preview.port = 3000;
-    ex->preview.version = 7;
+    (void)snprintf(test_preview(ex)->id, sizeof(test_preview(ex)->id), "box");
+    test_preview(ex)->port = 3000;
+    test_preview(ex)->version = 7;
     ex->box.provider = PROVIDER_DOCKER;
     ex->box.state = BOX_PAUSED;
     ex->request.authority = STR("box-3000.preview.test");
