@@ -142,8 +142,7 @@ static void request_record(api_deletion_t *deletion, deletion_op_t op,
                                     call, answered);
 }
 
-/* The upstream has shown all boxes by their ids. Without a box that can have previews, no record is needed.
- */
+/* The upstream has shown all boxes by their ids. No record is needed if none of them can have previews. */
 static void note(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;

@@ -13,6 +13,7 @@ bool api_method_deletes(const request_t *request);
 bool api_method_overrides(const request_t *request, const field_t *field);
 /* Of a POST: whether its query has the parameter `_method`. */
 bool api_method_is_in_query(const request_t *request, arena_t *pool);
+
 typedef enum api_form {
     API_FORM_NONE,
     API_FORM_PLAIN,  /* application/x-www-form-urlencoded and no more: the default of curl */
@@ -21,11 +22,9 @@ typedef enum api_form {
 
 /* Of a POST: the form that its body may be. */
 api_form_t api_method_form(const request_t *request);
-/* Whether a plain form may have the parameter `_method`, which some servers find in names such as ".method".
- */
+/* Whether a plain form may have the parameter `_method`, which some servers find in names like ".method". */
 bool api_method_is_in_form(str_t body, arena_t *pool);
-/* Of a POST whose body is no form: makes it JSON if it has no type, since some servers take that for a form.
- */
+/* Of a POST whose body is no form: makes it JSON if it has no type, which some servers take for a form. */
 void api_method_set_type(request_t *request, arena_t *pool);
 
 #endif

@@ -145,6 +145,7 @@ const sections = {
     const name = `named-${process.pid}`;
     const others = [await Box.create(), await Box.create({name})];
     for (const other of others) await other.getPublicURL(3000);
+    await Box.delete({boxIds: []});
     await Box.delete({boxIds: [others[0].id, name]});
     return {
       deleted: others.map((other) => other.id),
