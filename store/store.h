@@ -111,7 +111,7 @@ typedef struct store_deletion {
     char id[BOX_ID_MAX + 1];
     uint16_t slot;            /* set by the store */
     uint64_t call;            /* a random number that identifies the call */
-    uint64_t requested_at_ms; /* unix ms */
+    uint64_t requested_at_ms; /* unix ms; 0: the record is damaged, and only box and slot are known */
     uint64_t closed_at_ms;    /* unix ms: the call ended with an unknown outcome; 0: it is under way */
     uint32_t pid;             /* of the worker that has the call */
     uint32_t birth;           /* of that process (process_birth); 0: not known */
@@ -230,7 +230,7 @@ MUST_USE store_result_t store_get_alias(store_t *store, str_t alias, char owner[
 MUST_USE store_result_t store_find_preview(store_t *store, str_t name, uint16_t port, store_preview_t *out);
 /* STORE_OK: the box has a deletion; STORE_NOT_FOUND: it has none. */
 MUST_USE store_result_t store_is_being_deleted(store_t *store, str_t id);
-/* As store_each_preview, for the deletions of box `id`, or all if `id` is empty. */
+/* As store_each_preview, for the deletions of box `id`, or all if `id` is empty; damaged ones included. */
 MUST_USE store_result_t store_each_deletion(store_t *store, str_t id,
                                             bool (*each)(const store_deletion_t *, void *), void *arg);
 

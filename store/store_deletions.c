@@ -45,14 +45,24 @@ typedef struct deletion_walk {
     str_t only; /* those of this box; empty: all */
 } deletion_walk_t;
 
+/* A damaged record is a call of which nothing is known. No worker has it, so a sweep closes it. The slot
+ * tells apart several of one box. */
+static void make_lost(str_t id, uint16_t slot, store_deletion_t *out)
+{
+    *out = (store_deletion_t){.call = slot};
+    memcpy(out->id, id.p, id.n);
+}
+
 static bool on_deletion(str_t id, uint16_t slot, str_t record, void *arg)
 {
     const deletion_walk_t *walk = arg;
     store_deletion_t deletion;
     if (walk->only.n != 0 && !str_eq(id, walk->only))
         return false;
-    if (id.n > BOX_ID_MAX || !record_decode_deletion(record, id, &deletion))
+    if (id.n > BOX_ID_MAX)
         return true;
+    if (record.p == NULL || !record_decode_deletion(record, id, &deletion))
+        make_lost(id, slot, &deletion);
     deletion.slot = slot;
     return walk->each(&deletion, walk->arg);
 }
@@ -64,7 +74,7 @@ store_result_t store_each_deletion(store_t *store, str_t id, bool (*each)(const 
     store_result_t result = table_read_begin(store->deletions);
     if (result != STORE_OK)
         return result;
-    result = table_each(store->deletions, id, 0, on_deletion, &walk);
+    result = table_each_name(store->deletions, id, 0, on_deletion, &walk);
     table_read_end(store->deletions);
     return result;
 }
@@ -205,6 +215,8 @@ store_result_t store_close_deletion(store_t *store, const store_deletion_t *dele
         if (slots.at[i].call != deletion->call)
             continue;
         slots.at[i].closed_at_ms = closed_at_ms;
+        if (slots.at[i].requested_at_ms == 0) /* of a damaged record: no earlier report may settle it */
+            slots.at[i].requested_at_ms = closed_at_ms;
         result = table_write_begin(store->deletions);
         return result != STORE_OK ? result : finish(store, put_slot(store, &slots.at[i], slots.at[i].slot));
     }

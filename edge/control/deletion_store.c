@@ -13,7 +13,8 @@
 
 bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms)
 {
-    return deletion->closed_at_ms == 0 && now_ms <= deletion->requested_at_ms + OPEN_MS &&
+    return deletion->closed_at_ms == 0 && deletion->requested_at_ms != 0 &&
+           now_ms <= deletion->requested_at_ms + OPEN_MS &&
            process_lives((pid_t)deletion->pid, deletion->birth);
 }
 
@@ -152,14 +153,15 @@ static void note_open_end(survey_t *survey, const store_deletion_t *deletion)
 {
     deletion_sweep_t *sweep = survey->sweep;
     uint64_t closed = deletion->closed_at_ms != 0 ? deletion->closed_at_ms : survey->now_ms;
+    uint64_t requested = deletion->requested_at_ms != 0 ? deletion->requested_at_ms : survey->now_ms;
     deletion_open_end_t *last = sweep->count != 0 ? &sweep->at[sweep->count - 1] : NULL;
     if (last == NULL || strcmp(last->id, deletion->id) != 0) {
         last = &sweep->at[sweep->count++];
         *last = (deletion_open_end_t){.requested_at_ms = UINT64_MAX};
         memcpy(last->id, deletion->id, sizeof(last->id));
     }
-    if (deletion->requested_at_ms < last->requested_at_ms)
-        last->requested_at_ms = deletion->requested_at_ms;
+    if (requested < last->requested_at_ms)
+        last->requested_at_ms = requested;
     if (closed > last->closed_at_ms)
         last->closed_at_ms = closed;
     sweep->fresh |= survey->now_ms < closed + FRESH_MS;

@@ -60,6 +60,31 @@ static void a_box_that_is_there_may_still_be_deleted(void **state)
     assert_true(says_there(*state, NOW_MS + 1 + DELETION_LIVING_MS));
 }
 
+/* A damaged record hides the previews until a report that is later than its discovery. */
+static void a_damaged_record_is_settled(void **state)
+{
+    fixture_t *f = *state;
+    store_preview_t preview = fixture_preview("box", 3000);
+    store_deletion_t deletion = {.id = "box", .call = 77, .requested_at_ms = NOW_MS, .closed_at_ms = NOW_MS};
+    deletion_sweep_t sweep = {.after = ""};
+    bool changed = false;
+    size_t deleted = 0;
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
+    fixture_flip(f, "deletions", STR("\3box\1"));
+    deletion_store_report(f->store, STR("box"), NOW_MS + 1000, false, &deleted, &changed);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_FAILED);
+    deletion_store_sweep(f->store, NOW_MS + 2000, &sweep, &changed);
+    assert_true(changed && sweep.count == 1);
+    assert_true(sweep.at[0].requested_at_ms == NOW_MS + 2000 && sweep.at[0].closed_at_ms == NOW_MS + 2000);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_OK);
+    deletion_store_report(f->store, STR("box"), NOW_MS + 2000, false, &deleted, &changed);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_OK);
+    deletion_store_report(f->store, STR("box"), NOW_MS + 2001, false, &deleted, &changed);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_NOT_FOUND);
+    assert_int_equal(store_get_preview(f->store, STR("box"), 3000, &preview), STORE_OK);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -67,6 +92,7 @@ int main(void)
         TEST(a_living_workers_call_goes_on),
         TEST(a_dead_workers_call_is_closed_at_once),
         TEST(a_box_that_is_there_may_still_be_deleted),
+        TEST(a_damaged_record_is_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,52 @@ static store_result_t end(fixture_t *f, const char *id, uint64_t call)
     return store_end_deletions(f->store, str_from(id), is_call, &call);
 }
 
+static bool take(const store_deletion_t *deletion, void *arg)
+{
+    store_deletion_t **at = arg;
+    *(*at)++ = *deletion;
+    return true;
+}
+
+/* A damaged record hides the previews of its box until it is closed and ended, as any other. */
+static void damaged_records(void **state)
+{
+    fixture_t *f = *state;
+    store_deletion_t all[4], *end_of_all = all;
+    put(f, "box", 7);
+    put(f, "box-2", 8);
+    fixture_flip(f, "deletions", STR("\3box\1"));
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_FAILED);
+    put(f, "box", 9);
+    assert_int_equal(store_each_deletion(f->store, STR("box"), take, &end_of_all), STORE_OK);
+    assert_int_equal(end_of_all - all, 2);
+    assert_true(all[0].slot == 1 && all[0].requested_at_ms == 0 && all[1].slot == 2 && all[1].call == 9);
+    assert_int_equal(end(f, "box", 9), STORE_OK);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_OK);
+    assert_int_equal(store_close_deletion(f->store, &all[0], 555), STORE_OK);
+    end_of_all = all;
+    assert_int_equal(store_each_deletion(f->store, STR("box"), take, &end_of_all), STORE_OK);
+    assert_int_equal(end_of_all - all, 1);
+    assert_true(all[0].closed_at_ms == 555 && all[0].requested_at_ms == 555);
+    assert_int_equal(store_end_deletions(f->store, STR("box"), NULL, NULL), STORE_OK);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_NOT_FOUND);
+    assert_int_equal(calls_of(f, ""), 8);
+}
+
+/* A later one does not take the place of another that is sound. */
+static void a_slot_beside_a_damaged_record(void **state)
+{
+    fixture_t *f = *state;
+    store_deletion_t all[4], *end_of_all = all;
+    put(f, "box", 7);
+    fixture_flip(f, "deletions", STR("\3box\1"));
+    put(f, "box", 8);
+    put(f, "box", 9);
+    assert_int_equal(store_each_deletion(f->store, STR("box"), take, &end_of_all), STORE_OK);
+    assert_int_equal(end_of_all - all, 3);
+    assert_true(all[1].call == 8 && all[2].call == 9);
+}
+
 static void noted_and_ended(void **state)
 {
     fixture_t *f = *state;
@@ -167,7 +213,9 @@ static void many_ended(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-    const struct CMUnitTest tests[] = {TEST(noted_and_ended), TEST(closed),      TEST(all_or_none),
-                                       TEST(bounded),         TEST(ended_since), TEST(many_ended)};
+    const struct CMUnitTest tests[] = {
+        TEST(noted_and_ended), TEST(damaged_records), TEST(a_slot_beside_a_damaged_record),
+        TEST(closed),          TEST(all_or_none),     TEST(bounded),
+        TEST(ended_since),     TEST(many_ended)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
