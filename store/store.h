@@ -204,7 +204,7 @@ MUST_USE store_result_t store_each_block(store_t *store, bool (*each)(const stor
 /* A number that changes whenever blocks or cookie keys do; cheap. If read before them, it is their
  * version or an older one. */
 uint64_t store_rules_version(store_t *store);
-/* STORE_NOT_FOUND before the first rotation. */
+/* STORE_NOT_FOUND before the first rotation. STORE_FAILED with store_bad_record: they are lost. */
 MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
 
 MUST_USE store_result_t store_find_key(store_t *store, const uint8_t sha256[32], store_key_t *out);

@@ -59,11 +59,11 @@ static bool on_rule(str_t id, uint16_t port, str_t record, void *arg)
     store_block_t block;
     char text[STORE_BLOCK_TEXT_MAX + 1];
     if (str_eq(id, STORE_KEYS_NAME))
-        return true;
+        return true; /* readable or not: it is no block */
     int n = port != 0 ? snprintf(text, sizeof(text), "%.*s-%u", STR_ARG(id), port)
                       : snprintf(text, sizeof(text), "%.*s", STR_ARG(id));
     assert(n > 0 && (size_t)n < sizeof(text));
-    if (record_decode_block(record, str_make(text, (size_t)n), &block))
+    if (record.p != NULL && record_decode_block(record, str_make(text, (size_t)n), &block))
         return walk->each(&block, walk->arg);
     walk->result = store_refused(walk->store, "a block cannot be read", str_make(text, (size_t)n));
     return false;
@@ -75,7 +75,7 @@ store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t
     store_result_t result = table_read_begin(store->rules);
     if (result != STORE_OK)
         return result;
-    result = table_each(store->rules, STR(""), 0, on_rule, &walk);
+    result = table_each_name(store->rules, STR(""), 0, on_rule, &walk);
     table_read_end(store->rules);
     if (result == STORE_OK && walk.result == STORE_OK && table_skipped(store->rules) != 0)
         return store_refused(store, "blocks that cannot be read", STR("rules"));
@@ -94,6 +94,7 @@ store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
         return result;
     str_t record;
     result = table_find(store->rules, STORE_KEYS_NAME, 0, &record);
+    store->bad_record = result == STORE_FAILED && table_bad_record(store->rules);
     if (result == STORE_OK && !record_decode_keys(record, out))
         result = store_refused(store, "the record cannot be read", STORE_KEYS_NAME);
     table_read_end(store->rules);
@@ -126,7 +127,7 @@ static store_result_t has_room(store_t *store, const rule_name_t *name, bool *ro
         return result;
     result = table_get_stats(store->rules, &stats);
     if (result == STORE_OK) {
-        bool keys = table_find(store->rules, STORE_KEYS_NAME, 0, &record) == STORE_OK;
+        bool keys = table_find(store->rules, STORE_KEYS_NAME, 0, &record) != STORE_NOT_FOUND;
         *room = table_find(store->rules, name->id, name->port, &record) == STORE_OK ||
                 stats.records - keys < STORE_BLOCKS_MAX;
     }

@@ -202,19 +202,13 @@ typedef struct maintenance_job {
     controller_sweep_t sweep;
 } maintenance_job_t;
 
-static void rotate_cookie_keys(store_t *store, bool *rotated)
-{
-    if (controller_rotate_cookie_keys(store, wall_us() / 1000000, rotated) != STORE_OK)
-        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
-}
-
 static void maintenance_run(store_job_t *job, store_t *store)
 {
     maintenance_job_t *maintenance = CONTAINER_OF(maintenance_job_t, job, job);
     bool rotated = false, deleted;
     if (maintenance->sweep.id[0] == '\0') {
         reap(store); /* of commands that were killed: a slot keeps the pages of its commit */
-        rotate_cookie_keys(store, &rotated);
+        rotated = controller_refresh_cookie_keys(store, wall_us() / 1000000);
     }
     if (controller_sweep(store, wall_us() / 1000000, &maintenance->sweep, &deleted) != STORE_OK) {
         process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
@@ -478,8 +472,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
         process_log("controller", "the store cannot be opened: %s", error);
         return NULL;
     }
-    bool rotated;
-    rotate_cookie_keys(store, &rotated);
+    (void)controller_refresh_cookie_keys(store, wall_us() / 1000000);
     store_reap_readers(store); /* of the workers that died with the previous controller */
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);

@@ -19,9 +19,12 @@ MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf,
 
 /*
  * Makes the first key of session cookies, or a new one if the current key is a day old, or of the future
- * (controller_maintenance.c). Sets *rotated after making one.
+ * (controller_maintenance.c). Sets *rotated after making one, and *lost if it replaces damaged ones.
  */
-MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated);
+MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated,
+                                                      bool *lost);
+/* The same with messages; returns whether it made one. */
+bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix);
 /* A walk over all previews in pieces; zero-filled it begins. */
 typedef struct controller_sweep {
     char id[BOX_ID_MAX + 1]; /* the next piece begins here; empty: at the start */

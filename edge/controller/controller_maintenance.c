@@ -5,6 +5,7 @@
 #include <openssl/rand.h>
 
 #include "controller.h"
+#include "process_log.h"
 
 #define ROTATE_SECONDS 86400
 
@@ -14,11 +15,14 @@ static void make_key(uint8_t key[32])
     assert(made == 1);
 }
 
-store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated)
+store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated, bool *lost)
 {
     store_cookie_keys_t keys = {.rotated_at = 0};
     *rotated = false;
     store_result_t result = store_get_cookie_keys(store, &keys);
+    *lost = result == STORE_FAILED && store_bad_record(store);
+    if (result == STORE_FAILED && !*lost)
+        return result;
     /* A clock that was set back must not keep keys for ever. */
     bool fresh =
         result == STORE_OK && keys.rotated_at <= now_unix && now_unix - keys.rotated_at < ROTATE_SECONDS;
@@ -35,6 +39,17 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     OPENSSL_cleanse(&keys, sizeof(keys));
     *rotated = result == STORE_OK;
     return result;
+}
+
+bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix)
+{
+    bool rotated, lost;
+    if (controller_rotate_cookie_keys(store, now_unix, &rotated, &lost) != STORE_OK)
+        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
+    else if (lost)
+        process_log("controller", "the keys of session cookies were damaged, and new ones replace them: "
+                                  "every session of a browser has ended");
+    return rotated;
 }
 
 /* The result of one piece of a walk. */

@@ -172,3 +172,16 @@ def test_a_damaged_key_can_be_revoked(tmp_path, record):
         assert check(edge).returncode == 0
         edge.command("key", "forget", "ci")
         assert "ci" not in edge.command("key", "list")
+
+
+def test_damaged_cookie_keys_are_replaced(world):
+    """They are no block: all is served, blocks stay in force, and one message tells of it."""
+    edge, _ = world
+    edge.command("block", "box", "two")
+    edge.stop()
+    replace_in(edge.state_dir / "store/rules/data.mdb", b"@cookie-keys\x01", b"@cookie-keys\x00")
+    edge.start()
+    assert get(world, "one").status == 200
+    assert get(world, "two").status == 403
+    assert sum("keys of session cookies were damaged" in line for line in edge.stderr.lines) == 1
+    assert check(edge).returncode == 0

@@ -24,8 +24,8 @@ static store_cookie_keys_t keys_of(fixture_t *f)
 
 static bool rotate(fixture_t *f, uint64_t now)
 {
-    bool rotated;
-    assert_int_equal(controller_rotate_cookie_keys(f->store, now, &rotated), STORE_OK);
+    bool rotated, lost;
+    assert_int_equal(controller_rotate_cookie_keys(f->store, now, &rotated, &lost), STORE_OK);
     return rotated;
 }
 

@@ -100,6 +100,23 @@ static void test_cookie_keys(void **state)
     assert_blocks(f->store, "");
 }
 
+/* They are no block: the list of blocks can be read without them, and new ones replace them. */
+static void test_damaged_cookie_keys(void **state)
+{
+    fixture_t *f = *state;
+    store_cookie_keys_t keys = {.current = {1, 2}, .previous = {3}, .rotated_at = 99}, got;
+    store_block_t block = {.kind = BLOCK_BOX, .text = "box"};
+    assert_int_equal(store_put_cookie_keys(f->store, &keys), STORE_OK);
+    assert_int_equal(store_put_block(f->store, &block), STORE_OK);
+    fixture_flip(f, "rules", STR("@cookie-keys\1"));
+    assert_int_equal(store_get_cookie_keys(f->store, &got), STORE_FAILED);
+    assert_true(store_bad_record(f->store));
+    assert_blocks(f->store, "0:box@0 ");
+    assert_int_equal(store_put_cookie_keys(f->store, &keys), STORE_OK);
+    assert_int_equal(store_get_cookie_keys(f->store, &got), STORE_OK);
+    assert_memory_equal(&got, &keys, sizeof(keys));
+}
+
 /* ---- the version ---- */
 
 #define COMMITS 200
@@ -177,6 +194,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_version, fixture_setup, fixture_teardown),
         cmocka_unit_test(a_list_is_not_older_than_its_version),
         cmocka_unit_test_setup_teardown(test_cookie_keys, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_cookie_keys, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
