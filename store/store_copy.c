@@ -185,12 +185,16 @@ static bool write_pages(const copy_t *copy, const source_t *source, int out)
     return ok || failed(copy, "the copy of %s fails: %s", source->dir, strerror(errno));
 }
 
-static bool sync_dir(const char *dir)
+/* Puts a file, or the entries of a directory, on disk. False with errno. */
+static bool sync_path(const char *path)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool ok = fsync(fd) == 0;
+    int error = errno;
+    close(fd);
+    errno = error;
     return ok;
 }
 
@@ -206,7 +210,7 @@ static bool copy_source(const copy_t *copy, const source_t *source, const char *
     if (out < 0)
         return failed(copy, "%s cannot be made: %s", path, strerror(errno));
     bool ok = write_metas(copy, source, out) && write_pages(copy, source, out);
-    if (ok && (fsync(out) != 0 || !sync_dir(dir)))
+    if (ok && (fsync(out) != 0 || !sync_path(dir)))
         ok = failed(copy, "%s: %s", path, strerror(errno));
     close(out);
     return ok;
@@ -227,6 +231,8 @@ bool store_copy(const char *from, bool in_use, const char *to, char *error, size
     for (size_t i = 0; ok && i < STORE_DURABLE_COUNT; i++)
         if (copy->sources[i].there)
             ok = copy_source(copy, &copy->sources[i], to, store_durable_names[i]);
+    if (ok && !sync_path(to)) /* the names of its parts came after those of the first */
+        ok = failed(copy, "%s: %s", to, strerror(errno));
     unpin_all(copy);
     free(copy);
     if (!ok && made)
@@ -288,17 +294,17 @@ bool store_copy_prepare(const char *dir, uid_t uid, gid_t gid, char *error, size
             snprintf(error, error_len, "%.256s: its owner cannot be changed: %s", path, strerror(errno));
             return false;
         }
+        if (!sync_path(path) || !sync_path(place)) {
+            snprintf(error, error_len, "%.256s: %s", path, strerror(errno));
+            return false;
+        }
     }
     return true;
 }
 
 bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char *error, size_t error_len)
 {
-    char parent[PATH_BYTES];
-    const char *slash = strrchr(dir, '/');
     struct stat st;
-    snprintf(parent, sizeof(parent), "%.*s", slash != NULL ? (int)(slash - dir) + 1 : 1,
-             slash != NULL ? dir : ".");
     bool ok;
     if (lstat(dir, &st) == 0) {
         /* The exchange is the last step: no store that was in use ever has the name of a copy. */
@@ -316,8 +322,23 @@ bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char 
         snprintf(error, error_len, "%.256s cannot take the place of %.256s: %s", fresh, dir, strerror(errno));
         return false;
     }
-    (void)sync_dir(parent); /* the stores are where they belong; a power cut may undo that */
     return true;
+}
+
+bool store_copy_keep_name(const char *dir, char *error, size_t error_len)
+{
+    char parent[PATH_BYTES];
+    const char *end = dir + strlen(dir);
+    while (end > dir + 1 && end[-1] == '/')
+        end--;
+    while (end > dir && end[-1] != '/')
+        end--;
+    snprintf(parent, sizeof(parent), "%.*s", end > dir ? (int)(end - dir) : 1, end > dir ? dir : ".");
+    if (sync_path(parent))
+        return true;
+    snprintf(error, error_len, "%.256s is complete, but a power cut may take away its name: %s: %s", dir,
+             parent, strerror(errno));
+    return false;
 }
 
 void store_copy_remove(const char *dir)

@@ -20,7 +20,7 @@ MUST_USE bool store_copy(const char *from, bool in_use, const char *to, char *er
  * copy is given out again: sessions are bound to them. */
 #define STORE_COPY_SKIP ((uint64_t)1 << 32)
 /* Prepares the copy in `dir` to be served: skips versions, and makes `uid` and `gid` (-1: unchanged) its
- * owners. */
+ * owners. On disk when it returns. */
 MUST_USE bool store_copy_prepare(const char *dir, uid_t uid, gid_t gid, char *error, size_t error_len);
 
 /* Puts the store `fresh` in the place of `dir`, at once: at no time is there half a store. The former
@@ -28,6 +28,9 @@ MUST_USE bool store_copy_prepare(const char *dir, uid_t uid, gid_t gid, char *er
  * sentence: then `fresh` and `dir` are as they were. */
 MUST_USE bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char *error,
                               size_t error_len);
+
+/* After a rename to `dir`: puts that name on disk. False with a sentence. */
+MUST_USE bool store_copy_keep_name(const char *dir, char *error, size_t error_len);
 
 /* Removes the files of a store that a copy left unfinished, and nothing else. */
 void store_copy_remove(const char *dir);

@@ -212,7 +212,7 @@ static bool is_whole(const cli_t *cli, const char *dir, store_check_sum_t *sum)
 static int backup(const cli_t *cli, const char *dir)
 {
     place_t place;
-    char fresh[PATH_MAX];
+    char fresh[PATH_MAX], error[ERROR_BYTES];
     store_check_sum_t sum;
     int n = snprintf(fresh, sizeof(fresh), "%s.unfinished", dir), status = CLI_FAILED;
     if (!find_place(cli, &place))
@@ -227,6 +227,8 @@ static int backup(const cli_t *cli, const char *dir)
             fprintf(stderr, "boxedge: the store is damaged, and so is its copy: nothing was kept\n");
         } else if (copied && rename(fresh, dir) != 0) {
             fprintf(stderr, "boxedge: %s cannot be named %s: %s\n", fresh, dir, strerror(errno));
+        } else if (copied && !store_copy_keep_name(dir, error, sizeof(error))) {
+            fprintf(stderr, "boxedge: %s\n", error);
         } else if (copied) {
             printf("The backup in %s is whole: %llu records.\n", dir, (unsigned long long)sum.records);
             status = CLI_OK;
@@ -266,10 +268,13 @@ static int swap(const place_t *place, const char *fresh, const char *dir, unsign
         fprintf(stderr, "boxedge: %s; the store is as it was\n", error);
         return CLI_FAILED;
     }
+    bool kept_name = store_copy_keep_name(place->durable, error, sizeof(error));
+    if (!kept_name)
+        fprintf(stderr, "boxedge: %s\n", error);
     printf("The store in %s is that of %s: %llu records.\n", place->durable, dir, records);
     if (former)
         printf("The former store is in %s.\n", kept);
-    return CLI_OK;
+    return kept_name ? CLI_OK : CLI_FAILED;
 }
 
 static int restore(const cli_t *cli, const char *dir)

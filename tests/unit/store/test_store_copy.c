@@ -2,10 +2,12 @@
 #include "store_copy.h"
 
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "store_check.h"
 #include "store_fixture.h"
+#include "store_made.h"
 
 static void print(store_check_kind_t kind, const char *sentence, void *arg)
 {
@@ -160,6 +162,68 @@ static void test_in_the_place_of_a_store(void **state)
     clear(kept);
 }
 
+/* ---- on disk ---- */
+
+/* The files and directories that were synced, with their links then: a directory has one for each below it.
+ */
+static struct synced {
+    ino_t inode;
+    nlink_t links;
+} synced[64];
+static size_t syncs;
+
+/* Stands before the C library's. */
+int fsync(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0)
+        synced[syncs++ % 64] = (struct synced){st.st_ino, st.st_nlink};
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static void expect_synced(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    for (size_t i = 0; i < syncs; i++)
+        if (synced[i].inode == st.st_ino && synced[i].links == st.st_nlink)
+            return;
+    fail_msg("%s is not on disk", path);
+}
+
+static void expect_store_synced(const char *dir)
+{
+    char place[160], path[192];
+    for (size_t i = 0; i < STORE_DURABLE_COUNT; i++) {
+        assert_true(store_durable_dir(dir, store_durable_names[i], place, sizeof(place)));
+        snprintf(path, sizeof(path), "%s/data.mdb", place);
+        expect_synced(place);
+        expect_synced(path);
+    }
+    syncs = 0;
+}
+
+static void test_copies_are_on_disk(void **state)
+{
+    fixture_t *f = *state;
+    char fresh[128], to[128], error[512] = "";
+    snprintf(fresh, sizeof(fresh), "%s/fresh", f->root);
+    snprintf(to, sizeof(to), "%s/copy", f->root);
+    put(f->store, 1);
+    store_close(&f->store);
+    syncs = 0;
+    assert_true(store_copy(f->durable, false, fresh, error, sizeof(error)));
+    expect_store_synced(fresh);
+    assert_true(store_copy_prepare(fresh, getuid(), getgid(), error, sizeof(error)));
+    expect_store_synced(fresh);
+    assert_int_equal(rename(fresh, to), 0);
+    assert_true(store_copy_keep_name(to, error, sizeof(error)));
+    expect_synced(f->root);
+    store_copy_remove(to);
+    assert_false(store_copy_keep_name("/nowhere/at/all", error, sizeof(error)));
+    assert_non_null(strstr(error, "/nowhere/at/all is complete, but a power cut may take away its name"));
+}
+
 static void test_what_cannot_be_copied(void **state)
 {
     fixture_t *f = *state;
@@ -190,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_commit, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_while_it_changes, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_in_the_place_of_a_store, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_copies_are_on_disk, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_copied, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
