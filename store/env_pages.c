@@ -31,9 +31,10 @@ typedef struct walk {
     const env_pages_calls_t *calls;
     char *error;
     size_t error_len;
-    uint8_t *used;       /* a bit for each page */
-    uint64_t pages;      /* read so far */
-    bool ended;          /* a call returned false */
+    uint8_t *used;  /* a bit for each page */
+    uint64_t pages; /* read so far */
+    bool ended;     /* a call returned false */
+    bool no_memory;
     uint64_t last_freed; /* highest commit in the database of free pages */
     named_t named[ENV_NAMED_MAX];
     size_t named_count;
@@ -62,6 +63,14 @@ static bool bad(walk_t *walk, uint64_t page, const char *format, ...)
     vsnprintf(fault, sizeof(fault), format, args);
     va_end(args);
     snprintf(walk->error, walk->error_len, "page %llu %s", (unsigned long long)page, fault);
+    return false;
+}
+
+static bool no_memory(walk_t *walk)
+{
+    walk->no_memory = true;
+    snprintf(walk->error, walk->error_len, "no memory to check %llu pages",
+             (unsigned long long)walk->meta->last_page + 1);
     return false;
 }
 
@@ -180,7 +189,7 @@ static bool walk_big(walk_t *walk, tree_t *tree, uint64_t page, str_t key, uint6
             return false;
     uint8_t *bytes = malloc(count * page_bytes);
     if (bytes == NULL)
-        return bad(walk, page, "has a value without room in memory");
+        return no_memory(walk);
     bool ok = read_bytes(walk, first, bytes, count * page_bytes);
     if (ok && (env_get64(bytes) != first || env_get16(bytes + 10) != FLAG_FURTHER ||
                (env_get16(bytes + 12) | (uint64_t)env_get16(bytes + 14) << 16) != count))
@@ -262,7 +271,7 @@ static bool walk_page(walk_t *walk, tree_t *tree, uint64_t page, size_t level, s
 {
     uint8_t *bytes = malloc(walk->meta->page_bytes);
     if (bytes == NULL)
-        return bad(walk, page, "has no room in memory");
+        return no_memory(walk);
     bool leaf = level == tree->db->depth, ok = read_page(walk, page, bytes);
     size_t count = ok ? count_nodes(walk, page, bytes, leaf) : 0, room = 0;
     node_t node = {.len = 0}, next = {.len = 0};
@@ -338,7 +347,8 @@ env_pages_result_t env_pages_walk(int fd, const env_meta_t *meta, str_t order8,
     walk_t *walk = calloc(1, sizeof(*walk));
     uint8_t *used = calloc(1, meta->last_page / 8 + 1);
     if (walk == NULL || used == NULL) {
-        snprintf(error, error_len, "no memory to check %llu pages", (unsigned long long)meta->last_page);
+        snprintf(error, error_len, "no memory to check %llu pages", (unsigned long long)meta->last_page + 1);
+        result = ENV_PAGES_NO_MEMORY;
     } else {
         *walk = (walk_t){
             .fd = fd, .meta = meta, .calls = calls, .error = error, .error_len = error_len, .used = used};
@@ -346,6 +356,8 @@ env_pages_result_t env_pages_walk(int fd, const env_meta_t *meta, str_t order8,
             result = ENV_PAGES_GOOD;
         else if (walk->ended)
             result = ENV_PAGES_ENDED;
+        else if (walk->no_memory)
+            result = ENV_PAGES_NO_MEMORY;
     }
     free(used);
     free(walk);

@@ -31,6 +31,7 @@ typedef enum env_pages_result {
     ENV_PAGES_GOOD,
     ENV_PAGES_BAD,   /* the sentence names the page and its fault */
     ENV_PAGES_ENDED, /* a call returned false */
+    ENV_PAGES_NO_MEMORY,
 } env_pages_result_t;
 
 /*

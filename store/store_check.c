@@ -338,6 +338,9 @@ static void check_pages(check_t *check, const pinned_t *pinned)
     case ENV_PAGES_ENDED:
         found(check, STORE_CHECK_TREE, "the key of its hashes is missing");
         break;
+    case ENV_PAGES_NO_MEMORY:
+        found(check, STORE_CHECK_UNDONE, "%s", error);
+        break;
     }
 }
 

@@ -12,6 +12,7 @@
 typedef enum store_check_kind {
     STORE_CHECK_RECORD, /* one record is damaged: its preview answers 503, all else is served */
     STORE_CHECK_TREE,   /* pages, lists or counts are damaged: the environment cannot be trusted */
+    STORE_CHECK_UNDONE, /* the check cannot go on, for a reason that says nothing about the store */
     STORE_CHECK_BOXES,  /* the same of the volatile environment, which the providers' reports write anew */
 } store_check_kind_t;
 

@@ -53,7 +53,7 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
 {
     const checking_t *checking = arg;
     (void)refused;
-    if (!checking->cli->json) {
+    if (!checking->cli->json || kind == STORE_CHECK_UNDONE) {
         fprintf(stderr, "%s\n", sentence);
         return;
     }
@@ -99,10 +99,18 @@ static int run_check(const cli_t *cli, const store_child_t *child)
     const store_child_calls_t calls = {.finding = on_finding, .progress = on_progress, .arg = &checking};
     store_check_sum_t sum;
     int status = CLI_FAILED;
-    if (store_child_check(child, &calls, &sum) == STORE_CHILD_DONE)
+    switch (store_child_check(child, &calls, &sum)) {
+    case STORE_CHILD_DONE:
         status = print_result(&checking, child->durable, &sum);
-    else
+        break;
+    case STORE_CHILD_UNDONE:
+        fprintf(stderr, "boxedge: the check of the store in %s did not end\n", child->durable);
+        break;
+    case STORE_CHILD_LATE:
+    case STORE_CHILD_FAILED:
         fprintf(stderr, "boxedge: the store cannot be checked: %s\n", strerror(errno));
+        break;
+    }
     json_decref(checking.findings);
     return status;
 }
@@ -190,23 +198,31 @@ static bool copy(const char *from, bool in_use, const char *to)
     return status == 0;
 }
 
-/* Whether the copy is a whole store with all its parts; else prints its faults. */
-static bool is_whole(const cli_t *cli, const char *dir, store_check_sum_t *sum)
+typedef enum wholeness {
+    IS_WHOLE,
+    IS_DAMAGED,
+    IS_UNKNOWN, /* the check did not end */
+} wholeness_t;
+
+/* Whether the copy is a whole store with all its parts; else prints its faults, or why they are unknown. */
+static wholeness_t check_copy(const cli_t *cli, const char *dir, store_check_sum_t *sum)
 {
     const privileges_t own = {.drop = false};
     const store_child_t child = {.durable = dir, .privileges = &own, .progress_ms = PROGRESS_MS};
     checking_t checking = {.cli = cli};
     const store_child_calls_t calls = {.finding = on_finding, .progress = on_progress, .arg = &checking};
-    if (store_child_check(&child, &calls, sum) != STORE_CHILD_DONE) {
-        fprintf(stderr, "boxedge: %s cannot be checked: %s\n", dir, strerror(errno));
-        return false;
+    store_child_result_t result = store_child_check(&child, &calls, sum);
+    if (result != STORE_CHILD_DONE) {
+        fprintf(stderr, "boxedge: %s cannot be checked: %s\n", dir,
+                result == STORE_CHILD_UNDONE ? "the check did not end" : strerror(errno));
+        return IS_UNKNOWN;
     }
     if (sum->findings == 0 && sum->environments == STORE_DURABLE_COUNT)
-        return true;
+        return IS_WHOLE;
     if (sum->findings == 0)
         fprintf(stderr, "boxedge: %s has %u of the %d parts of a store\n", dir, sum->environments,
                 STORE_DURABLE_COUNT);
-    return false;
+    return IS_DAMAGED;
 }
 
 static int backup(const cli_t *cli, const char *dir)
@@ -222,9 +238,12 @@ static int backup(const cli_t *cli, const char *dir)
     } else {
         store_copy_remove(fresh); /* of a backup that was interrupted */
         bool copied = copy(place.durable, is_in_use(place.conf), fresh);
-        if (copied && !is_whole(cli, fresh, &sum)) {
+        wholeness_t is = copied ? check_copy(cli, fresh, &sum) : IS_UNKNOWN;
+        if (copied && is != IS_WHOLE) {
             store_copy_remove(fresh);
-            fprintf(stderr, "boxedge: the store is damaged, and so is its copy: nothing was kept\n");
+            fprintf(stderr, "boxedge: %s: nothing was kept\n",
+                    is == IS_DAMAGED ? "the store is damaged, and so is its copy"
+                                     : "it is not known whether the copy is whole");
         } else if (copied && rename(fresh, dir) != 0) {
             fprintf(stderr, "boxedge: %s cannot be named %s: %s\n", fresh, dir, strerror(errno));
         } else if (copied && !store_copy_keep_name(dir, error, sizeof(error))) {
@@ -283,8 +302,10 @@ static int restore(const cli_t *cli, const char *dir)
     char path[PATH_MAX + 64], fresh[PATH_MAX + 64], error[ERROR_BYTES];
     store_check_sum_t sum;
     int status = CLI_FAILED;
-    if (!is_whole(cli, dir, &sum)) {
-        fprintf(stderr, "boxedge: %s is no whole backup: the store is as it was\n", dir);
+    wholeness_t is = check_copy(cli, dir, &sum);
+    if (is != IS_WHOLE) {
+        fprintf(stderr, "boxedge: %s %s: the store is as it was\n", dir,
+                is == IS_DAMAGED ? "is no whole backup" : "may be no whole backup");
         return CLI_FAILED;
     }
     if (!find_place(cli, &place))
@@ -305,7 +326,7 @@ static int restore(const cli_t *cli, const char *dir)
         close(lock);
     } else {
         store_copy_remove(fresh); /* of a restore that was interrupted */
-        if (copy(dir, false, fresh) && is_whole(cli, fresh, &sum))
+        if (copy(dir, false, fresh) && check_copy(cli, fresh, &sum) == IS_WHOLE)
             status = swap(&place, fresh, dir, (unsigned long long)sum.records);
         close(lock);
     }

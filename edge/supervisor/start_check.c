@@ -90,6 +90,9 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
     if (kind == STORE_CHECK_BOXES)
         conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "run_dir",
                         "the states of boxes are damaged, and a start makes them anew: %s", sentence);
+    else if (kind == STORE_CHECK_UNDONE)
+        conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "state_dir", STORE_UNDONE ": %s",
+                        sentence);
     else if (kind == STORE_CHECK_RECORD)
         conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "state_dir",
                         "the store is damaged: %s", sentence);
@@ -113,6 +116,7 @@ static void look_at_store(start_t *s)
     store_check_sum_t sum;
     switch (store_child_check(&child, &calls, &sum)) {
     case STORE_CHILD_DONE:
+    case STORE_CHILD_UNDONE:
         break;
     case STORE_CHILD_LATE:
         conf_errors_add(

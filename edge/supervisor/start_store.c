@@ -30,6 +30,9 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
         process_log(NULL, "the states of boxes are damaged: %s", sentence);
         outcome->boxes = true;
         break;
+    case STORE_CHECK_UNDONE:
+        process_log(NULL, STORE_UNDONE ", and the edge starts: %s", sentence);
+        break;
     case STORE_CHECK_TREE:
         process_log(NULL, "%s: %s", refused ? "the store cannot be opened" : STORE_DAMAGED, sentence);
         outcome->damaged = true;
@@ -74,6 +77,7 @@ bool supervisor_check_store(const supervisor_t *s)
     store_check_sum_t sum;
     switch (store_child_check(&child, &calls, &sum)) {
     case STORE_CHILD_DONE:
+    case STORE_CHILD_UNDONE:
         break;
     case STORE_CHILD_LATE:
         process_log(NULL,

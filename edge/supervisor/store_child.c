@@ -27,8 +27,10 @@ static void report(int out, char letter, const char *text)
         _exit(1); /* the parent has ended */
 }
 
-static const char kind_letters[] = {
-    [STORE_CHECK_RECORD] = 'R', [STORE_CHECK_TREE] = 'T', [STORE_CHECK_BOXES] = 'B'};
+static const char kind_letters[] = {[STORE_CHECK_RECORD] = 'R',
+                                    [STORE_CHECK_TREE] = 'T',
+                                    [STORE_CHECK_BOXES] = 'B',
+                                    [STORE_CHECK_UNDONE] = 'U'};
 
 static void report_finding(store_check_kind_t kind, const char *sentence, void *arg)
 {
@@ -77,7 +79,7 @@ static _Noreturn void run(const store_child_t *check, pid_t parent, int out)
         check_all(check, out);
     } else {
         snprintf(error, sizeof(error), "the check cannot give up its rights: %s", strerror(errno));
-        report(out, 'T', error);
+        report(out, 'U', error);
     }
     _exit(0);
 }
@@ -89,6 +91,7 @@ typedef struct reading {
     const store_child_calls_t *calls;
     store_check_sum_t *sum;
     uint64_t progress_due_ms;
+    bool undone;
     char bytes[2 * TEXT_MAX];
     size_t len;
 } reading_t;
@@ -119,6 +122,10 @@ static void take(reading_t *reading, const char *message)
         break;
     case 'B':
         reading->calls->finding(STORE_CHECK_BOXES, false, message + 1, reading->calls->arg);
+        break;
+    case 'U':
+        reading->undone = true;
+        reading->calls->finding(STORE_CHECK_UNDONE, false, message + 1, reading->calls->arg);
         break;
     case 'P':
         take_progress(reading, message + 1);
@@ -196,6 +203,19 @@ static pid_t start(const store_child_t *check, int *fd)
     return child;
 }
 
+/* Whether the store can have ended its reader so. A SIGKILL is the kernel's, where memory is short, or a
+ * person's, as any other signal from outside. */
+static bool is_crash(int status)
+{
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGTRAP};
+    if (!WIFSIGNALED(status))
+        return true;
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        if (WTERMSIG(status) == faults[i])
+            return true;
+    return false;
+}
+
 store_child_result_t store_child_check(const store_child_t *check, const store_child_calls_t *calls,
                                        store_check_sum_t *sum)
 {
@@ -214,11 +234,17 @@ store_child_result_t store_child_check(const store_child_t *check, const store_c
         ;
     if (!in_time)
         return STORE_CHILD_LATE;
+    if (status != 0 && !is_crash(status)) {
+        snprintf(sentence, sizeof(sentence), "%s: the process that reads it ended early: %s", check->durable,
+                 children_end_text(status, how));
+        calls->finding(STORE_CHECK_UNDONE, false, sentence, calls->arg);
+        return STORE_CHILD_UNDONE;
+    }
     if (status != 0) {
         snprintf(sentence, sizeof(sentence), "%s: a process that reads the store would crash: %s",
                  check->durable, children_end_text(status, how));
         calls->finding(STORE_CHECK_TREE, false, sentence, calls->arg);
         sum->findings++;
     }
-    return STORE_CHILD_DONE;
+    return reading.undone ? STORE_CHILD_UNDONE : STORE_CHILD_DONE;
 }

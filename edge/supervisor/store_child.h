@@ -13,6 +13,9 @@
     "the store is damaged (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a "      \
     "backup in its place)"
 
+/* Begins a sentence about a check that tells nothing about the store. */
+#define STORE_UNDONE "the check of the store did not end (`boxedge store check` repeats it)"
+
 /* Bound of a check before a start, in ms: it must not exceed the patience of a service manager. */
 #define STORE_CHILD_START_MS 30000u
 
@@ -37,6 +40,7 @@ typedef struct store_child_calls {
 typedef enum store_child_result {
     STORE_CHILD_DONE,
     STORE_CHILD_LATE,   /* ended at bound_ms; the findings so far were reported */
+    STORE_CHILD_UNDONE, /* it ended without its result: a finding of STORE_CHECK_UNDONE has the reason */
     STORE_CHILD_FAILED, /* no child; errno */
 } store_child_result_t;
 

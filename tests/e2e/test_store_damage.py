@@ -1,12 +1,17 @@
 """A store with wrong bits: each one is refused, answered with 503 or said by /readyz, or changes no answer."""
 
 import concurrent.futures
+import fcntl
 import json
+import os
+import pathlib
 import shutil
+import signal
+import subprocess
 
 import pytest
 
-from harness import DOMAIN, Edge, HttpOrigin
+from harness import BINARY, DOMAIN, Edge, HttpOrigin
 
 
 @pytest.fixture(name="world")
@@ -88,6 +93,23 @@ def test_the_check_while_the_store_changes(world):
             assert (done.returncode, done.stderr) == (0, ""), done
         for change in changes:
             change.result()
+
+
+def test_a_check_that_is_killed_finds_no_damage(world):
+    """As the kernel does where memory is short. The check waits meanwhile for the lock of a part's readers."""
+    edge, _ = world
+    edge.stop()
+    copy = edge.directory / "copy"
+    shutil.copytree(edge.state_dir / "store", copy)
+    with open(copy / "lock.mdb", "r+b") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        command = subprocess.Popen([BINARY, "store", "check", copy], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        children = pathlib.Path(f"/proc/{command.pid}/task/{command.pid}/children")
+        edge.wait_until(children.read_text, what="the child of the check")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        said = command.communicate(timeout=30)[1]
+    assert command.returncode == 1 and "did not end" in said, said
+    assert "ended early: killed by signal 9" in said and "damaged" not in said and "crash" not in said, said
 
 
 def damage_leaves(file):
