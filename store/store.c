@@ -24,12 +24,16 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
         return NULL;
     }
     store->map_bytes = map_bytes;
-    table_options_t options = {.dir = durable_dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
+    table_options_t options = {.dir = durable_dir,
+                               .map_bytes = map_bytes,
+                               .writer = writer,
+                               .synced = true,
+                               .unfinished = store_made_unfinished(durable_dir, store_durable_names[0])};
     if (store_made_check(durable_dir, store->error, sizeof(store->error)))
         store->previews = table_open(&options, store->error);
     if (store->previews != NULL) {
         options.dir = volatile_dir;
-        options.synced = false;
+        options.synced = options.unfinished = false;
         store->boxes = table_open(&options, store->error);
     }
     if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
@@ -54,7 +58,11 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
         snprintf(store->error, sizeof(store->error), "%.256s: cannot be made: %s", dir, strerror(errno));
         return NULL;
     }
-    table_options_t options = {.dir = dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
+    table_options_t options = {.dir = dir,
+                               .map_bytes = map_bytes,
+                               .writer = writer,
+                               .synced = true,
+                               .unfinished = store_made_unfinished(durable_dir, name)};
     return table_open(&options, store->error);
 }
 
@@ -72,16 +80,20 @@ bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_
                 size_t error_len)
 {
     char sentence[TABLE_ERROR_MAX], dir[4096];
-    table_options_t options = {.dir = durable_dir, .map_bytes = map_bytes, .synced = true};
+    table_options_t options = {.dir = durable_dir,
+                               .map_bytes = map_bytes,
+                               .synced = true,
+                               .unfinished = store_made_unfinished(durable_dir, store_durable_names[0])};
     bool good = store_made_check(durable_dir, sentence, sizeof(sentence)) &&
                 table_look(&options, sentence) != STORE_FAILED;
     options.dir = volatile_dir;
-    options.synced = false;
+    options.synced = options.unfinished = false;
     good = good && (volatile_dir == NULL || table_look(&options, sentence) != STORE_FAILED);
     options = (table_options_t){.dir = dir, .map_bytes = LOOK_MAP_BYTES, .synced = true};
     for (size_t i = 1; good && i < STORE_DURABLE_COUNT; i++) {
         if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)))
             break; /* store_open finds the error */
+        options.unfinished = store_made_unfinished(durable_dir, store_durable_names[i]);
         good = look_beside(durable_dir, dir, sentence) && table_look(&options, sentence) != STORE_FAILED;
     }
     if (!good)

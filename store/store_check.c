@@ -374,7 +374,8 @@ void store_check(const char *durable_dir, const char *volatile_dir, bool in_use,
         calls->finding(STORE_CHECK_TREE, error, calls->arg);
     }
     for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
-        if (store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)))
+        if (store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)) &&
+            !store_made_unfinished(durable_dir, store_durable_names[i]))
             check_environment(dir, (content_t)i, in_use, calls, sum);
     if (volatile_dir != NULL)
         check_environment(volatile_dir, CONTENT_BOXES, in_use, calls, sum);

@@ -6,10 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "env_meta.h"
+
 #define PATH_BYTES 4096
 /* Larger than any note; the rest of a longer file is ignored. */
 #define NOTE_BYTES 1024
 #define NAME_BYTES 64
+#define PAGE_BYTES 4096
 
 const char *const store_durable_names[STORE_DURABLE_COUNT] = {".", "rules", "keys", "deletions", "aliases"};
 
@@ -73,6 +76,66 @@ static bool is_name(str_t line)
     return true;
 }
 
+/* Takes the next line that is a name off *rest. */
+static bool next_name(str_t *rest, char name[NAME_BYTES])
+{
+    while (rest->n != 0) {
+        const char *end = memchr(rest->p, '\n', rest->n);
+        str_t line = str_make(rest->p, end != NULL ? (size_t)(end - rest->p) : rest->n);
+        *rest = str_from_offset(*rest, line.n + (end != NULL));
+        if (is_name(line)) {
+            snprintf(name, NAME_BYTES, "%.*s", STR_ARG(line));
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the file of an environment shows of its commits. */
+typedef enum age {
+    AGE_UNBORN, /* missing, or without the meta pages that LMDB writes first */
+    AGE_EMPTY,  /* before its first commit */
+    AGE_MADE,   /* after the one that its writer makes at once */
+    AGE_USED,   /* or damaged */
+} age_t;
+
+static age_t age_of(const char *durable_dir, const char *name)
+{
+    static const uint8_t zeros[2 * PAGE_BYTES];
+    uint8_t begin[2 * PAGE_BYTES];
+    char dir[PATH_BYTES], path[PATH_BYTES + 16], error[256];
+    env_meta_t meta;
+    if (!store_durable_dir(durable_dir, name, dir, sizeof(dir)))
+        return AGE_USED;
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? AGE_UNBORN : AGE_USED;
+    ssize_t n = pread(fd, begin, sizeof(begin), 0);
+    age_t age = AGE_USED;
+    if (n >= 0 && (n < (ssize_t)sizeof(begin) || memcmp(begin, zeros, sizeof(begin)) == 0))
+        age = AGE_UNBORN;
+    else if (n > 0 && env_meta_read(fd, false, 0, &meta, error, sizeof(error)))
+        age = meta.txn == 0 ? AGE_EMPTY : meta.txn == 1 ? AGE_MADE : AGE_USED;
+    close(fd);
+    return age;
+}
+
+bool store_made_unfinished(const char *durable_dir, const char *name)
+{
+    char note[NOTE_BYTES + 1], listed[NAME_BYTES];
+    size_t len;
+    if (!read_note(durable_dir, note, &len) || age_of(durable_dir, name) > AGE_EMPTY)
+        return false;
+    for (str_t rest = str_make(note, len); next_name(&rest, listed);)
+        if (strcmp(listed, name) == 0)
+            return false;
+    for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
+        if (age_of(durable_dir, store_durable_names[i]) == AGE_USED)
+            return false;
+    return true;
+}
+
 bool store_made_check(const char *durable_dir, char *error, size_t error_len)
 {
     char note[NOTE_BYTES + 1], name[NAME_BYTES], dir[PATH_BYTES];
@@ -81,19 +144,15 @@ bool store_made_check(const char *durable_dir, char *error, size_t error_len)
         snprintf(error, error_len, "%.256s.made cannot be read: %s", durable_dir, strerror(errno));
         return false;
     }
-    for (str_t rest = str_make(note, len); rest.n != 0;) {
-        const char *end = memchr(rest.p, '\n', rest.n);
-        str_t line = str_make(rest.p, end != NULL ? (size_t)(end - rest.p) : rest.n);
-        rest = str_from_offset(rest, line.n + (end != NULL));
-        if (!is_name(line))
-            continue;
-        snprintf(name, sizeof(name), "%.*s", STR_ARG(line));
-        if (is_there(durable_dir, name) || !store_durable_dir(durable_dir, name, dir, sizeof(dir)))
+    for (str_t rest = str_make(note, len); next_name(&rest, name);) {
+        bool there = is_there(durable_dir, name);
+        if ((there && age_of(durable_dir, name) != AGE_EMPTY) ||
+            !store_durable_dir(durable_dir, name, dir, sizeof(dir)))
             continue;
         snprintf(error, error_len,
-                 "%.256s: data.mdb is missing, though the store was made; restore a backup "
+                 "%.256s: data.mdb %s, though the store was made; restore a backup "
                  "(`boxedge store restore DIR`), or remove %.256s.made to begin without what it recorded",
-                 dir, durable_dir);
+                 dir, there ? "has lost its first commit" : "is missing", durable_dir);
         return false;
     }
     return true;
@@ -113,13 +172,9 @@ static bool write_file(const char *path, const char *text, size_t len)
     return ok;
 }
 
-/* Puts the entries of the directory of `path` on disk. */
-static bool sync_directory_of(const char *path)
+/* Puts the entries of a directory on disk. */
+static bool sync_directory(const char *dir)
 {
-    char dir[PATH_BYTES];
-    const char *slash = strrchr(path, '/');
-    snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
-             slash != NULL ? path : ".");
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -130,6 +185,25 @@ static bool sync_directory_of(const char *path)
     return ok;
 }
 
+static bool sync_directory_of(const char *path)
+{
+    char dir[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
+             slash != NULL ? path : ".");
+    return sync_directory(dir);
+}
+
+/* LMDB syncs the files of the environments, and not their names. */
+static bool sync_environments(const char *durable_dir)
+{
+    char dir[PATH_BYTES];
+    for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
+        if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)) || !sync_directory(dir))
+            return false;
+    return sync_directory_of(durable_dir);
+}
+
 bool store_made_note(const char *durable_dir)
 {
     char path[PATH_BYTES], fresh[PATH_BYTES], note[NOTE_BYTES + 1], text[NOTE_BYTES] = "";
@@ -138,6 +212,7 @@ bool store_made_note(const char *durable_dir)
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\n", store_durable_names[i]);
     if (read_note(durable_dir, note, &len) && str_eq(str_make(note, len), str_make(text, used)))
         return true;
-    return note_path(durable_dir, "", path) && note_path(durable_dir, ".new", fresh) &&
-           write_file(fresh, text, used) && rename(fresh, path) == 0 && sync_directory_of(path);
+    return sync_environments(durable_dir) && note_path(durable_dir, "", path) &&
+           note_path(durable_dir, ".new", fresh) && write_file(fresh, text, used) &&
+           rename(fresh, path) == 0 && sync_directory_of(path);
 }

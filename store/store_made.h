@@ -19,10 +19,14 @@ extern const char *const store_durable_names[STORE_DURABLE_COUNT];
  * it does not fit. */
 MUST_USE bool store_durable_dir(const char *durable_dir, const char *name, char *out, size_t len);
 
-/* Returns false, and writes a sentence that names the directory, if a listed environment is missing.
- * Without a note all is well. */
+/* Returns false, and writes a sentence that names the directory, if a listed environment is missing, or
+ * has lost its first commit. Without a note all is well. */
 MUST_USE bool store_made_check(const char *durable_dir, char *error, size_t error_len);
-/* Makes the note complete, on disk when it returns; does nothing if it is. Returns false with errno. */
+/* Whether the environment `name` is one that a first start left before its first commit: no note lists it,
+ * and no other one has been changed since it was made. Its writer begins it anew. */
+MUST_USE bool store_made_unfinished(const char *durable_dir, const char *name);
+/* Makes the note complete, on disk when it returns; does nothing if it is. First puts the
+ * directories of the environments on disk. Returns false with errno. */
 MUST_USE bool store_made_note(const char *durable_dir);
 
 #endif

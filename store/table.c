@@ -173,10 +173,27 @@ static store_result_t broken(table_t *table, const table_options_t *options)
     return STORE_FAILED;
 }
 
+/* LMDB makes an environment only in a file that is empty. */
+static store_result_t begin_anew(table_t *table, const table_options_t *options)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/data.mdb", options->dir);
+    if (!options->writer || options->look)
+        return STORE_NOT_FOUND;
+    if (n > 0 && (size_t)n < sizeof(path) && (truncate(path, 0) == 0 || errno == ENOENT))
+        return STORE_OK;
+    return table_failed(table, "cannot open the store: %s", strerror(errno));
+}
+
 static store_result_t open_env(table_t *table, const table_options_t *options)
 {
     env_meta_t meta;
-    if (!env_size_begun(options->dir, table->error, TABLE_ERROR_MAX) ||
+    store_result_t begun = options->unfinished ? begin_anew(table, options) : STORE_OK;
+    if (begun == STORE_NOT_FOUND)
+        (void)table_failed(table, "there is no store yet");
+    if (begun != STORE_OK)
+        return begun;
+    if ((!options->unfinished && !env_size_begun(options->dir, table->error, TABLE_ERROR_MAX)) ||
         !env_meta_check(options->dir, options->synced, &meta, table->error, TABLE_ERROR_MAX))
         return broken(table, options);
     size_t page = 4096;

@@ -26,8 +26,9 @@ typedef struct table_options {
     const char *dir;    /* must exist */
     uint64_t map_bytes; /* of address space; rounded up to whole pages */
     bool writer;
-    bool synced; /* a commit is on disk when it returns */
-    bool look;   /* for table_look */
+    bool synced;     /* a commit is on disk when it returns */
+    bool look;       /* for table_look */
+    bool unfinished; /* store_made_unfinished: a writer begins it anew */
 } table_options_t;
 
 /*

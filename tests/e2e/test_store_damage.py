@@ -207,3 +207,24 @@ def test_damaged_cookie_keys_are_replaced(world):
     assert get(world, "two").status == 403
     assert sum("keys of session cookies were damaged" in line for line in edge.stderr.lines) == 1
     assert check(edge).returncode == 0
+
+
+@pytest.mark.parametrize("rest", [None, b"", bytes(8192)], ids=["directories", "empty", "zeros"])
+def test_a_first_start_that_was_interrupted_goes_on(tmp_path, rest):
+    """Until an edge was ready nothing is lost; afterwards the same is damage."""
+    with Edge(tmp_path, workers=1, start=False) as edge:
+        for part in (".", "keys"):
+            folder = folder_of(edge, part)
+            folder.mkdir(parents=True, mode=0o700)
+            if rest is not None:
+                (folder / "data.mdb").write_bytes(rest)
+        edge.start()
+        assert check(edge).returncode == 0
+        edge.stop()
+        data = folder / "data.mdb"
+        if rest is None:
+            data.unlink()
+        else:
+            data.write_bytes(rest)
+        for done in (edge.command("run", check=False), edge.command("check", check=False)):
+            assert done.returncode == 1 and f"{folder}: data.mdb is " in done.stderr, done.stderr

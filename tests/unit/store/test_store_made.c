@@ -1,7 +1,11 @@
 /* The note that a store was made, and the store's behaviour with it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 
+#include <lmdb.h>
+
+#include "store_check.h"
 #include "store_fixture.h"
 #include "store_made.h"
 
@@ -108,6 +112,138 @@ static void test_where_it_cannot_be_written(void **state)
     assert_int_equal(errno, ENOENT);
 }
 
+/* ---- a first start that did not become ready ---- */
+
+typedef enum rest { REST_EMPTY, REST_PART, REST_ZEROS, REST_META, REST_MISSING, REST_COUNT } rest_t;
+
+/* Makes the file as a crash, or a power cut, leaves it before the first commit. */
+static void leave(const fixture_t *f, const char *name, rest_t rest)
+{
+    char dir[160], path[192], zeros[16384] = "";
+    MDB_env *env;
+    assert_true(store_durable_dir(f->durable, name, dir, sizeof(dir)));
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    if (rest == REST_MISSING || rest == REST_META)
+        assert_int_equal(unlink(path), 0);
+    if (rest == REST_META) {
+        assert_int_equal(mdb_env_create(&env), 0);
+        assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
+        mdb_env_close(env);
+    }
+    if (rest == REST_META || rest == REST_MISSING)
+        return;
+    int fd = open(path, O_WRONLY | O_CLOEXEC | (rest == REST_PART ? 0 : O_TRUNC));
+    assert_true(fd >= 0);
+    if (rest == REST_PART)
+        assert_int_equal(ftruncate(fd, 4096), 0);
+    if (rest == REST_ZEROS)
+        assert_int_equal(write(fd, zeros, sizeof(zeros)), sizeof(zeros));
+    close(fd);
+}
+
+static void print_finding(store_check_kind_t kind, const char *sentence, void *arg)
+{
+    (void)kind;
+    print_error("%s\n", sentence);
+    ++*(size_t *)arg;
+}
+
+static void test_a_first_start_goes_on(void **state)
+{
+    fixture_t *f = *state;
+    char error[512] = "";
+    store_close(&f->store);
+    for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
+        for (rest_t rest = 0; rest < REST_COUNT; rest++) {
+            size_t findings = 0;
+            const store_check_calls_t calls = {.finding = print_finding, .arg = &findings};
+            store_check_sum_t sum;
+            leave(f, store_durable_names[i], rest);
+            if (!store_look(f->durable, f->scratch, FIXTURE_MAP_BYTES, error, sizeof(error)))
+                fail_msg("%s, %d: %s", store_durable_names[i], (int)rest, error);
+            store_check(f->durable, f->scratch, false, &calls, &sum);
+            assert_int_equal(findings, 0);
+            assert_false(opens(f, false, error));
+            assert_non_null(strstr(error, "there is no store yet"));
+            if (!opens(f, true, error))
+                fail_msg("%s, %d: %s", store_durable_names[i], (int)rest, error);
+            assert_true(opens(f, false, error));
+        }
+}
+
+/* A store that was in use has lost records, with or without the note of one that was ready. */
+static void test_an_empty_part_of_a_store_in_use(void **state)
+{
+    fixture_t *f = *state;
+    char error[512] = "";
+    store_close(&f->store);
+    assert_true(store_made_note(f->durable));
+    for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
+        for (rest_t rest = 0; rest < REST_COUNT; rest++) {
+            char path[192], kept[224];
+            move(f, store_durable_names[i], true);
+            snprintf(path, sizeof(path), "%s/%s/data.mdb", f->durable, store_durable_names[i]);
+            snprintf(kept, sizeof(kept), "%s.away", path);
+            assert_int_equal(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+            leave(f, store_durable_names[i], rest);
+            assert_false(store_look(f->durable, f->scratch, FIXTURE_MAP_BYTES, error, sizeof(error)));
+            assert_non_null(strstr(error, ": data.mdb "));
+            assert_false(opens(f, true, error));
+            move(f, store_durable_names[i], false);
+        }
+    char path[128];
+    path_of_note(f, path);
+    assert_int_equal(unlink(path), 0);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    store_preview_t preview = fixture_preview("a", 80);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    store_close(&f->store);
+    leave(f, "keys", REST_EMPTY);
+    assert_false(opens(f, true, error));
+    assert_non_null(strstr(error, "/keys: data.mdb is empty"));
+    leave(f, ".", REST_EMPTY);
+    leave(f, "keys", REST_MISSING);
+    assert_true(opens(f, true, error));
+}
+
+/* ---- on disk ---- */
+
+static ino_t synced[64];
+static size_t syncs;
+
+/* Stands before the C library's. */
+int fsync(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0)
+        synced[syncs++ % 64] = st.st_ino;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static bool is_synced(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    for (size_t i = 0; i < syncs; i++)
+        if (synced[i] == st.st_ino)
+            return true;
+    return false;
+}
+
+/* A power cut must not leave the note, and take away the names of files that it lists. */
+static void test_names_are_on_disk_before_the_note(void **state)
+{
+    fixture_t *f = *state;
+    char dir[160];
+    syncs = 0;
+    assert_true(store_made_note(f->durable));
+    for (size_t i = 0; i < STORE_DURABLE_COUNT; i++) {
+        assert_true(store_durable_dir(f->durable, store_durable_names[i], dir, sizeof(dir)));
+        assert_true(is_synced(dir));
+    }
+    assert_true(is_synced(f->root));
+}
+
 static int teardown(void **state)
 {
     char path[128];
@@ -122,6 +258,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_missing_environment_is_refused, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_lines_of_the_note, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_note_is_completed, fixture_setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_first_start_goes_on, fixture_setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_empty_part_of_a_store_in_use, fixture_setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_are_on_disk_before_the_note, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_where_it_cannot_be_written, fixture_setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
