@@ -107,6 +107,12 @@ bool store_whole(store_t *store)
            table_whole(store->keys) && table_whole(store->deletions) && table_whole(store->aliases);
 }
 
+bool store_damaged(const store_t *store)
+{
+    return table_damaged(store->previews) || table_damaged(store->boxes) || table_damaged(store->rules) ||
+           table_damaged(store->keys) || table_damaged(store->deletions) || table_damaged(store->aliases);
+}
+
 void store_close(store_t **store)
 {
     if (*store == NULL)

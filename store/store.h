@@ -174,9 +174,11 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
 MUST_USE bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, char *error,
                          size_t error_len);
 void store_close(store_t **store);
-/* Returns false if a file of the store was truncated after the opening: reading it may kill the
- * process. One system call for each of its four files. */
+/* Returns false if a file of the store was truncated after the opening. One system call for each of its
+ * files. */
 MUST_USE bool store_whole(store_t *store);
+/* Whether a read has met damaged pages since the opening: what can be read is read on. */
+bool store_damaged(const store_t *store);
 /* The reason of STORE_FAILED, a sentence; valid until the next call. */
 const char *store_error(const store_t *store);
 /* Whether the last STORE_FAILED of store_get_preview, store_find_preview, store_is_being_deleted or

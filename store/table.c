@@ -17,6 +17,7 @@
 #include "env_meta.h"
 #include "env_size.h"
 #include "order.h"
+#include "read_guard.h"
 #include "siphash.h"
 
 /* Slots for reading processes: workers of two generations, the controller, command lines. */
@@ -67,6 +68,11 @@ store_result_t table_result(table_t *table, const char *doing, int rc)
     switch (rc) {
     case 0:
         return STORE_OK;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL:
+        table->damaged = true;
+        return table_failed(table, "data.mdb is damaged: %s", mdb_strerror(rc));
     case MDB_NOTFOUND:
         return STORE_NOT_FOUND;
     case MDB_MAP_FULL: /* the map */
@@ -173,6 +179,14 @@ static store_result_t broken(table_t *table, const table_options_t *options)
     return STORE_FAILED;
 }
 
+/* LMDB aborts after an assertion of its own, which damaged pages can fail. */
+static void on_assert(MDB_env *env, const char *message)
+{
+    (void)env;
+    (void)message;
+    read_guard_fail();
+}
+
 /* LMDB makes an environment only in a file that is empty. */
 static store_result_t begin_anew(table_t *table, const table_options_t *options)
 {
@@ -198,7 +212,10 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
         return broken(table, options);
     size_t page = 4096;
     table->map_bytes = (options->map_bytes + page - 1) / page * page;
+    read_guard_install();
     int rc = mdb_env_create(&table->env);
+    if (rc == 0)
+        rc = mdb_env_set_assert(table->env, on_assert);
     if (rc == 0)
         rc = mdb_env_set_maxdbs(table->env, 3);
     if (rc == 0)
@@ -331,16 +348,52 @@ store_result_t table_look(const table_options_t *options, char *error)
 
 /* ---- reading ---- */
 
+bool table_damaged(const table_t *table)
+{
+    return table->damaged;
+}
+
+/* One guarded read of the map. */
+typedef struct reading {
+    table_t *table;
+    MDB_txn *txn;
+    str_t id;
+    uint16_t port;
+    str_t record;
+    MDB_cursor *cursor;
+    MDB_cursor_op op;
+    order_key_t *at; /* of a list: the present key */
+    table_stats_t *stats;
+    int rc;
+} reading_t;
+
+/* A fault of the map is an error of LMDB. So is what a reader's transaction says after a root that it could
+ * not read; of a writer's, an earlier error may be the reason. */
+static int read_map(void (*read)(void *), reading_t *reading)
+{
+    if (!read_guard(read, reading))
+        return MDB_CORRUPTED;
+    bool reads = reading->txn == NULL || reading->txn != reading->table->write;
+    bool lost = reading->rc == MDB_BAD_TXN || reading->rc == MDB_BAD_DBI || reading->rc == MDB_INCOMPATIBLE;
+    return reads && lost ? MDB_CORRUPTED : reading->rc;
+}
+
+static void renew(void *arg)
+{
+    reading_t *r = arg;
+    r->rc = mdb_txn_renew(r->table->read);
+    if (r->rc == MDB_MAP_RESIZED) {
+        /* A writer with a larger map was active: adopt its size. */
+        r->rc = mdb_env_set_mapsize(r->table->env, 0);
+        if (r->rc == 0)
+            r->rc = mdb_txn_renew(r->table->read);
+    }
+}
+
 store_result_t table_read_begin(table_t *table)
 {
-    int rc = mdb_txn_renew(table->read);
-    if (rc == MDB_MAP_RESIZED) {
-        /* A writer with a larger map was active: adopt its size. */
-        rc = mdb_env_set_mapsize(table->env, 0);
-        if (rc == 0)
-            rc = mdb_txn_renew(table->read);
-    }
-    return rc == 0 ? STORE_OK : table_failed(table, "cannot read the store: %s", mdb_strerror(rc));
+    reading_t reading = {.table = table};
+    return table_result(table, "cannot read the store", read_map(renew, &reading));
 }
 
 void table_read_end(table_t *table)
@@ -348,26 +401,43 @@ void table_read_end(table_t *table)
     mdb_txn_reset(table->read);
 }
 
-static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t port, str_t *record)
+/* Copies the record out of the map. */
+static void find(void *arg)
 {
-    table->bad_record = false;
-    if (!table_id_fits(id))
-        return STORE_NOT_FOUND;
-    size_t hash = table_hash(table, id, port);
+    reading_t *r = arg;
+    table_t *table = r->table;
+    size_t hash = table_hash(table, r->id, r->port);
     MDB_val key = table_val(&hash, sizeof(hash)), value;
-    int rc = mdb_get(txn, table->records, &key, &value);
-    if (rc != 0)
-        return table_result(table, "cannot read the store", rc);
+    r->rc = mdb_get(r->txn, table->records, &key, &value);
+    if (r->rc != 0)
+        return;
     bucket_entry_t entry;
     str_t bucket = str_make(value.mv_data, value.mv_size);
     table->bad_record =
         bucket.n > BUCKET_MAX || bucket_seal_state(&table->hash_key, bucket) == BUCKET_SEAL_WRONG;
     if (table->bad_record)
-        return table_failed(table, "the record of %.*s is damaged", STR_ARG(id));
-    if (bucket_find(bucket, id, port, &entry) != BUCKET_OK)
+        return;
+    if (bucket_find(bucket, r->id, r->port, &entry) != BUCKET_OK)
+        r->rc = MDB_NOTFOUND;
+    else if (entry.record.n > sizeof(table->found))
+        table->bad_record = true;
+    else
+        r->record = str_make(memcpy(table->found, entry.record.p, entry.record.n), entry.record.n);
+}
+
+static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t port, str_t *record)
+{
+    reading_t reading = {.table = table, .txn = txn, .id = id, .port = port};
+    table->bad_record = false;
+    if (!table_id_fits(id))
         return STORE_NOT_FOUND;
-    *record = entry.record;
-    return STORE_OK;
+    int rc = read_map(find, &reading);
+    if (rc != 0)
+        table->bad_record = false;
+    if (table->bad_record)
+        return table_failed(table, "the record of %.*s is damaged", STR_ARG(id));
+    *record = reading.record;
+    return table_result(table, "cannot read the store", rc);
 }
 
 bool table_bad_record(const table_t *table)
@@ -386,30 +456,64 @@ store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t
     return find_in(table, table->write, id, port, record);
 }
 
+/* mdb_stat reads the root first: a fault in mdb_cursor_open would leave the cursor's memory behind. */
+static void open_cursor(void *arg)
+{
+    reading_t *r = arg;
+    MDB_stat stat;
+    r->rc = mdb_stat(r->table->read, r->table->order, &stat);
+    if (r->rc == 0)
+        r->rc = mdb_cursor_open(r->table->read, r->table->order, &r->cursor);
+}
+
+/* Moves the cursor, and copies its key out of the map. */
+static void move(void *arg)
+{
+    reading_t *r = arg;
+    MDB_val key = table_val(r->at->bytes, r->at->len), value;
+    r->rc = mdb_cursor_get(r->cursor, &key, &value, r->op);
+    if (r->rc != 0)
+        return;
+    bool fits = key.mv_size <= sizeof(r->at->bytes);
+    r->at->len = fits ? key.mv_size : 0;
+    if (fits)
+        memcpy(r->at->bytes, key.mv_data, key.mv_size);
+}
+
+/* Whether a list goes forward: damaged pages can lead back. */
+static bool goes_on(const order_key_t *from, const order_key_t *to)
+{
+    size_t n = from->len < to->len ? from->len : to->len;
+    int order = memcmp(from->bytes, to->bytes, n);
+    return order < 0 || (order == 0 && from->len < to->len);
+}
+
 static store_result_t list(table_t *table, str_t id, uint16_t port, bool unreadable,
                            bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
 {
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(table->read, table->order, &cursor);
+    order_key_t at = order_key(id, port), before = at;
+    reading_t reading = {.table = table, .op = MDB_SET_RANGE, .at = &at};
+    int rc = read_map(open_cursor, &reading);
     if (rc != 0)
         return table_result(table, "cannot list the store", rc);
-    order_key_t from = order_key(id, port);
-    MDB_val key = table_val(from.bytes, from.len), value;
     bool more = true;
     table->skipped = 0;
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (rc == 0 && more) {
+    while (more && (rc = read_map(move, &reading)) == 0) {
+        if (at.len == 0 || (reading.op == MDB_NEXT && !goes_on(&before, &at))) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
         str_t record = str_make(NULL, 0);
-        bool named = order_name(str_make(key.mv_data, key.mv_size), &id, &port);
+        bool named = order_name(str_make((const char *)at.bytes, at.len), &id, &port);
         bool readable = named && table_find(table, id, port, &record) == STORE_OK;
+        before = at;
+        reading.op = MDB_NEXT;
         if (readable || (named && unreadable))
             more = each(id, port, record, arg);
         else
             table->skipped++;
-        if (more)
-            rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
-    mdb_cursor_close(cursor);
+    mdb_cursor_close(reading.cursor);
     return rc == MDB_NOTFOUND ? STORE_OK : table_result(table, "cannot list the store", rc);
 }
 
@@ -437,23 +541,29 @@ static int count_line(const char *line, void *count)
     return 0;
 }
 
-store_result_t table_get_stats(table_t *table, table_stats_t *out)
+static void get_stats(void *arg)
 {
+    reading_t *r = arg;
     MDB_stat stat;
     MDB_envinfo info;
     uint64_t lines = 0;
-    int rc = mdb_stat(table->read, table->order, &stat);
-    if (rc == 0)
-        rc = mdb_env_info(table->env, &info);
-    if (rc == 0 && mdb_reader_list(table->env, count_line, &lines) < 0)
-        rc = EIO;
-    if (rc != 0)
-        return table_result(table, "cannot read the store", rc);
-    out->records = stat.ms_entries;
-    out->bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1);
+    r->rc = mdb_stat(r->table->read, r->table->order, &stat);
+    if (r->rc == 0)
+        r->rc = mdb_env_info(r->table->env, &info);
+    if (r->rc == 0 && mdb_reader_list(r->table->env, count_line, &lines) < 0)
+        r->rc = EIO;
+    if (r->rc != 0)
+        return;
     /* One line is a heading, or reports that there are none. */
-    out->readers = lines - 1;
-    return STORE_OK;
+    *r->stats = (table_stats_t){.records = stat.ms_entries,
+                                .bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1),
+                                .readers = lines - 1};
+}
+
+store_result_t table_get_stats(table_t *table, table_stats_t *out)
+{
+    reading_t reading = {.table = table, .stats = out};
+    return table_result(table, "cannot read the store", read_map(get_stats, &reading));
 }
 
 /* Reads the version from a snapshot. mdb_env_info is ahead of a reader's data while the last page

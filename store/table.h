@@ -45,11 +45,14 @@ void table_close(table_t **table);
  */
 MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 
-/* Returns false if the file has become shorter than its records need: reading them would kill the
- * process. */
+/* Returns false if the file has become shorter than its records need. */
 MUST_USE bool table_whole(table_t *table);
 
-/* ---- reading: the results of find and each are valid between begin and end ---- */
+/* Whether a read has met damaged pages since the opening. */
+bool table_damaged(const table_t *table);
+
+/* ---- reading: the record of a find or each is valid until the next find or end. A page that is damaged,
+ * behind the end of the file, or that the disk cannot deliver, ends the read with STORE_FAILED ---- */
 MUST_USE store_result_t table_read_begin(table_t *table);
 void table_read_end(table_t *table);
 /* STORE_NOT_FOUND also for an invalid id; STORE_FAILED if the record cannot be read. */

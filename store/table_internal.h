@@ -26,8 +26,10 @@ struct table {
     size_t map_bytes;
     siphash_key_t hash_key;
     uint64_t given_out; /* highest number of the sequence given out, committed or not */
+    bool damaged;       /* table_damaged */
     char *error;
-    char bucket[BUCKET_MAX]; /* for the bucket being written */
+    char found[BUCKET_RECORD_MAX]; /* the record of the last table_find */
+    char bucket[BUCKET_MAX];       /* for the bucket being written */
 };
 
 /* The key of "records": LMDB requires integers in its own size and byte order. */

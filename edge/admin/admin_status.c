@@ -130,23 +130,27 @@ void admin_boxes_list(exchange_t *ex, str_t body, void *arg)
 typedef struct stats_job {
     admin_job_t base;
     store_stats_t stats;
+    const store_health_t *health;
 } stats_job_t;
 
 static void stats_run(store_job_t *job, store_t *store)
 {
     stats_job_t *stats = CONTAINER_OF(stats_job_t, base.job, job);
-    if (store_whole(store)) {
+    bool whole = store_whole(store);
+    if (whole && !store_damaged(store) && !store_health_has_bad_pages(stats->health)) {
         admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
         return;
     }
-    stats->base.result = STORE_FAILED; /* reading it would kill this process */
-    snprintf(stats->base.why, sizeof(stats->base.why), "a file of the store is cut short");
+    stats->base.result = STORE_FAILED;
+    snprintf(stats->base.why, sizeof(stats->base.why), "%s",
+             whole ? "the store is damaged" : "a file of the store is cut short");
 }
 
 static void start_stats(exchange_t *ex, void (*answer)(exchange_t *, admin_job_t *))
 {
     stats_job_t *stats = calloc(1, sizeof *stats);
     assert(stats != NULL);
+    stats->health = shm_store_health(admin_of(ex)->shm);
     stats->base.job.run = stats_run;
     stats->base.answer = answer;
     admin_job_start(ex, &stats->base);

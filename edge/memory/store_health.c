@@ -14,3 +14,13 @@ bool store_health_report_record(store_health_t *health, str_t sentence)
     }
     return false;
 }
+
+bool store_health_report_pages(store_health_t *health)
+{
+    return atomic_exchange(&health->pages, 1) == 0;
+}
+
+bool store_health_has_bad_pages(const store_health_t *health)
+{
+    return atomic_load(&health->pages) != 0;
+}

@@ -12,15 +12,19 @@
 #include "str.h"
 
 /* Maximum damaged records with a message of their own. */
-#define STORE_HEALTH_RECORDS_MAX 64
+#define STORE_HEALTH_RECORDS_MAX 63
 
 /* All-zero is valid and intact. */
 typedef struct store_health {
     _Atomic uint64_t reported[STORE_HEALTH_RECORDS_MAX]; /* hashes of sentences; 0: free */
+    _Atomic uint64_t pages;                              /* not 0: a read met damaged pages */
 } store_health_t;
 
 /* Returns whether the caller is the first to report a record with this sentence. False for further
  * records once STORE_HEALTH_RECORDS_MAX were reported. */
 MUST_USE bool store_health_report_record(store_health_t *health, str_t sentence);
+/* Notes that a read met damaged pages; returns whether the caller is the first. */
+MUST_USE bool store_health_report_pages(store_health_t *health);
+bool store_health_has_bad_pages(const store_health_t *health);
 
 #endif

@@ -257,6 +257,14 @@ step_result_t step_redirect(exchange_t *ex)
     return STEP_DONE;
 }
 
+/* A worker has met damaged pages, or a file is cut short. */
+static bool store_is_damaged(const exchange_t *ex)
+{
+    store_t *store = worker_of(ex->context)->store;
+    return store != NULL &&
+           (store_health_has_bad_pages(shm_store_health(ex->context->shm)) || !store_whole(store));
+}
+
 step_result_t step_health(exchange_t *ex)
 {
     bool live = str_eq(ex->request.target, STR("/healthz"));
@@ -269,9 +277,8 @@ step_result_t step_health(exchange_t *ex)
         exchange_reply(ex, 405, STR("text/plain"), &fields, STR("Use GET or HEAD.\n"));
     } else if (ready && (ex->context->leaving || ex->context->draining)) {
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
-    } else if (ready && worker_of(ex->context)->store != NULL &&
-               !store_whole(worker_of(ex->context)->store)) {
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("a file of the store is cut short\n"));
+    } else if (ready && store_is_damaged(ex)) {
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("the store is damaged\n"));
     } else {
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
     }

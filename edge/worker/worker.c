@@ -431,6 +431,14 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     return channel_send(process->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
 }
 
+/* The node is unready from here on. */
+static void tell_of_damage(const worker_t *worker)
+{
+    if (store_damaged(worker->store) && store_health_report_pages(shm_store_health(worker->context.shm)))
+        process_log("worker", "the store is damaged: requests that need a damaged page get 503, and /readyz "
+                              "too (`boxedge store check` lists all faults)");
+}
+
 static void serve(worker_process_t *process)
 {
     worker_t *worker = &process->worker;
@@ -439,6 +447,7 @@ static void serve(worker_process_t *process)
         uint64_t now = loop_now(worker->context.loop);
         atomic_store_explicit(&process->slot->heartbeat_ms, now, memory_order_relaxed);
         refresh_tickets(process);
+        tell_of_damage(worker);
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(&worker->context);
         activity_turn(worker->activity, now);

@@ -228,3 +228,27 @@ def test_a_first_start_that_was_interrupted_goes_on(tmp_path, rest):
             data.write_bytes(rest)
         for done in (edge.command("run", check=False), edge.command("check", check=False)):
             assert done.returncode == 1 and f"{folder}: data.mdb is " in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("damage", ["zeros", "short"])
+def test_damage_while_the_edge_serves(world, damage):
+    """A read that meets it gets 503, where it ended the worker; the node is unready, and one message tells of it."""
+    edge, _ = world
+    file = edge.state_dir / "store/data.mdb"
+    with open(file, "r+b") as pages:
+        if damage == "short":
+            pages.truncate(8192)
+        else:
+            size = pages.seek(0, os.SEEK_END)
+            pages.seek(8192)
+            pages.write(bytes(size - 8192))
+    for _ in range(20):
+        for box in ("one", "two"):
+            refused = get(world, box)
+            assert refused.status == 503 and json.loads(refused.body)["code"] == "store_unavailable", refused
+    edge.stderr.wait_for(lambda line: "the store is damaged: requests that need a damaged page get 503" in line)
+    for _ in range(20):
+        with edge.connect("health") as client:
+            assert client.request(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").status == 503
+    assert json.loads(edge.command("status", "--json"))["store"] is None
+    assert sum("the store is damaged" in line for line in edge.stderr.lines) == 1

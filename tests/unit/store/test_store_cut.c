@@ -194,6 +194,45 @@ static void test_cut_short_while_it_is_open(void **state)
     assert_true(store_whole(f->store));
 }
 
+/* Each would have ended the process: by SIGBUS, or by an assertion of LMDB. */
+static void test_reads_of_damaged_pages(void **state)
+{
+    fixture_t *f = *state;
+    char path[128], zeros[4096] = "";
+    store_preview_t preview;
+    fill(f);
+    snprintf(path, sizeof(path), "%s/data.mdb", f->durable);
+    off_t whole = file_size(path);
+    for (int kind = 0; kind < 2; kind++) {
+        fixture_t other = *f;
+        store_close(&f->store);
+        fixture_open(&other, FIXTURE_MAP_BYTES);
+        assert_int_equal(store_get_preview(other.store, STR("box-7"), 80, &preview), STORE_OK);
+        assert_false(store_damaged(other.store));
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        char *kept = malloc((size_t)whole);
+        assert_non_null(kept);
+        assert_int_equal(pread(fd, kept, (size_t)whole, 0), whole);
+        if (kind == 0)
+            assert_int_equal(ftruncate(fd, 8192), 0);
+        for (off_t at = 8192; kind == 1 && at < whole; at += 4096)
+            assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), sizeof(zeros));
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(store_get_preview(other.store, STR("box-7"), 80, &preview), STORE_FAILED);
+        assert_int_equal(store_each_preview(other.store, count_preview, &(size_t){0}), STORE_FAILED);
+        if (!store_damaged(other.store))
+            fail_msg("%d: %s", kind, store_error(other.store));
+        assert_int_equal(store_get_preview(other.store, STR("box-7"), 80, &preview), STORE_FAILED);
+        assert_false(store_bad_record(other.store));
+        assert_int_equal(store_each_block(other.store, NULL, NULL), STORE_OK);
+        assert_int_equal(pwrite(fd, kept, (size_t)whole, 0), whole);
+        close(fd);
+        free(kept);
+        assert_int_equal(store_get_preview(other.store, STR("box-7"), 80, &preview), STORE_OK);
+        store_close(&other.store);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_file_cut_short, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_the_volatile_file_cut_short, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_cut_short_while_it_is_open, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_reads_of_damaged_pages, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
