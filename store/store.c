@@ -447,8 +447,10 @@ store_result_t store_apply(store_t *store, store_change_t *changes, size_t count
     store_result_t result = do_work(store, &work);
     if (result == STORE_OK || result == STORE_NOT_FOUND)
         return STORE_OK;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         changes[i].result = result;
+        changes[i].disk_full = table_disk_full(store->previews);
+    }
     return result;
 }
 

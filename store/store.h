@@ -265,6 +265,7 @@ typedef struct store_change {
                           expired by the new one's created_at */
     bool keep_version; /* keep its version, so that sessions and open tunnels stay valid */
     store_preview_t preview; /* the new record; gets its version, a delete one above all earlier */
+    bool disk_full;          /* of STORE_FULL: the disk has no room, not the map */
     store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete without a record, STORE_CONFLICT,
                                 STORE_TAKEN, or STORE_FAILED for a refused name; other changes continue */
 } store_change_t;

@@ -77,10 +77,17 @@ store_result_t table_result(table_t *table, const char *doing, int rc)
         return STORE_NOT_FOUND;
     case MDB_MAP_FULL: /* the map */
     case MDB_TXN_FULL: /* more pages than one transaction may change */
-    case ENOSPC:       /* the disk */
+        table_failed(table,
+                     "%s: the store is full: delete what is not needed, or raise store.map_size and restart "
+                     "the edge",
+                     doing);
+        table->disk_full = false;
+        return STORE_FULL;
+    case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        table_failed(table, "%s: the store is full: %s", doing, mdb_strerror(rc));
+        table->disk_full = true;
+        table_failed(table, "%s: the disk is full: %s", doing, mdb_strerror(rc));
         return STORE_FULL;
     default:
         return table_failed(table, "%s: %s", doing, mdb_strerror(rc));
@@ -347,6 +354,11 @@ store_result_t table_look(const table_options_t *options, char *error)
 }
 
 /* ---- reading ---- */
+
+bool table_disk_full(const table_t *table)
+{
+    return table->disk_full;
+}
 
 bool table_damaged(const table_t *table)
 {

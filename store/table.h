@@ -48,6 +48,8 @@ MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 /* Returns false if the file has become shorter than its records need. */
 MUST_USE bool table_whole(table_t *table);
 
+/* Whether the last STORE_FULL was the disk's, and not the map's. */
+bool table_disk_full(const table_t *table);
 /* Whether a read has met damaged pages since the opening. */
 bool table_damaged(const table_t *table);
 

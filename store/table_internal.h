@@ -26,6 +26,7 @@ struct table {
     size_t map_bytes;
     siphash_key_t hash_key;
     uint64_t given_out; /* highest number of the sequence given out, committed or not */
+    bool disk_full;     /* table_disk_full */
     bool damaged;       /* table_damaged */
     char *error;
     char found[BUCKET_RECORD_MAX]; /* the record of the last table_find */

@@ -77,10 +77,10 @@ void admin_store_error(exchange_t *ex, store_result_t result, const char *why)
 {
     assert(result == STORE_FULL || result == STORE_FAILED);
     if (result == STORE_FULL)
-        admin_error(ex, 507, "store_full", NULL,
-                    "The store is full and nothing was changed%s%s. Free disk space if the disk is full; "
-                    "else delete previews, or raise store.map_size and restart the edge.",
-                    why[0] != '\0' ? ": " : "", why);
+        admin_error(ex, 507, "store_full", NULL, "Nothing was changed: %s.",
+                    why[0] != '\0' ? why
+                                   : "the store is full: delete what is not needed, or raise store.map_size "
+                                     "and restart the edge");
     else
         admin_error(ex, 503, "store_failed", NULL, "The store cannot be used: %s",
                     why[0] != '\0' ? why : "see the edge's own log");

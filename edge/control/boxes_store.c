@@ -82,7 +82,7 @@ static void run_write(store_job_t *job, store_t *store)
     job->changed = entry->job_result == STORE_OK && !entry->job_skip;
     if (entry->job_result != STORE_OK)
         process_log("controller", "the state of box %s cannot be recorded: %s", entry->job_box.id,
-                    entry->job_result == STORE_FULL ? "the store is full" : store_error(store));
+                    store_error(store));
 }
 
 static void begin_write(box_entry_t *entry)

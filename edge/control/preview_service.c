@@ -66,8 +66,7 @@ static void take_result(preview_job_t *job, store_result_t result)
     if (result == STORE_NOT_FOUND)
         refuse(job, 404, "preview_not_found", "There is no preview on this port.");
     else if (result == STORE_FULL)
-        refuse(job, 507, "store_full",
-               "The store of this edge is full: delete previews that are not needed.");
+        refuse(job, 507, "store_full", "The store of this edge, or its disk, has no room for this preview.");
     else if (result != STORE_OK)
         refuse(job, 503, "store_unavailable", "The edge cannot write to its store right now.");
     job->job.changed = result == STORE_OK;

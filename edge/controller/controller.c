@@ -100,14 +100,13 @@ static void conf_run(store_job_t *job, store_t *store)
 {
     conf_job_t *work = CONTAINER_OF(conf_job_t, job, job);
     work->result = controller_put_boxes(store, work->conf, wall_us(), &job->changed);
-    if (work->result == STORE_FAILED)
+    if (work->result != STORE_OK)
         snprintf(work->why, sizeof work->why, "%s", store_error(store));
 }
 
-static void log_boxes_error(store_result_t result, const char *why)
+static void log_boxes_error(const char *why)
 {
-    process_log("controller", "the boxes of the configuration are not all recorded: %s",
-                result == STORE_FULL ? "the store is full" : why);
+    process_log("controller", "the boxes of the configuration are not all recorded: %s", why);
 }
 
 static void conf_done(store_job_t *job)
@@ -115,7 +114,7 @@ static void conf_done(store_job_t *job)
     conf_job_t *work = CONTAINER_OF(conf_job_t, job, job);
     controller_t *controller = work->controller;
     if (work->result != STORE_OK)
-        log_boxes_error(work->result, work->why);
+        log_boxes_error(work->why);
     if (controller->supervisor != NULL)
         channel_send(controller->supervisor, PROCESS_CONF_DONE, work->generation, STR(""), NULL, 0);
     conf_release(&work->conf);
@@ -477,7 +476,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
     if (result != STORE_OK)
-        log_boxes_error(result, store_error(store));
+        log_boxes_error(store_error(store));
     if (store_each_box(store, collect_box, known) == STORE_FAILED)
         process_log("controller", "the known boxes cannot be read: %s", store_error(store));
     shm_epoch_bump(args->shm);
