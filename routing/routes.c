@@ -173,3 +173,10 @@ const char *routes_error(const routes_t *routes)
 {
     return store_error(routes->store);
 }
+
+bool routes_box_exists(const store_box_t *box, bool asks_control_plane, uint64_t now_unix)
+{
+    if (box->state == BOX_UNKNOWN)
+        return asks_control_plane;
+    return box->state != BOX_GONE && (box->expires_at == 0 || now_unix < box->expires_at);
+}

@@ -152,6 +152,9 @@ typedef struct store_box {
  * (store_box.c). */
 bool store_box_exposes(const store_box_t *box, uint16_t port);
 bool store_box_listens(const store_box_t *box, uint16_t port);
+/* Whether the edge may connect to the port without a wake: the box runs, and the port listens or has had time
+ * to. A doubted box is not ready. */
+bool store_box_ready(const store_box_t *box, uint16_t port, uint64_t now_ms);
 /* The maximum time for its ports to listen; `usual` if the box has none of its own. */
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
 /* "static", "process"..., as people read it. */

@@ -18,6 +18,13 @@ bool store_box_listens(const store_box_t *box, uint16_t port)
     return has(box->listening, box->listening_count, port);
 }
 
+bool store_box_ready(const store_box_t *box, uint16_t port, uint64_t now_ms)
+{
+    if (box->state != BOX_RUNNING || box->doubted)
+        return false;
+    return box->settles_at_ms == 0 || now_ms >= box->settles_at_ms || store_box_listens(box, port);
+}
+
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual)
 {
     return box->start_ms != 0 ? box->start_ms : usual;

@@ -170,6 +170,7 @@ void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
 void admin_box_log(exchange_t *ex, str_t body, void *arg);
 void admin_process_act(exchange_t *ex, str_t body, void *arg);
+void admin_explain(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);
 void admin_health(exchange_t *ex, str_t body, void *arg);

@@ -31,6 +31,7 @@ static const admin_route_t routes[] = {
     {"GET", "/v1/boxes/*", admin_box_log},
     {"GET", "/v1/processes/*", admin_box_log},
     {"POST", "/v1/processes/*", admin_process_act},
+    {"GET", "/v1/explain", admin_explain},
     {"GET", "/v1/status", admin_status},
     {"POST", "/v1/reload", admin_reload},
     {"POST", "/v1/drain", admin_start_drain},

@@ -61,6 +61,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->port;
     if (str_eq(name, STR("--address")) && (takes & CLI_LISTEN) != 0)
         return &cli->address;
+    if (str_eq(name, STR("--client")) && (takes & CLI_CLIENT) != 0)
+        return &cli->client;
     if ((takes & CLI_CREATE) == 0)
         return NULL;
     if (str_eq(name, STR("--host-header")))

@@ -34,6 +34,7 @@ typedef struct cli {
     const char *plan;             /* --plan */
     const char *port;             /* --port */
     const char *address;          /* --address */
+    const char *client;           /* --client */
     const char
         *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; with room for the one that exceeds the limit */
     size_t origin_count;
@@ -56,7 +57,7 @@ typedef struct cli {
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
  * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_LISTEN:
- * --port and --address. */
+ * --port and --address; CLI_CLIENT: --client. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -67,7 +68,8 @@ typedef enum cli_takes {
     CLI_NOW = 64,
     CLI_OFFLINE = 128,
     CLI_READY = 256,
-    CLI_LISTEN = 512
+    CLI_LISTEN = 512,
+    CLI_CLIENT = 1024
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

@@ -1,4 +1,4 @@
-#include "cmd_block.h"
+#include "commands.h"
 
 #include <assert.h>
 

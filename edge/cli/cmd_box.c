@@ -1,4 +1,4 @@
-#include "cmd_box.h"
+#include "commands.h"
 
 #include "cli_words.h"
 #include "cmd_box_process.h"

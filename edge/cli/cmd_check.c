@@ -1,4 +1,4 @@
-#include "cmd_check.h"
+#include "commands.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "cmd_demo_app.h"
+#include "commands.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-#include "cmd_key.h"
+#include "commands.h"
 
 #include <assert.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * socket only. The server asks that socket at each request for one path, so a client of the port reaches
  * nothing else.
  */
-#include "cmd_metrics.h"
+#include "commands.h"
 
 #include <assert.h>
 #include <stdlib.h>

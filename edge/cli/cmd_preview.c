@@ -1,4 +1,4 @@
-#include "cmd_preview.h"
+#include "commands.h"
 
 #include <assert.h>
 

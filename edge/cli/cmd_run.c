@@ -1,4 +1,4 @@
-#include "cmd_run.h"
+#include "commands.h"
 
 #include <getopt.h>
 #include <stdio.h>

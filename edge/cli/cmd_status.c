@@ -1,4 +1,4 @@
-#include "cmd_status.h"
+#include "commands.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "cmd_store.h"
+#include "commands.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "cmd_upgrade.h"
+#include "commands.h"
 
 #include <time.h>
 

@@ -1,4 +1,4 @@
-#include "cmd_upstream.h"
+#include "commands.h"
 
 #include "cli_words.h"
 #include "conf.h"

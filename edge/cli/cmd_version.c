@@ -1,4 +1,4 @@
-#include "cmd_version.h"
+#include "commands.h"
 
 #include "cli_words.h"
 

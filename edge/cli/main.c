@@ -5,20 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd_block.h"
-#include "cmd_box.h"
-#include "cmd_check.h"
-#include "cmd_control.h"
-#include "cmd_demo_app.h"
-#include "cmd_key.h"
-#include "cmd_metrics.h"
-#include "cmd_preview.h"
-#include "cmd_run.h"
-#include "cmd_status.h"
-#include "cmd_store.h"
-#include "cmd_upgrade.h"
-#include "cmd_upstream.h"
-#include "cmd_version.h"
+#include "commands.h"
 
 typedef struct command {
     const char *name;
@@ -39,6 +26,7 @@ static const command_t commands[] = {
     {"key", cmd_key, "create, list and revoke API keys, change their plans"},
     {"upstream", cmd_upstream, "list the API's servers, take them out of rotation and back"},
     {"store", cmd_store, "check the store, back it up and restore it"},
+    {"explain", cmd_explain, "say what a request for a host would meet, and why"},
     {"status", cmd_status, "show the state of the running edge"},
     {"metrics", cmd_metrics, "print the metrics of the running edge, or serve them"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},

@@ -43,19 +43,13 @@ bool route_refuses(exchange_t *ex, blocks_answer_t answer)
     return true;
 }
 
-/* A control plane may know a box that the store does not. */
-static bool box_exists(const conf_t *conf, const store_box_t *box, uint64_t now)
-{
-    if (box->state == BOX_UNKNOWN)
-        return conf->control_plane.url != NULL && conf->control_plane.url[0] != '\0';
-    return box->state != BOX_GONE && (box->expires_at == 0 || now < box->expires_at);
-}
-
 routes_result_t route_find(exchange_t *ex, const route_t **route)
 {
     uint64_t now = loop_wall_us(ex->context->loop) / 1000000;
     routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, now, route);
-    if (result == ROUTES_FOUND && !box_exists(ex->context->conf, &(*route)->box, now))
+    const char *control_plane = ex->context->conf->control_plane.url;
+    bool asks = control_plane != NULL && control_plane[0] != '\0';
+    if (result == ROUTES_FOUND && !routes_box_exists(&(*route)->box, asks, now))
         return ROUTES_NO_PREVIEW;
     return result;
 }

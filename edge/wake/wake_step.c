@@ -21,14 +21,9 @@ struct wake_turn {
 /* The shortest wait for boxes that have their own start time. */
 #define LAST_STEP_MS 32
 
-/* Whether the box runs, and its port listens or has had time to. A doubted box is not ready, even after a
- * wait for it. */
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
-    if (box->state != BOX_RUNNING || box->doubted)
-        return false;
-    return box->settles_at_ms == 0 || loop_wall_us(ex->context->loop) / 1000 >= box->settles_at_ms ||
-           store_box_listens(box, ex->preview->port);
+    return store_box_ready(box, ex->preview->port, loop_wall_us(ex->context->loop) / 1000);
 }
 
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box)

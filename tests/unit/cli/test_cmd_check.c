@@ -1,6 +1,6 @@
 /* "boxedge check": what it says about the command line and about files, by its exit code and its output; a
  * start and a reload refuse the same files. */
-#include "cmd_check.h"
+#include "commands.h"
 
 #include <fcntl.h>
 #include <ftw.h>

@@ -328,6 +328,19 @@ static void test_what_is_not_there_costs_alike(void **state)
     assert_in_range(most[1], least[1], least[1] + least[1] / 4);
 }
 
+static void test_served_boxes(void **state)
+{
+    (void)state;
+    store_box_t box = {.state = BOX_UNKNOWN};
+    assert_false(routes_box_exists(&box, false, 100));
+    assert_true(routes_box_exists(&box, true, 100)); /* the control plane may know it */
+    box = (store_box_t){.state = BOX_PAUSED, .expires_at = 101};
+    assert_true(routes_box_exists(&box, false, 100));
+    assert_false(routes_box_exists(&box, true, 101));
+    box = (store_box_t){.state = BOX_GONE};
+    assert_false(routes_box_exists(&box, true, 100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +354,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_records_are_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_authorities, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_there_costs_alike, setup, teardown),
+        cmocka_unit_test(test_served_boxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,8 +31,26 @@ static void listening(void **state)
     assert_false(store_box_listens(&box, 0));
 }
 
+static void ready(void **state)
+{
+    (void)state;
+    store_box_t box = {.state = BOX_RUNNING, .listening_count = 1, .listening = {80}, .settles_at_ms = 1000};
+    assert_true(store_box_ready(&box, 80, 0)); /* seen to listen */
+    assert_false(store_box_ready(&box, 81, 999));
+    assert_true(store_box_ready(&box, 81, 1000)); /* it has had time to */
+    box.doubted = true;
+    assert_false(store_box_ready(&box, 80, 1000));
+    box = (store_box_t){.state = BOX_RUNNING};
+    assert_true(store_box_ready(&box, 81, 0)); /* settled */
+    for (box_state_t not_running = BOX_UNKNOWN; not_running <= BOX_GONE; not_running++) {
+        box.state = not_running;
+        assert_int_equal(store_box_ready(&box, 81, 0), not_running == BOX_RUNNING);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(exposed), cmocka_unit_test(listening)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(exposed), cmocka_unit_test(listening),
+                                       cmocka_unit_test(ready)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

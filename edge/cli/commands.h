@@ -1,0 +1,27 @@
+/*
+ * The commands. Each has a file of its own (cmd_<name>.c) and gets the rest of the command line, with its own
+ * name as argv[0]. Each returns the exit status (cli.h): that of `run` is 0 after a drain and 1 if the start
+ * failed, that of `check` 1 if the file has errors.
+ */
+#ifndef BOXEDGE_COMMANDS_H
+#define BOXEDGE_COMMANDS_H
+
+int cmd_block(int argc, char **argv);
+int cmd_box(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_demo_app(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_key(int argc, char **argv);
+int cmd_metrics(int argc, char **argv);
+int cmd_preview(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_store(int argc, char **argv);
+int cmd_unblock(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
+int cmd_upstream(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+#endif
