@@ -93,6 +93,7 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
     server->context.scratch = malloc(CONN_TURN_BYTES);
     assert(server->context.scratch != NULL);
     list_init(&server->context.clients);
+    list_init(&server->context.exchanges);
     server->listener = readable_new(loop, listen_fd, on_acceptable, server);
     readable_start(server->listener);
     return server;

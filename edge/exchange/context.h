@@ -50,6 +50,7 @@ struct context {
     tls_t *tls;
     list_t clients; /* client_t.link */
     uint64_t client_count;
+    list_t exchanges;             /* exchange_t.in_context */
     uint64_t accept_failed_ms;    /* last time that a connection could not be accepted; 0: never */
     list_t tunnels;               /* open ones (tunnel.c); zero-filled is valid */
     linger_rates_t *linger_rates; /* of refused uploads; NULL: none (the demo app, tests) */

@@ -55,6 +55,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
                        .request = {.content_length = LENGTH_UNKNOWN},
                        .response = {.content_length = LENGTH_UNKNOWN},
                        .preview = &preview_none};
+    list_insert(&client->context->exchanges, &ex->in_context);
     counter_add(&client->context->counters->exchanges_open, 1);
     return ex;
 }
@@ -558,6 +559,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     remote_uncount(ex);
     count(ex);
     run_hooks(hooks_of(ex)->end, ex);
+    list_unlink(&ex->in_context);
     buffer_clear(&ex->held, &ex->account);
     request_head_free(ex);
     account_sub(&ex->account, ex->arena_bytes);

@@ -145,6 +145,7 @@ struct exchange {
     arena_t arena;
     context_t *context;
     client_t *client;        /* the connection */
+    list_t in_context;       /* among all of its context */
     remote_t remote;         /* the client (remote.h) */
     account_t account;       /* all memory of the exchange; its share is that of its box, once known */
     account_t named;         /* between `account` and the connection's, if a trusted proxy names the client */

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crash.h"
 #include "process_log.h"
 
 /* Maximum age of the reader's `now`. */
@@ -116,6 +117,7 @@ static void become(const child_slot_t *child, int *keep, size_t keep_count)
     else
         snprintf(title, sizeof(title), "%s", child->kind == CHILD_RUNNER ? "runner" : "controller");
     prctl(PR_SET_NAME, title, 0, 0, 0);
+    crash_catch(child->name);
     ignore_signals();
     close_others(keep, keep_count);
 }

@@ -20,6 +20,7 @@
 #include <openssl/rand.h>
 
 #include "clock.h"
+#include "crash.h"
 #include "descriptors.h"
 #include "local_ca.h"
 #include "lockfile.h"
@@ -276,6 +277,7 @@ static bool start(supervisor_t *s)
         return fail_errno("cannot start");
     if (!logger_start(&s->logger))
         return fail_errno("no process for the log");
+    crash_catch(NULL);
     if (!start_limits_files(error, sizeof(error)))
         return fail(error);
     s->descriptors = privileges_raise_descriptors();

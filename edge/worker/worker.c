@@ -21,12 +21,14 @@
 #include "blocks.h"
 #include "channel.h"
 #include "client.h"
+#include "crash.h"
 #include "descriptors.h"
 #include "drain.h"
 #include "farewell.h"
 #include "heap.h"
 #include "hostname.h"
 #include "http2_client.h"
+#include "in_flight.h"
 #include "keys.h"
 #include "linger.h"
 #include "list.h"
@@ -516,13 +518,16 @@ int worker_run(const worker_args_t *args)
     worker->context.loop = loop_new();
     worker->context.pipeline = &edge_pipeline;
     list_init(&worker->context.clients);
+    list_init(&worker->context.exchanges);
     listeners_init(&process->listeners);
+    crash_set_detail(in_flight_write, &worker->context);
     if (start(process, args))
         serve(process);
     else
         process->status = 1;
     finish(process);
     int status = process->status;
+    crash_set_detail(NULL, NULL);
     free(process);
     return status;
 }

@@ -314,6 +314,7 @@ void world_start_in(world_t *world, context_t *context, const pipeline_t *pipeli
     world->context->random = random_source_new();
     world->context->scratch = malloc(CONN_TURN_BYTES);
     list_init(&world->context->clients);
+    list_init(&world->context->exchanges);
 }
 
 void world_start(world_t *world)

@@ -19,6 +19,7 @@ context_fixture_t *context_fixture_in(context_t *context, void *owner, const pip
     context->random = random_source_new();
     context->scratch = malloc(CONN_TURN_BYTES);
     list_init(&context->clients);
+    list_init(&context->exchanges);
     f->context = context;
     f->owner = owner;
     f->client.context = context;
