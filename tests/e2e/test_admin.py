@@ -363,8 +363,8 @@ def test_a_full_store(make_edge):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             filled = list(pool.map(fill, range(1, 1 + 16 * 3000, 3000)))
         assert all(status == 507 and "full" in answer["error"] for _, status, answer in filled)
-        # Of the disk, where that is full, and of the map; no bound on the number of records is blamed.
-        assert all("the disk" in answer["error"] and "store.map_size" in answer["error"] for _, _, answer in filled)
+        # The map has no room: neither the disk nor a bound on the number of records is blamed.
+        assert all("disk" not in answer["error"] and "store.map_size" in answer["error"] for _, _, answer in filled)
         made = sum(count for count, _, _ in filled)
         assert made > 1000
         # It serves on, and so does the API.

@@ -48,10 +48,15 @@ def fixture_podman(request):
         stack.callback(podman.close)
         podman.clean()
         podman.make_folders()
-        if built:
-            image.build(podman, BASE)
-        else:
-            image.import_quick(podman)
+        try:
+            if built:
+                image.build(podman, BASE)
+            else:
+                image.import_quick(podman)
+        except RuntimeError as error:
+            if "remount /, flags" not in str(error):
+                raise
+            pytest.skip("podman unpacks no image here: the root folder is no mount point, as in a chroot")
         try:
             podman.run("run", "--rm", *LIMITS, image.NAME, "version", timeout=COPY_S)
         except RuntimeError as error:
