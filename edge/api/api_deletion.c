@@ -73,7 +73,8 @@ void api_deletion_answered(exchange_t *ex)
     int status = ex->response.status;
     if (deletion == NULL || deletion->stage != NOTED)
         return;
-    if ((status >= 200 && status < 300 && status != 207) || status == 410)
+    /* 410 for one of several boxes says nothing of the others. */
+    if ((status >= 200 && status < 300 && status != 207) || (status == 410 && deletion->box_count == 1))
         report_end(deletion, DELETION_DONE);
     else
         report_end(deletion,
@@ -501,7 +502,7 @@ static step_result_t check_post(exchange_t *ex)
         return STEP_NEXT;
     if (api_method_is_in_query(&ex->request, pool))
         return bad_request(ex, 400, "bad_query",
-                           "Send the method itself, without _method: an API could take it for a deletion.");
+                           "Send no query that names a method: an API could take it for a deletion.");
     switch (api_method_form(&ex->request)) {
     case API_FORM_PLAIN:
         return read_form(ex);

@@ -47,18 +47,7 @@ bool api_method_deletes(const request_t *request)
     return false;
 }
 
-bool api_method_is_in_query(const request_t *request, arena_t *pool)
-{
-    str_t target = request->target;
-    char value[1];
-    size_t len, value_len;
-    if (memchr(target.p, '?', target.n) == NULL)
-        return false;
-    char *rest = arena_alloc(pool, target.n);
-    return query_take(target, STR("_method"), rest, &len, value, sizeof(value), &value_len);
-}
-
-/* ---- forms ---- */
+/* ---- queries and forms ---- */
 
 static bool contains(str_t text, str_t part)
 {
@@ -106,7 +95,7 @@ static int encoded_byte(str_t text, size_t i)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-bool api_method_is_in_form(str_t body, arena_t *pool)
+static bool may_name_method(str_t body, arena_t *pool)
 {
     char *out = arena_alloc(pool, body.n + 1);
     size_t n = 0;
@@ -116,6 +105,18 @@ bool api_method_is_in_form(str_t body, arena_t *pool)
         i += byte >= 0 ? 2 : 0;
     }
     return contains(str_make(out, n), STR("method"));
+}
+
+bool api_method_is_in_form(str_t body, arena_t *pool)
+{
+    return may_name_method(body, pool);
+}
+
+bool api_method_is_in_query(const request_t *request, arena_t *pool)
+{
+    str_t target = request->target;
+    const char *mark = memchr(target.p, '?', target.n);
+    return mark != NULL && may_name_method(str_from_offset(target, (size_t)(mark - target.p)), pool);
 }
 
 void api_method_set_type(request_t *request, arena_t *pool)

@@ -11,7 +11,7 @@
 bool api_method_deletes(const request_t *request);
 /* Whether `field` makes a request with another method a DELETE. */
 bool api_method_overrides(const request_t *request, const field_t *field);
-/* Of a POST: whether its query has the parameter `_method`. */
+/* Of a POST: whether its query may have the parameter `_method`, as below for forms. */
 bool api_method_is_in_query(const request_t *request, arena_t *pool);
 
 typedef enum api_form {

@@ -9,7 +9,8 @@ static int usage(FILE *out, int status)
 {
     fprintf(out, "usage: boxedge explain HOST [OPTION]...\n\n"
                  "Says what a request for HOST would meet right now, and why: blocks, the preview and its\n"
-                 "access, the box. Sends no request and wakes no box. HOST may be a whole URL.\n\n"
+                 "access, the box. Sends no request and wakes no box, and looks at no certificate (boxedge\n"
+                 "check does). HOST may be a whole URL.\n\n"
                  "  --client ADDRESS   compare blocked networks with this address of a client\n"
                  "  --json             print the answer of the admin API\n");
     fputs(cli_common_help, out);

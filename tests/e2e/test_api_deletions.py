@@ -198,7 +198,7 @@ def test_a_refused_deletion_brings_them_back(world, refusal, path, body):
 
 
 @pytest.mark.parametrize("answered, back", [("403 Forbidden", True), ("429 Too Many Requests", True), ("409 Conflict", False),
-                                            ("422 Unprocessable Content", False)])
+                                            ("422 Unprocessable Content", False), ("410 Gone", False)])
 def test_a_refusal_of_many_may_come_after_some_are_gone(world, answered, back):
     api, edge = world
     api.statuses["DELETE"] = answered
@@ -234,7 +234,8 @@ def test_any_success_ends_them(world, success):
     edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
 
 
-@pytest.mark.parametrize("query", ["_method=DELETE", "a=1&%5fmethod=delete", "_method"])
+@pytest.mark.parametrize("query", ["_method=DELETE", "a=1&%5fmethod=delete", "_method", ".method=DELETE", "%20_method=delete",
+                                   "%5BMethod=DELETE"])
 @pytest.mark.parametrize("path", ["/v2/box/box", "/v2/box", "/V2//box/box/"])
 @pytest.mark.parametrize("method", ["POST", "post"])
 def test_a_method_in_the_query_does_not_go_up(world, path, query, method):
