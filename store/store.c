@@ -449,7 +449,7 @@ store_result_t store_apply(store_t *store, store_change_t *changes, size_t count
         return STORE_OK;
     for (size_t i = 0; i < count; i++) {
         changes[i].result = result;
-        changes[i].disk_full = table_disk_full(store->previews);
+        changes[i].disk_full = result == STORE_FULL && table_disk_full(store->previews);
     }
     return result;
 }

@@ -62,7 +62,10 @@ static bool on_rule(str_t id, uint16_t port, str_t record, void *arg)
         return true; /* readable or not: it is no block */
     int n = port != 0 ? snprintf(text, sizeof(text), "%.*s-%u", STR_ARG(id), port)
                       : snprintf(text, sizeof(text), "%.*s", STR_ARG(id));
-    assert(n > 0 && (size_t)n < sizeof(text));
+    if (n <= 0 || (size_t)n >= sizeof(text)) { /* a name that no writer made */
+        walk->result = store_refused(walk->store, "a block cannot be read", STR("rules"));
+        return false;
+    }
     if (record.p != NULL && record_decode_block(record, str_make(text, (size_t)n), &block))
         return walk->each(&block, walk->arg);
     walk->result = store_refused(walk->store, "a block cannot be read", str_make(text, (size_t)n));
@@ -89,6 +92,7 @@ uint64_t store_rules_version(store_t *store)
 
 store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
 {
+    store->bad_record = false;
     store_result_t result = table_read_begin(store->rules);
     if (result != STORE_OK)
         return result;

@@ -405,7 +405,10 @@ static void renew(void *arg)
 store_result_t table_read_begin(table_t *table)
 {
     reading_t reading = {.table = table};
-    return table_result(table, "cannot read the store", read_map(renew, &reading));
+    int rc = read_map(renew, &reading);
+    if (rc != 0)
+        mdb_txn_reset(table->read); /* a fault in between would keep its slot, and with it old pages */
+    return table_result(table, "cannot read the store", rc);
 }
 
 void table_read_end(table_t *table)
@@ -517,7 +520,12 @@ static store_result_t list(table_t *table, str_t id, uint16_t port, bool unreada
         }
         str_t record = str_make(NULL, 0);
         bool named = order_name(str_make((const char *)at.bytes, at.len), &id, &port);
-        bool readable = named && table_find(table, id, port, &record) == STORE_OK;
+        store_result_t found = named ? table_find(table, id, port, &record) : STORE_NOT_FOUND;
+        if (found == STORE_FAILED && !table->bad_record) {
+            rc = MDB_CORRUPTED; /* not this record, but pages: who knows what else is there */
+            break;
+        }
+        bool readable = found == STORE_OK;
         before = at;
         reading.op = MDB_NEXT;
         if (readable || (named && unreadable))
@@ -589,8 +597,20 @@ uint64_t table_version(table_t *table)
     return version;
 }
 
+typedef struct size_look {
+    MDB_env *env;
+    bool whole;
+} size_look_t;
+
+static void look_at_size(void *arg)
+{
+    size_look_t *look = arg;
+    char error[TABLE_ERROR_MAX];
+    look->whole = env_size_whole(look->env, error, sizeof(error));
+}
+
 bool table_whole(table_t *table)
 {
-    char error[TABLE_ERROR_MAX];
-    return env_size_whole(table->env, error, sizeof(error));
+    size_look_t look = {.env = table->env};
+    return read_guard(look_at_size, &look) && look.whole; /* the meta pages may be gone, too */
 }

@@ -20,6 +20,11 @@ bool store_health_report_pages(store_health_t *health)
     return atomic_exchange(&health->pages, 1) == 0;
 }
 
+void store_health_clear_pages(store_health_t *health)
+{
+    atomic_store(&health->pages, 0);
+}
+
 bool store_health_has_bad_pages(const store_health_t *health)
 {
     return atomic_load(&health->pages) != 0;

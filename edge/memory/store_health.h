@@ -25,6 +25,8 @@ typedef struct store_health {
 MUST_USE bool store_health_report_record(store_health_t *health, str_t sentence);
 /* Notes that a read met damaged pages; returns whether the caller is the first. */
 MUST_USE bool store_health_report_pages(store_health_t *health);
+/* A check has read all pages, and found no damage. */
+void store_health_clear_pages(store_health_t *health);
 bool store_health_has_bad_pages(const store_health_t *health);
 
 #endif

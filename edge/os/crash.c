@@ -121,13 +121,15 @@ static void on_crash(int signal, siginfo_t *info, void *context)
 {
     (void)context;
     void *frames[FRAMES_MAX];
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        (void)sigaction(signals[i], &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     write_signal(signal, info);
     int count = backtrace(frames, FRAMES_MAX);
     for (int i = 1; i < count; i++) /* the first is this function */
         write_frame((uintptr_t)frames[i]);
     if (crash.detail != NULL)
         crash.detail(crash.arg);
-    /* SA_RESETHAND: a fault now happens again and ends the process. A signal that was sent does not. */
+    /* A fault now happens again and ends the process. A signal that was sent does not. */
     if (info->si_code <= 0 && raise(signal) != 0)
         _exit(128 + signal);
 }
@@ -200,8 +202,7 @@ void crash_catch(const char *process)
         (void)backtrace(frame, 1); /* loads its library now */
     }
     make_stack();
-    struct sigaction action = {.sa_sigaction = on_crash,
-                               .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND)};
+    struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK)};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         (void)sigaction(signals[i], &action, NULL);

@@ -77,6 +77,9 @@ bool supervisor_check_store(const supervisor_t *s)
     store_check_sum_t sum;
     switch (store_child_check(&child, &calls, &sum)) {
     case STORE_CHILD_DONE:
+        if (!outcome.damaged && !outcome.boxes)
+            store_health_clear_pages(shm_store_health(s->shm));
+        break;
     case STORE_CHILD_UNDONE:
         break;
     case STORE_CHILD_LATE:

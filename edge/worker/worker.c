@@ -72,6 +72,7 @@ typedef struct worker_process {
     drain_t drain;
     tls_ticket_keys_t tickets;
     uint64_t tickets_seen; /* version of the keys in the segment that were taken last */
+    bool met_damage;       /* of the store; it was reported */
     bool ended;
     int status;
 } worker_process_t;
@@ -433,10 +434,14 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     return channel_send(process->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
 }
 
-/* The node is unready from here on. */
-static void tell_of_damage(const worker_t *worker)
+/* The node is unready from here on, until a start has checked the whole store. */
+static void tell_of_damage(worker_process_t *process)
 {
-    if (store_damaged(worker->store) && store_health_report_pages(shm_store_health(worker->context.shm)))
+    worker_t *worker = &process->worker;
+    if (process->met_damage || !store_damaged(worker->store))
+        return;
+    process->met_damage = true;
+    if (store_health_report_pages(shm_store_health(worker->context.shm)))
         process_log("worker", "the store is damaged: requests that need a damaged page get 503, and /readyz "
                               "too (`boxedge store check` lists all faults)");
 }
@@ -449,7 +454,7 @@ static void serve(worker_process_t *process)
         uint64_t now = loop_now(worker->context.loop);
         atomic_store_explicit(&process->slot->heartbeat_ms, now, memory_order_relaxed);
         refresh_tickets(process);
-        tell_of_damage(worker);
+        tell_of_damage(process);
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(&worker->context);
         activity_turn(worker->activity, now);
