@@ -486,6 +486,7 @@ void exchange_cut(exchange_t *ex)
     set_state(ex, EXCHANGE_DONE);
     ex->reply_rest = str_make(NULL, 0);
     ex->client_ops->flush(ex); /* sends the bytes before the cut, whose slices do not outlive this call */
+    request_head_release(ex);  /* the codec ends the exchange later, behind the heads of other connections */
     ex->client_ops->cut(ex);
 }
 

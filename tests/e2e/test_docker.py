@@ -123,7 +123,8 @@ def test_a_paused_box_and_a_stopped_one_wake(world):
     assert world.text(box, "/init") == "none"
     box.stop()
     world.wait_state("sleeper", "paused")
-    assert world.text(box, "/init") == "echo woken"  # by `sh -c` in the container
+    # By `sh -c` in the container; no request waits for it.
+    world.edge.wait_until(lambda: world.text(box, "/init") == "echo woken", PATIENCE * SLOW, "init has run")
     assert world.text(box) == "sleeper 2"  # another process
     box.remove()
     world.wait_state("sleeper", "gone", None)

@@ -58,9 +58,11 @@ def fixture_podman(request):
                 raise
             pytest.skip("podman unpacks no image here: the root folder is no mount point, as in a chroot")
         try:
-            podman.run("run", "--rm", *LIMITS, image.NAME, "version", timeout=COPY_S)
+            podman.run("run", "-d", "--name", "probe", *LIMITS, image.NAME, timeout=COPY_S)
+            podman.run("exec", "probe", "/usr/bin/boxedge", "version")
         except RuntimeError as error:
-            pytest.skip(f"podman cannot run a container here: {error}")
+            pytest.skip(f"podman cannot run a container here, and a command in it: {error}")
+        podman.run("rm", "-f", "-t", "0", "probe")
         yield podman
 
 

@@ -100,9 +100,10 @@ def test_heads_from_many_addresses(edge):
 @pytest.mark.parametrize("protocol", ["http1", "h2c"])
 def test_heads_for_an_app_that_is_silent(edge, protocol):
     """Over HTTP/2 the heads stay, as the app may refuse each stream until it answers: they count for as long. The first
-    connections ask for 31 MiB, where 6 MiB are the bound of new requests. They have their TLS before the first head, as
+    connections ask for 93 MiB, where 6 MiB are the bound of new requests. They have their TLS before the first head, as
     an address over its share gets none. A head holds less once the app's kernel has its copy, and 128 of them may be
-    within the bound: the attack takes what that frees, so that memory stays short until the first are stalled."""
+    within the bound: the attack takes what that frees, so that memory stays short until the first are stalled. The heads
+    come at a time, to connections that end their streams after all have been read: those that are cut hold none."""
     with H2Origin(streams=4096) if protocol == "h2c" else RawOrigin(lambda conn: conn.wait_closed(60)) as silent, \
             contextlib.ExitStack() as stack:
         before = edge.rss_kib("worker")
@@ -118,7 +119,7 @@ def test_heads_for_an_app_that_is_silent(edge, protocol):
                 connect().sendall(heads)
             return metric(edge, "memory_resets_total") > 0
 
-        for sock in [connect() for _ in range(8)]:
+        for sock in [connect() for _ in range(24)]:
             with attacks.refusals():
                 sock.sendall(heads)
         edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
