@@ -195,9 +195,13 @@ def cross(world, row, version):
     for origin in ORIGINS:
         if origin is None and row.of_pages:
             continue
-        if row.before:
-            getattr(world, row.before)(row)
-        check(ask(world.edge, world.hosts[row.to], row, version, origin), row, version, origin)
+        for _ in range(50):
+            if row.before:
+                getattr(world, row.before)(row)
+            got = ask(world.edge, world.hosts[row.to], row, version, origin)
+            if row.before != "flood" or got.status == row.status:
+                break  # a slow machine gives a preflight back before this one comes
+        check(got, row, version, origin)
 
 
 def crossed(rows):
