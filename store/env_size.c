@@ -8,18 +8,34 @@
 #include <unistd.h>
 
 #include "env_pages.h"
+#include "read_guard.h"
 
-/* Returns the file's bytes, and the bytes that its pages need. */
-static bool measure(MDB_env *env, int *fd, uint64_t *has, uint64_t *needs)
+typedef struct pages {
+    MDB_env *env;
+    bool known;
+    uint64_t bytes; /* that the pages need */
+} pages_t;
+
+static void read_pages(void *arg)
 {
+    pages_t *pages = arg;
     MDB_envinfo info;
     MDB_stat stat;
+    pages->known = mdb_env_info(pages->env, &info) == 0 && mdb_env_stat(pages->env, &stat) == 0;
+    if (pages->known)
+        pages->bytes = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+/* Returns the file's bytes, and the bytes that its pages need. The meta pages may be gone, too. */
+static bool measure(MDB_env *env, int *fd, uint64_t *has, uint64_t *needs)
+{
     struct stat file;
-    if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &stat) != 0 || mdb_env_get_fd(env, fd) != 0 ||
+    pages_t pages = {.env = env};
+    if (!read_guard(read_pages, &pages) || !pages.known || mdb_env_get_fd(env, fd) != 0 ||
         fstat(*fd, &file) != 0)
         return false;
     *has = (uint64_t)file.st_size;
-    *needs = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    *needs = pages.bytes;
     return true;
 }
 
@@ -38,7 +54,11 @@ bool env_size_whole(MDB_env *env, char *error, size_t error_len)
 {
     uint64_t has, needs;
     int fd;
-    if (!measure(env, &fd, &has, &needs) || has >= needs)
+    if (!measure(env, &fd, &has, &needs)) {
+        snprintf(error, error_len, "data.mdb has lost its first pages");
+        return false;
+    }
+    if (has >= needs)
         return true;
     snprintf(error, error_len, "data.mdb is cut short: it has %llu of %llu bytes", (unsigned long long)has,
              (unsigned long long)needs);

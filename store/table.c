@@ -355,11 +355,6 @@ store_result_t table_look(const table_options_t *options, char *error)
 
 /* ---- reading ---- */
 
-bool table_disk_full(const table_t *table)
-{
-    return table->disk_full;
-}
-
 bool table_damaged(const table_t *table)
 {
     return table->damaged;
@@ -521,10 +516,9 @@ static store_result_t list(table_t *table, str_t id, uint16_t port, bool unreada
         str_t record = str_make(NULL, 0);
         bool named = order_name(str_make((const char *)at.bytes, at.len), &id, &port);
         store_result_t found = named ? table_find(table, id, port, &record) : STORE_NOT_FOUND;
-        if (found == STORE_FAILED && !table->bad_record) {
-            rc = MDB_CORRUPTED; /* not this record, but pages: who knows what else is there */
+        rc = found == STORE_FAILED && !table->bad_record ? MDB_CORRUPTED : 0; /* pages, not the record */
+        if (rc != 0)
             break;
-        }
         bool readable = found == STORE_OK;
         before = at;
         reading.op = MDB_NEXT;
@@ -597,20 +591,8 @@ uint64_t table_version(table_t *table)
     return version;
 }
 
-typedef struct size_look {
-    MDB_env *env;
-    bool whole;
-} size_look_t;
-
-static void look_at_size(void *arg)
-{
-    size_look_t *look = arg;
-    char error[TABLE_ERROR_MAX];
-    look->whole = env_size_whole(look->env, error, sizeof(error));
-}
-
 bool table_whole(table_t *table)
 {
-    size_look_t look = {.env = table->env};
-    return read_guard(look_at_size, &look) && look.whole; /* the meta pages may be gone, too */
+    char error[TABLE_ERROR_MAX];
+    return env_size_whole(table->env, error, sizeof(error));
 }

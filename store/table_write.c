@@ -148,3 +148,8 @@ int table_reap_readers(table_t *table)
     int dead = 0;
     return mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
 }
+
+bool table_disk_full(const table_t *table)
+{
+    return table->disk_full;
+}
