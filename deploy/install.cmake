@@ -41,12 +41,14 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTE
 install(FILES deploy/without-process-boxes.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(FILES deploy/boxedge.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples RENAME boxedge.yaml)
 
-# The unit names the program and the documents where they are put, which only the install knows (--prefix).
-set(unit_out ${CMAKE_BINARY_DIR}/boxedge.service)
-install(CODE "
-  file(READ \"${CMAKE_SOURCE_DIR}/deploy/boxedge.service\" unit)
-  string(REPLACE /usr/local/bin \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\" unit \"\${unit}\")
-  string(REPLACE /usr/local/share/doc/boxedge \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\" unit \"\${unit}\")
-  file(REMOVE \"${unit_out}\") # another user may have installed before
-  file(WRITE \"${unit_out}\" \"\${unit}\")")
-install(FILES ${unit_out} DESTINATION ${BOXEDGE_LIB_DIR}/systemd/system)
+# The units name the program and the documents where they are put, which only the install knows (--prefix).
+foreach(name boxedge.service boxedge.socket)
+  set(unit_out ${CMAKE_BINARY_DIR}/${name})
+  install(CODE "
+    file(READ \"${CMAKE_SOURCE_DIR}/deploy/${name}\" unit)
+    string(REPLACE /usr/local/bin \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\" unit \"\${unit}\")
+    string(REPLACE /usr/local/share/doc/boxedge \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\" unit \"\${unit}\")
+    file(REMOVE \"${unit_out}\") # another user may have installed before
+    file(WRITE \"${unit_out}\" \"\${unit}\")")
+  install(FILES ${unit_out} DESTINATION ${BOXEDGE_LIB_DIR}/systemd/system)
+endforeach()

@@ -15,7 +15,7 @@
 #include "supervisor_internal.h"
 
 /* Maximum lines that are read. */
-#define LINES_MAX (PROCESS_LISTENERS_MAX * SHM_WORKERS_MAX + 8 + 2 * ELDERS_MAX)
+#define LINES_MAX (PROCESS_LISTENERS_MAX * (SHM_WORKERS_MAX + 1) + 8 + 2 * ELDERS_MAX)
 
 /* Takes the next word of `*line`. */
 static str_t take_word(str_t *line)
@@ -58,6 +58,14 @@ static void take_listener(supervisor_t *s, str_t line, int fd)
         process_log(NULL, "a socket for %s that was handed over cannot be used", text);
 }
 
+static void take_passed(supervisor_t *s, int fd)
+{
+    char name[32], error[256];
+    snprintf(name, sizeof(name), "%d", fd);
+    if (!passed_sockets_add(&s->passed, fd, name, error, sizeof(error)))
+        process_log(NULL, "%s", error);
+}
+
 static void take_line(supervisor_t *s, str_t line)
 {
     uint64_t number;
@@ -84,6 +92,8 @@ static void take_line(supervisor_t *s, str_t line)
         s->segment_fd = fd;
     } else if (str_eq(what, STR("tickets"))) {
         take_tickets(s, fd);
+    } else if (str_eq(what, STR("passed"))) {
+        take_passed(s, fd);
     } else if (str_eq(what, STR("listen"))) {
         take_listener(s, line, fd);
     }

@@ -70,22 +70,29 @@ static bool address_free(const conf_address_t *address, bool ipv4, uint32_t pati
  */
 #define UNSENT_BYTES 98304
 
+bool listener_socket_prepare(int fd)
+{
+    int on = 1, unsent = UNSENT_BYTES, flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return false;
+    /* An older kernel only buffers more. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+    /* Accepted connections inherit both options, which saves a call for each. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || listen(fd, BACKLOG) < 0)
+        return false;
+    conn_probe_peer(fd); /* a tunnel may be silent for days, without a timer of ours */
+    return true;
+}
+
 static int open_listening(const conf_address_t *address, bool ipv4)
 {
-    int on = 1, unsent = UNSENT_BYTES;
     int fd = open_bound(address, ipv4, true);
-    if (fd >= 0) /* an older kernel only buffers more */
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-    /* Accepted connections inherit both options, which saves a call for each. */
-    if (fd >= 0 &&
-        (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || listen(fd, BACKLOG) < 0)) {
+    if (fd >= 0 && !listener_socket_prepare(fd)) {
         int saved = errno;
         close(fd);
         errno = saved;
         return -1;
     }
-    if (fd >= 0)
-        conn_probe_peer(fd); /* a tunnel may be silent for days, without a timer of ours */
     return fd;
 }
 
@@ -105,6 +112,18 @@ static void describe(const char *text, int error_number, char *error, size_t err
                        : error_number == EADDRNOTAVAIL ? " (no interface of this machine has it)"
                                                        : "";
     snprintf(error, error_len, "cannot listen on %s: %s%s", text, strerror(error_number), hint);
+}
+
+/* Shares one socket among the workers. On error, errno has the cause. */
+static bool share_address(listener_address_t *to, unsigned workers, int passed)
+{
+    while (to->count < workers) {
+        int fd = fcntl(passed, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            return false;
+        to->fds[to->count++] = fd;
+    }
+    return true;
 }
 
 /* Opens the sockets of one address. On error, opened sockets stay in it and errno has the cause. */
@@ -138,7 +157,37 @@ listener_set_t *listener_set_new(size_t addresses)
     return set;
 }
 
-listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old, uint32_t patience_ms,
+/* Adds the sockets of `listener` to `set`. Returns false with a sentence. */
+static bool open_address(listener_set_t *set, const conf_listener_t *listener, unsigned workers,
+                         const listener_sources_t *from, uint32_t patience_ms, char *error, size_t error_len)
+{
+    int passed = -1;
+    listener_address_t *to = &set->at[set->count++];
+    to->address = listener->address;
+    to->ipv4 = listener->ipv4;
+    snprintf(to->text, sizeof(to->text), "%s", listener->text);
+    passed_match_t match = passed_sockets_find(from->passed, listener, &passed);
+    if (match == PASSED_OTHER_IPV4) {
+        snprintf(error, error_len,
+                 "the socket for %s that was passed %s IPv4 clients, and listeners.ipv4 says otherwise "
+                 "(BindIPv6Only= in boxedge.socket)",
+                 to->text, to->ipv4 ? "takes no" : "takes");
+        return false;
+    }
+    const listener_address_t *before = find_address(from->old, to->text);
+    if (before != NULL && before->ipv4 != to->ipv4) {
+        snprintf(error, error_len,
+                 "listeners.ipv4 of %s cannot change while the edge runs; restart it for that", to->text);
+        return false;
+    }
+    if (match == PASSED_FOUND ? share_address(to, workers, passed)
+                              : fill_address(to, workers, before, patience_ms))
+        return true;
+    describe(to->text, errno, error, error_len);
+    return false;
+}
+
+listener_set_t *listener_set_open(const conf_t *conf, const listener_sources_t *from, uint32_t patience_ms,
                                   char *error, size_t error_len)
 {
     assert(conf->workers <= SHM_WORKERS_MAX);
@@ -148,20 +197,7 @@ listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old,
         return NULL;
     }
     for (size_t i = 0; i < conf->listener_count; i++) {
-        const conf_listener_t *listener = &conf->listeners[i];
-        listener_address_t *to = &set->at[set->count++];
-        to->address = listener->address;
-        to->ipv4 = listener->ipv4;
-        snprintf(to->text, sizeof(to->text), "%s", listener->text);
-        const listener_address_t *before = find_address(old, to->text);
-        if (before != NULL && before->ipv4 != to->ipv4) {
-            snprintf(error, error_len,
-                     "listeners.ipv4 of %s cannot change while the edge runs; restart it for that", to->text);
-            listener_set_free(&set);
-            return NULL;
-        }
-        if (!fill_address(to, conf->workers, before, patience_ms)) {
-            describe(to->text, errno, error, error_len);
+        if (!open_address(set, &conf->listeners[i], conf->workers, from, patience_ms, error, error_len)) {
             listener_set_free(&set);
             return NULL;
         }

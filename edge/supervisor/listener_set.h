@@ -1,12 +1,14 @@
 /*
  * Listening sockets. The supervisor opens one per address and worker and keeps all of them; the
  * sockets of an address share its port by SO_REUSEPORT. The successor of a dead worker accepts the
- * connections in its queue.
+ * connections in its queue. A socket that was passed to the edge (passed_sockets.h) has one queue, and each
+ * worker a duplicate.
  */
 #ifndef BOXEDGE_LISTENER_SET_H
 #define BOXEDGE_LISTENER_SET_H
 
 #include "conf_errors.h"
+#include "passed_sockets.h"
 #include "shm.h"
 
 /* The sockets of one address, one for each worker. */
@@ -25,14 +27,22 @@ typedef struct listener_set {
     size_t capacity;
 } listener_set_t;
 
+/* Sockets that are open already; NULL: none. */
+typedef struct listener_sources {
+    const passed_sockets_t *passed; /* come before those of `old` */
+    const listener_set_t *old;
+} listener_sources_t;
+
 /*
- * Opens the sockets for `conf`. Sockets that `old` has are dup'ed: each set can be closed by
- * itself, and the other loses nothing. An address that `old` lacks must be free. A socket of
- * another process is an error even if SO_REUSEPORT would share with it; `patience_ms` is the wait
- * for one that is being closed. Returns NULL with a sentence on error.
+ * Opens the sockets for `conf`. Sockets of `from` are dup'ed: each set can be closed by itself, and the other
+ * loses nothing. An address that `from` lacks must be free. A socket of another process is an error even if
+ * SO_REUSEPORT would share with it; `patience_ms` is the wait for one that is being closed. Returns NULL with
+ * a sentence on error.
  */
-listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old, uint32_t patience_ms,
+listener_set_t *listener_set_open(const conf_t *conf, const listener_sources_t *from, uint32_t patience_ms,
                                   char *error, size_t error_len);
+/* Sets what the edge wants of a bound TCP socket, which listens then. Returns false with errno. */
+MUST_USE bool listener_socket_prepare(int fd);
 /*
  * For a configuration without a running edge: adds the sentence of listener_set_open for each address
  * that it could not open. Does not listen.

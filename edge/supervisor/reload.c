@@ -134,7 +134,8 @@ static bool prepare(supervisor_t *s, snapshot_t **next, listener_set_t **listene
         snapshot_free(next);
         return false;
     }
-    *listeners = listener_set_open((*next)->conf, s->listeners, LISTEN_PATIENCE_MS, error, sizeof(error));
+    const listener_sources_t from = {.passed = &s->passed, .old = s->listeners};
+    *listeners = listener_set_open((*next)->conf, &from, LISTEN_PATIENCE_MS, error, sizeof(error));
     if (*listeners == NULL) {
         fprintf(out, "%s\n", error);
         snapshot_free(next);
@@ -183,8 +184,10 @@ void reload_conf(supervisor_t *s)
         return;
     }
     bool ok = prepare(s, &next, &listeners, &log_fd, out);
-    if (ok)
+    if (ok) {
+        passed_sockets_warn(&s->passed, next->conf, out);
         note_old(s, out);
+    }
     fclose(out);
     if (!ok) {
         report_failed(s, text);
@@ -200,7 +203,8 @@ void reload_conf(supervisor_t *s)
 static bool swap_keys(supervisor_t *s, snapshot_t *next, const char *what)
 {
     char error[512];
-    listener_set_t *listeners = listener_set_open(next->conf, s->listeners, 0, error, sizeof(error));
+    const listener_sources_t from = {.passed = &s->passed, .old = s->listeners};
+    listener_set_t *listeners = listener_set_open(next->conf, &from, 0, error, sizeof(error));
     int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
         process_log(NULL, "%s until the next reload: %s", what, strerror(errno));

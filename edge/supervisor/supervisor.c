@@ -239,9 +239,14 @@ static bool open_sockets(supervisor_t *s)
     const privileges_t *user = &s->snapshot->privileges;
     char error[512];
     listener_set_t *inherited = s->listeners;
+    const listener_sources_t from = {.passed = &s->passed, .old = inherited};
+    process_lines_t lines;
 
+    process_lines_open(&lines);
+    passed_sockets_warn(&s->passed, s->snapshot->conf, lines.out);
+    process_lines_log(&lines);
     s->listeners =
-        listener_set_open(s->snapshot->conf, inherited, START_LISTEN_PATIENCE_MS, error, sizeof(error));
+        listener_set_open(s->snapshot->conf, &from, START_LISTEN_PATIENCE_MS, error, sizeof(error));
     listener_set_free(&inherited);
     if (s->listeners == NULL)
         return fail(error);
@@ -278,6 +283,8 @@ static bool start(supervisor_t *s)
     if (!logger_start(&s->logger))
         return fail_errno("no process for the log");
     crash_catch(NULL);
+    if (!passed_sockets_take(&s->passed, error, sizeof(error)))
+        return fail(error);
     if (!start_limits_files(error, sizeof(error)))
         return fail(error);
     s->descriptors = privileges_raise_descriptors();
@@ -507,6 +514,7 @@ static void clean_up(supervisor_t *s)
     free(s->inherited_state_dir);
     free(s->inherited_admin);
     listener_set_free(&s->listeners);
+    passed_sockets_close(&s->passed);
     snapshot_free(&s->snapshot);
     if (s->shm != NULL)
         shm_leave(s->shm);

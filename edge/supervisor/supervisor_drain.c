@@ -100,6 +100,7 @@ void supervisor_drain(supervisor_t *s)
         tell_end(within);
     /* Close ours first, so that a socket closes when its worker closes it. */
     listener_set_free(&s->listeners);
+    passed_sockets_close(&s->passed);
     end_elders(s);
     if (s->handed_over)
         become_old(s);

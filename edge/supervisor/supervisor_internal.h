@@ -9,6 +9,7 @@
 #include "listener_set.h"
 #include "logger.h"
 #include "own_paths.h"
+#include "passed_sockets.h"
 #include "queue_loans.h"
 #include "shm.h"
 #include "snapshot.h"
@@ -58,6 +59,7 @@ typedef struct supervisor {
     snapshot_t *snapshot;
     uint64_t generation; /* of the snapshot: the first is 1 */
     listener_set_t *listeners;
+    passed_sockets_t passed; /* of the service manager */
     shm_t *shm;
     int lock_fd;       /* of run_dir */
     int state_lock_fd; /* of state_dir */

@@ -8,8 +8,8 @@
  *
  * A memory file lists the inherited descriptors, and the environment has its number. It has one line for
  * each: "handover FD", "segment FD", "elder FD STATE", "lock FD RUN_DIR", "state-lock FD STATE_DIR", "admin
- * FD PATH", "tickets FD", "listen FD WORKER ADDRESS". Elders come in their order, before "handover". "apart
- * FD" follows the line of an elder whose segment or store is not ours.
+ * FD PATH", "tickets FD", "passed FD", "listen FD WORKER ADDRESS". Elders come in their order, before
+ * "handover". "apart FD" follows the line of an elder whose segment or store is not ours.
  *
  * A new binary whose segment has another layout starts with an empty one. Our workers then see no change of
  * the store, and their tunnels end within timeouts.drain.
@@ -61,6 +61,8 @@ static int write_handoff(const supervisor_t *s, int channel, int tickets_fd)
         fprintf(out, "segment %d\n", shm_fd(s->shm));
     fprintf(out, "lock %d %s\nadmin %d %s\n", s->lock_fd, conf->run_dir, s->admin_fd, conf->admin_socket);
     fprintf(out, "state-lock %d %s\n", s->state_lock_fd, conf->state_dir);
+    for (size_t i = 0; i < s->passed.count; i++)
+        fprintf(out, "passed %d\n", s->passed.at[i].fd);
     for (size_t i = 0; i < s->listeners->count; i++)
         for (unsigned w = 0; w < s->listeners->at[i].count; w++)
             fprintf(out, "listen %d %u %s\n", s->listeners->at[i].fds[w], w, s->listeners->at[i].text);
@@ -89,6 +91,8 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
         keep_over_exec(fds[i]);
     for (size_t i = 0; i < s->elder_count; i++)
         keep_over_exec(s->elders[i].fd);
+    for (size_t i = 0; i < s->passed.count; i++)
+        keep_over_exec(s->passed.at[i].fd);
     for (size_t i = 0; i < s->listeners->count; i++)
         for (unsigned w = 0; w < s->listeners->at[i].count; w++)
             keep_over_exec(s->listeners->at[i].fds[w]);

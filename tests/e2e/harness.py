@@ -188,6 +188,7 @@ class Edge:
         self.process = None
         self.stderr = self.access = None
         self.expect_deaths = False  # a test that kills workers sets it
+        self.launcher, self.pass_fds = [], ()  # a program that becomes the edge, and what it inherits
         self._context = None
         if start:
             self.start()
@@ -205,9 +206,9 @@ class Edge:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
         self.process = subprocess.Popen(
-            [str(BINARY), "run", "-c", str(self.config_path)], cwd=self.directory, env=self.env,
+            [*self.launcher, str(BINARY), "run", "-c", str(self.config_path)], cwd=self.directory, env=self.env,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            preexec_fn=before_exec,
+            preexec_fn=before_exec, pass_fds=self.pass_fds,
         )
         self.stderr = Lines(self.process.stderr)
         self.access = Lines(self.process.stdout, _access_line)

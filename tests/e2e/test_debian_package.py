@@ -117,6 +117,28 @@ def test_it_starts_and_has_a_preview_to_look_at(machine):
     assert machine.run("dpkg", "--verify", NAME).stdout == ""
 
 
+def test_the_sockets_are_for_those_who_enable_them(machine):
+    """An upgrade leaves them alone, and they go with the package."""
+    install(machine)
+    assert machine.run("systemctl", "is-enabled", "boxedge.socket", check=False).stdout.strip() == "disabled"
+    assert machine.run("systemctl", "is-active", "boxedge.socket", check=False).stdout.strip() == "inactive"
+    write(machine.root / "etc/systemd/system/boxedge.socket.d/here.conf",
+          "[Socket]\nListenStream=\nListenStream=127.0.0.1:8443\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", "boxedge.socket")
+    machine.run("systemctl", "stop", NAME)
+    machine.run("systemctl", "start", "boxedge.socket", NAME)
+    install(machine, 1)
+    assert machine.run("systemctl", "is-active", "boxedge.socket", NAME).stdout.split() == ["active"] * 2
+    machine.run("systemctl", "restart", NAME)
+    fetch(machine)
+    machine.run("dpkg", "--remove", NAME)
+    (machine.root / "etc/systemd/system/boxedge.socket.d/here.conf").unlink()
+    assert machine.property("ActiveState") in ("inactive", "")
+    assert machine.run("systemctl", "is-active", "boxedge.socket", check=False).stdout.strip() in ("inactive", "unknown")
+    assert not machine.run("sh", "-c", "ss -Hltn 'sport = :8443'", check=False).stdout
+
+
 def test_an_upgrade_fails_no_request(machine):
     install(machine)
     fetch(machine)
@@ -173,7 +195,8 @@ def test_purged_it_leaves_nothing(machine):
     machine.run("dpkg", "--purge", NAME)
     assert machine.property("ActiveState") in ("inactive", "")
     for path in (*KEPT, "/etc/boxedge", "/var/lib/boxedge", "/run/boxedge", "/etc/logrotate.d/boxedge",
-                 "/usr/share/doc/boxedge", "/etc/systemd/system/multi-user.target.wants/boxedge.service"):
+                 "/usr/share/doc/boxedge", "/etc/systemd/system/multi-user.target.wants/boxedge.service",
+                 "/etc/systemd/system/sockets.target.wants/boxedge.socket"):
         assert not exists(machine, path), path
     assert machine.run("dpkg-query", "-W", "-f", "${db:Status-Status}", NAME, check=False).stdout in ("", "not-installed")
 

@@ -9,8 +9,9 @@ import pytest
 from harness import BINARY, ROOT
 
 FILES = {
-    "bin/boxedge", "lib/systemd/system/boxedge.service", "lib/sysusers.d/boxedge.conf", "lib/tmpfiles.d/boxedge.conf",
-    "etc/logrotate.d/boxedge", "libexec/boxedge/hand-over", "share/man/man1/boxedge.1", "share/man/man5/boxedge.yaml.5",
+    "bin/boxedge", "lib/systemd/system/boxedge.service", "lib/systemd/system/boxedge.socket",
+    "lib/sysusers.d/boxedge.conf", "lib/tmpfiles.d/boxedge.conf", "etc/logrotate.d/boxedge",
+    "libexec/boxedge/hand-over", "share/man/man1/boxedge.1", "share/man/man5/boxedge.yaml.5",
     "share/bash-completion/completions/boxedge", "share/zsh/site-functions/_boxedge",
     "share/fish/vendor_completions.d/boxedge.fish", "share/doc/boxedge/examples/boxedge.yaml",
     "share/doc/boxedge/examples/without-process-boxes.conf",
@@ -59,8 +60,10 @@ def test_the_unit_names_the_prefix(installed):
     root, prefix = installed
     unit = (root / prefix[1:] / "lib/systemd/system/boxedge.service").read_text(encoding="utf-8")
     assert re.findall(r"^Exec\w+=(\S+/boxedge) ", unit, re.M) == [f"{prefix}/bin/boxedge"] * 3
-    assert f"Documentation=file://{prefix}/share/doc/boxedge/operations.md" in unit
-    assert not re.search(r"^[^#].*/usr/local", unit, re.M)
+    sockets = (root / prefix[1:] / "lib/systemd/system/boxedge.socket").read_text(encoding="utf-8")
+    for text in (unit, sockets):
+        assert f"Documentation=file://{prefix}/share/doc/boxedge/operations.md" in text
+        assert not re.search(r"^[^#].*/usr/local", text, re.M)
 
 
 def test_what_is_installed_runs(installed):

@@ -24,6 +24,7 @@
 
 static char dir[64];
 static char error[512];
+static const listener_sources_t nothing_open;
 
 static int set_up(void **state)
 {
@@ -159,7 +160,7 @@ static void one_socket_for_each_worker_and_address(void **state)
     uint16_t ports[2];
     free_ports(ports, 2);
     const conf_t *conf = make_conf(listeners, ports, 2, 3);
-    listener_set_t *set = listener_set_open(conf, NULL, 0, error, sizeof(error));
+    listener_set_t *set = listener_set_open(conf, &nothing_open, 0, error, sizeof(error));
     assert_non_null(set);
     assert_int_equal(set->count, 2);
     for (size_t i = 0; i < 2; i++) {
@@ -180,14 +181,14 @@ static void a_port_that_is_taken_is_an_error(void **state)
     uint16_t ports[2];
     free_ports(ports, 2);
     listener_set_t *first =
-        listener_set_open(make_conf(others, &ports[1], 1, 2), NULL, 0, error, sizeof(error));
+        listener_set_open(make_conf(others, &ports[1], 1, 2), &nothing_open, 0, error, sizeof(error));
     assert_non_null(first);
     const conf_t *conf = make_conf(listeners, ports, 2, 2);
-    assert_null(listener_set_open(conf, NULL, 0, error, sizeof(error)));
+    assert_null(listener_set_open(conf, &nothing_open, 0, error, sizeof(error)));
     assert_non_null(strstr(error, listeners[1].text));
     assert_int_equal(connect_to(ports[0]), -1); /* what was opened was closed */
     listener_set_free(&first);
-    listener_set_t *second = listener_set_open(conf, NULL, 0, error, sizeof(error));
+    listener_set_t *second = listener_set_open(conf, &nothing_open, 0, error, sizeof(error));
     assert_non_null(second);
     listener_set_free(&second);
 }
@@ -199,10 +200,12 @@ static void a_queue_outlives_the_set_it_began_in(void **state)
     conf_listener_t listeners[2];
     uint16_t ports[2];
     free_ports(ports, 2);
-    listener_set_t *old = listener_set_open(make_conf(listeners, ports, 1, 1), NULL, 0, error, sizeof(error));
+    listener_set_t *old =
+        listener_set_open(make_conf(listeners, ports, 1, 1), &nothing_open, 0, error, sizeof(error));
     int client = connect_to(ports[0]);
     assert_true(client >= 0);
-    listener_set_t *next = listener_set_open(make_conf(listeners, ports, 2, 2), old, 0, error, sizeof(error));
+    listener_set_t *next = listener_set_open(make_conf(listeners, ports, 2, 2),
+                                             &(listener_sources_t){.old = old}, 0, error, sizeof(error));
     assert_non_null(next);
     listener_set_free(&old);
     struct pollfd ready = {.fd = next->at[0].fds[0], .events = POLLIN};
@@ -221,7 +224,7 @@ static void only_listening_sockets_are_adopted(void **state)
     uint16_t port;
     free_ports(&port, 1);
     const conf_t *conf = make_conf(listeners, &port, 1, 2);
-    listener_set_t *theirs = listener_set_open(conf, NULL, 0, error, sizeof(error));
+    listener_set_t *theirs = listener_set_open(conf, &nothing_open, 0, error, sizeof(error));
     listener_set_t *ours = listener_set_new(1);
     assert_true(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1])));
     assert_false(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1]))); /* there */
@@ -230,7 +233,8 @@ static void only_listening_sockets_are_adopted(void **state)
     assert_false(listener_set_adopt(ours, listeners[0].text, 0, open("/dev/null", O_RDONLY)));
     listener_set_free(&theirs);
     /* Worker 0 had no socket: it gets one beside that of worker 1. */
-    listener_set_t *set = listener_set_open(conf, ours, 0, error, sizeof(error));
+    listener_set_t *set =
+        listener_set_open(conf, &(listener_sources_t){.old = ours}, 0, error, sizeof(error));
     assert_non_null(set);
     assert_int_equal(set->at[0].count, 2);
     listener_set_free(&ours);

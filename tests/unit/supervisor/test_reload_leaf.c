@@ -17,6 +17,7 @@
 #include "supervisor_internal.h"
 
 static char dir[64];
+static const listener_sources_t nothing_open;
 
 static uint16_t free_port(void)
 {
@@ -49,7 +50,7 @@ static supervisor_t *supervisor_new(uint64_t made_unix)
     s->snapshot = snapshot_load(path, NULL, stderr);
     assert_non_null(s->snapshot);
     assert_true(snapshot_load_keys(s->snapshot, made_unix, stderr));
-    s->listeners = listener_set_open(s->snapshot->conf, NULL, 0, error, sizeof(error));
+    s->listeners = listener_set_open(s->snapshot->conf, &nothing_open, 0, error, sizeof(error));
     assert_non_null(s->listeners);
     s->shm = shm_new(seed);
     s->state = SUPERVISOR_SERVING;
