@@ -4,7 +4,6 @@
 #include <time.h>
 
 #include "admin_client.h"
-#include "cli_sockets.h"
 
 /* Time limit between two pieces of an answer; a reload checks certificates and waits for workers. */
 #define TIMEOUT_S 30
@@ -244,19 +243,15 @@ int cli_request_text(const cli_t *cli, const char *target, const char *refused, 
     return status;
 }
 
-bool cli_peek(const cli_t *cli, const char *target, json_t **out)
+bool cli_peek(const cli_sockets_t *sockets, const char *target, json_t **out)
 {
-    cli_sockets_t sockets;
     const char *place = "";
-    if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
-        return false;
     admin_answer_t answer = {0};
-    bool got = request_any(&sockets, "GET", target, NULL, &place, &answer) == ADMIN_CLIENT_OK &&
+    bool got = request_any(sockets, "GET", target, NULL, &place, &answer) == ADMIN_CLIENT_OK &&
                answer.status == 200 && json_is_object(answer.json);
     if (got)
         *out = json_incref(answer.json);
     admin_answer_fini(&answer);
-    cli_sockets_free(&sockets);
     return got;
 }
 

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "cli_sockets.h"
 #include "str.h"
 
 /* Exit statuses of every command. */
@@ -91,8 +92,8 @@ MUST_USE int cli_request(const cli_t *cli, const char *method, const char *targe
  */
 MUST_USE int cli_request_text(const cli_t *cli, const char *target, const char *refused, char **out);
 
-/* Like cli_request for GET, but prints nothing without an answer. */
-MUST_USE bool cli_peek(const cli_t *cli, const char *target, json_t **out);
+/* Like cli_request for GET, but to an edge whose sockets are known, and prints nothing without an answer. */
+MUST_USE bool cli_peek(const cli_sockets_t *sockets, const char *target, json_t **out);
 
 /*
  * Like cli_request, but releases `body` and prints the answer: with --json on one line, else with `print`,

@@ -63,7 +63,7 @@ static bool judge(const json_t *before, const json_t *now, int *status)
 }
 
 /* Looks until the edge that serves is another, or reports a failure. */
-static int await(const cli_t *cli, const json_t *before)
+static int await(const cli_sockets_t *sockets, const json_t *before)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * (SECOND_NS / 1000)};
     struct timespec start, now;
@@ -71,7 +71,7 @@ static int await(const cli_t *cli, const json_t *before)
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
         json_t *answer = NULL;
-        if (cli_peek(cli, "/v1/status", &answer)) {
+        if (cli_peek(sockets, "/v1/status", &answer)) {
             bool over = judge(before, answer, &status);
             json_decref(answer);
             if (over)
@@ -84,17 +84,30 @@ static int await(const cli_t *cli, const json_t *before)
     return CLI_FAILED;
 }
 
-static int upgrade(const cli_t *cli)
+/* Asks for the upgrade, and awaits its end. The sockets are found before: nothing about the file of the
+ * configuration may stand in the way of the result. */
+static int request_upgrade(const cli_t *cli, const cli_sockets_t *sockets, const json_t *before)
 {
-    json_t *before, *answer;
-    if (cli_request(cli, "GET", "/v1/status", NULL, &before) != CLI_OK)
-        return CLI_FAILED;
+    json_t *answer;
     json_t *body = json_pack("{s:b}", "now", cli->now);
     int status = cli_request(cli, "POST", "/v1/upgrade", body, &answer);
     json_decref(body);
-    if (status == CLI_OK) {
-        json_decref(answer);
-        status = await(cli, before);
+    if (status != CLI_OK)
+        return status;
+    json_decref(answer);
+    return await(sockets, before);
+}
+
+static int upgrade(const cli_t *cli)
+{
+    json_t *before;
+    cli_sockets_t sockets;
+    if (cli_request(cli, "GET", "/v1/status", NULL, &before) != CLI_OK)
+        return CLI_FAILED;
+    int status = CLI_FAILED;
+    if (cli_sockets_find(&sockets, cli->socket, cli->conf)) {
+        status = request_upgrade(cli, &sockets, before);
+        cli_sockets_free(&sockets);
     }
     json_decref(before);
     return status;

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from harness import PATIENCE, ROOT, Lines
+from processes import gone
 
 pytestmark = pytest.mark.timeout(600)  # where the release build is not made yet
 
@@ -60,6 +61,17 @@ def test_an_edge_that_was_killed_is_no_good_end():
     quickstart.out.join(PATIENCE)
     assert any("ended by itself" in line for line in quickstart.out.lines)
     assert not pathlib.Path(quickstart.one("Access log:")).parent.exists()
+
+
+def test_an_upgraded_edge_ends_with_it():
+    with Quickstart() as quickstart:
+        pid = [json.loads(run_boxedge(quickstart, "box list -c ", "status --json -c "))["supervisor_pid"]]
+        for _ in range(2):
+            assert "serves now" in run_boxedge(quickstart, "box list -c ", "upgrade -c ")
+            pid.append(json.loads(run_boxedge(quickstart, "box list -c ", "status --json -c "))["supervisor_pid"])
+        assert len(set(pid)) == 3
+        assert json.loads(run(quickstart.curl("/headers")))["headers"] and quickstart.process.poll() is None
+    assert gone(pid[-1])
 
 
 def run(command):

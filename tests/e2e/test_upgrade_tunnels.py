@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 
 import harness
 import pytest
@@ -272,6 +273,24 @@ def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
             done = edge.command("upgrade", check=False)
             assert done.returncode == 1 and why in done.stderr and "The old one continues" in done.stderr
         assert edge.process.poll() is None
+
+
+def test_the_command_needs_no_configuration_while_it_waits(tmp_path, monkeypatch):
+    """It found the edge's socket before it asked: a file that goes meanwhile hides no result."""
+    binary, good = tmp_path / "boxedge", harness.BINARY
+    shutil.copy(good, binary)
+    monkeypatch.setattr(harness, "BINARY", binary)
+    with Edge(tmp_path / "edge", 1) as edge:
+        edge.expect_deaths = True
+        named = tmp_path / "named.yaml"
+        shutil.copy(edge.config_path, named)
+        binary.unlink()
+        binary.write_text(f"#!/bin/sh\nrm {named}\nexit 3\n")
+        binary.chmod(0o755)
+        done = subprocess.run([good, "upgrade", "-c", named], capture_output=True, text=True, check=False,
+                              timeout=PATIENCE * SLOW)
+        assert done.returncode == 1 and not named.exists()
+        assert done.stderr.count("\n") == 1 and "exit status 3" in done.stderr, done.stderr
 
 
 # A "new binary" that speaks as far as needed (edge/supervisor/handover.h), and then ends or hangs.
