@@ -14,6 +14,7 @@
 #include "env_meta.h"
 #include "env_size.h"
 #include "store_made.h"
+#include "sync.h"
 
 #define PATH_BYTES  4096
 #define CHUNK_BYTES (1u << 20)
@@ -185,19 +186,6 @@ static bool write_pages(const copy_t *copy, const source_t *source, int out)
     return ok || failed(copy, "the copy of %s fails: %s", source->dir, strerror(errno));
 }
 
-/* Puts a file, or the entries of a directory, on disk. False with errno. */
-static bool sync_path(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return ok;
-}
-
 static bool copy_source(const copy_t *copy, const source_t *source, const char *to, const char *name)
 {
     char dir[PATH_BYTES], path[PATH_BYTES + 16];
@@ -327,17 +315,10 @@ bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char 
 
 bool store_copy_keep_name(const char *dir, char *error, size_t error_len)
 {
-    char parent[PATH_BYTES];
-    const char *end = dir + strlen(dir);
-    while (end > dir + 1 && end[-1] == '/')
-        end--;
-    while (end > dir && end[-1] != '/')
-        end--;
-    snprintf(parent, sizeof(parent), "%.*s", end > dir ? (int)(end - dir) : 1, end > dir ? dir : ".");
-    if (sync_path(parent))
+    if (sync_parent(dir))
         return true;
-    snprintf(error, error_len, "%.256s is complete, but a power cut may take away its name: %s: %s", dir,
-             parent, strerror(errno));
+    snprintf(error, error_len, "%.256s is complete, but a power cut may take away its name: %s", dir,
+             strerror(errno));
     return false;
 }
 

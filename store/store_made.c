@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "env_meta.h"
+#include "sync.h"
 
 #define PATH_BYTES 4096
 /* Larger than any note; the rest of a longer file is ignored. */
@@ -172,36 +173,14 @@ static bool write_file(const char *path, const char *text, size_t len)
     return ok;
 }
 
-/* Puts the entries of a directory on disk. */
-static bool sync_directory(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return ok;
-}
-
-static bool sync_directory_of(const char *path)
-{
-    char dir[PATH_BYTES];
-    const char *slash = strrchr(path, '/');
-    snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
-             slash != NULL ? path : ".");
-    return sync_directory(dir);
-}
-
 /* LMDB syncs the files of the environments, and not their names. */
 static bool sync_environments(const char *durable_dir)
 {
     char dir[PATH_BYTES];
     for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
-        if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)) || !sync_directory(dir))
+        if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)) || !sync_path(dir))
             return false;
-    return sync_directory_of(durable_dir);
+    return sync_parent(durable_dir);
 }
 
 bool store_made_note(const char *durable_dir)
@@ -214,5 +193,5 @@ bool store_made_note(const char *durable_dir)
         return true;
     return sync_environments(durable_dir) && note_path(durable_dir, "", path) &&
            note_path(durable_dir, ".new", fresh) && write_file(fresh, text, used) &&
-           rename(fresh, path) == 0 && sync_directory_of(path);
+           rename(fresh, path) == 0 && sync_parent(path);
 }

@@ -89,6 +89,20 @@ void fixture_flip(fixture_t *f, const char *environment, str_t bytes)
     fixture_open(f, FIXTURE_MAP_BYTES);
 }
 
+bool fixture_count(const store_preview_t *preview, void *count)
+{
+    (void)preview;
+    ++*(size_t *)count;
+    return true;
+}
+
+size_t fixture_listed(store_t *store)
+{
+    size_t count = 0;
+    assert_int_equal(store_each_preview(store, fixture_count, &count), STORE_OK);
+    return count;
+}
+
 store_preview_t fixture_preview(const char *id, uint16_t port)
 {
     store_preview_t preview = {.port = port, .created_at = 1700000000u + port};

@@ -48,20 +48,6 @@ static void put(store_t *store, size_t i)
     assert_int_equal(store_put_preview(store, &preview), STORE_OK);
 }
 
-static bool count_preview(const store_preview_t *preview, void *count)
-{
-    (void)preview;
-    ++*(size_t *)count;
-    return true;
-}
-
-static size_t listed(store_t *store)
-{
-    size_t count = 0;
-    assert_int_equal(store_each_preview(store, count_preview, &count), STORE_OK);
-    return count;
-}
-
 static void clear(const char *dir)
 {
     char command[256];
@@ -83,10 +69,10 @@ static void test_each_commit(void **state)
         store_t *store = store_open(to, scratch, FIXTURE_MAP_BYTES, true, error, sizeof(error));
         if (store == NULL)
             fail_msg("%s", error);
-        assert_int_equal(listed(store), i);
+        assert_int_equal(fixture_listed(store), i);
         for (size_t k = 0; k < 5; k++)
             put(store, 100 + k);
-        assert_int_equal(listed(store), i + 5);
+        assert_int_equal(fixture_listed(store), i + 5);
         store_close(&store);
         expect_whole(to);
         clear(to);
@@ -155,7 +141,7 @@ static void test_in_the_place_of_a_store(void **state)
     expect_whole(f->durable);
     expect_whole(kept);
     fixture_open(f, FIXTURE_MAP_BYTES);
-    assert_int_equal(listed(f->store), 1);
+    assert_int_equal(fixture_listed(f->store), 1);
     /* No version that was given out after the copy comes back: sessions are bound to it. */
     assert_int_equal(store_put_preview(f->store, &next), STORE_OK);
     assert_true(next.version > last.version + STORE_COPY_SKIP / 2);

@@ -14,20 +14,6 @@ static void put(fixture_t *f, const char *id)
     assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
 }
 
-static bool count_preview(const store_preview_t *preview, void *count)
-{
-    (void)preview;
-    ++*(size_t *)count;
-    return true;
-}
-
-static size_t listed(fixture_t *f)
-{
-    size_t count = 0;
-    assert_int_equal(store_each_preview(f->store, count_preview, &count), STORE_OK);
-    return count;
-}
-
 /* Fills the store until each of its files has more than its first pages. */
 static void fill(fixture_t *f)
 {
@@ -158,13 +144,13 @@ static void test_a_file_without_its_free_end(void **state)
         fixture_open(f, FIXTURE_MAP_BYTES);
         assert_true(store_whole(f->store));
         assert_int_equal(file_size(path), whole);
-        assert_int_equal(listed(f), 1);
+        assert_int_equal(fixture_listed(f->store), 1);
         store_close(&f->store);
     }
     fixture_open(f, FIXTURE_MAP_BYTES);
     for (int i = 0; i < 200; i++)
         put(f, i % 2 != 0 ? "b" : "c");
-    assert_int_equal(listed(f), 3);
+    assert_int_equal(fixture_listed(f->store), 3);
 }
 
 static void test_another_file_cut_short(void **state)
@@ -217,7 +203,7 @@ static void test_cut_short_while_it_is_open(void **state)
 static bool list_fails(fixture_t *f)
 {
     size_t count = 0;
-    store_result_t result = store_each_preview(f->store, count_preview, &count);
+    store_result_t result = store_each_preview(f->store, fixture_count, &count);
     assert_true(result == STORE_FAILED || count == 200);
     return result == STORE_FAILED;
 }
@@ -247,7 +233,7 @@ static void test_a_list_is_whole_or_fails(void **state)
     assert_true(failed > 3 && faulted > 3);
     close(fd);
     free(kept);
-    assert_int_equal(listed(f), 200);
+    assert_int_equal(fixture_listed(f->store), 200);
 }
 
 /* Each would have ended the process: by SIGBUS, or by an assertion of LMDB. */
@@ -275,7 +261,7 @@ static void test_reads_of_damaged_pages(void **state)
             assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), sizeof(zeros));
         for (int i = 0; i < 3; i++)
             assert_int_equal(store_get_preview(other.store, STR("box-7"), 80, &preview), STORE_FAILED);
-        assert_int_equal(store_each_preview(other.store, count_preview, &(size_t){0}), STORE_FAILED);
+        assert_int_equal(store_each_preview(other.store, fixture_count, &(size_t){0}), STORE_FAILED);
         if (!store_damaged(other.store))
             fail_msg("%d: %s", kind, store_error(other.store));
         assert_int_equal(store_get_preview(other.store, STR("box-7"), 80, &preview), STORE_FAILED);

@@ -69,25 +69,11 @@ static store_result_t get(fixture_t *f, const char *id)
     return store_get_preview(f->store, str_from(id), 80, &got);
 }
 
-static bool count_preview(const store_preview_t *preview, void *count)
-{
-    (void)preview;
-    ++*(size_t *)count;
-    return true;
-}
-
 static bool count_block(const store_block_t *block, void *count)
 {
     (void)block;
     ++*(size_t *)count;
     return true;
-}
-
-static size_t listed(fixture_t *f)
-{
-    size_t count = 0;
-    assert_int_equal(store_each_preview(f->store, count_preview, &count), STORE_OK);
-    return count;
 }
 
 /* Writes a record of any bytes for "later", port 80, and for the box "later". */
@@ -131,16 +117,16 @@ static void test_unreadable_records(void **state)
         assert_non_null(strstr(store_error(f->store), "later"));
         assert_int_equal(store_get_box(f->store, STR("later"), &box), STORE_FAILED);
         assert_int_equal(get(f, "a"), STORE_OK);
-        assert_int_equal(listed(f), 2);
+        assert_int_equal(fixture_listed(f->store), 2);
         /* It can be replaced and deleted. */
         put(f, "later");
         assert_int_equal(get(f, "later"), STORE_OK);
-        assert_int_equal(listed(f), 3);
+        assert_int_equal(fixture_listed(f->store), 3);
         put_record(f, records[i]);
         assert_int_equal(store_delete_preview(f->store, STR("later"), 80), STORE_OK);
         assert_int_equal(get(f, "later"), STORE_NOT_FOUND);
         assert_int_equal(store_delete_box(f->store, STR("later")), STORE_OK);
-        assert_int_equal(listed(f), 2);
+        assert_int_equal(fixture_listed(f->store), 2);
     }
 }
 
@@ -160,15 +146,15 @@ static void test_broken_buckets(void **state)
         fixture_open(f, FIXTURE_MAP_BYTES);
         assert_int_equal(get(f, "victim"), STORE_FAILED);
         assert_int_equal(get(f, "keeper"), STORE_OK);
-        assert_int_equal(listed(f), 1);
+        assert_int_equal(fixture_listed(f->store), 1);
         if (cut % 2 == 0) {
             put(f, "victim");
             assert_int_equal(get(f, "victim"), STORE_OK);
-            assert_int_equal(listed(f), 2);
+            assert_int_equal(fixture_listed(f->store), 2);
         }
         assert_int_equal(store_delete_preview(f->store, STR("victim"), 80), STORE_OK);
         assert_int_equal(get(f, "victim"), STORE_NOT_FOUND);
-        assert_int_equal(listed(f), 1);
+        assert_int_equal(fixture_listed(f->store), 1);
     }
 }
 
@@ -276,7 +262,7 @@ static void test_buckets_of_an_earlier_edge(void **state)
     assert_int_equal(get(f, "victim"), STORE_NOT_FOUND);
     put(f, "victim");
     assert_int_equal(get(f, "victim"), STORE_OK);
-    assert_int_equal(listed(f), 1);
+    assert_int_equal(fixture_listed(f->store), 1);
 }
 
 /* A block must not end because its record is damaged. */
@@ -313,9 +299,9 @@ static void test_broken_order(void **state)
     }
     raw_close(&raw);
     fixture_open(f, FIXTURE_MAP_BYTES);
-    assert_int_equal(listed(f), 1);
+    assert_int_equal(fixture_listed(f->store), 1);
     put(f, "b");
-    assert_int_equal(listed(f), 2);
+    assert_int_equal(fixture_listed(f->store), 2);
 }
 
 /* ---- the whole store ---- */
