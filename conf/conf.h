@@ -358,12 +358,15 @@ void conf_errors_print(const conf_errors_t *errors, FILE *out);
  * after any error; warnings do not count.
  *
  * Both read no file but `path`. conf_check_files checks the files that the configuration names
- * (certificates, keys: readable, of the right kind; directories). It adds errors and warnings, for
- * certificates with their lines. conf_environment.h has the other inputs of the defaults.
+ * (certificates, keys: readable, of the right kind). conf_check_places checks where the edge writes
+ * (state_dir, run_dir, the access log) and where process boxes run, on this machine and as this user. Both
+ * add errors and warnings, for certificates with their lines. conf_environment.h has the other inputs of the
+ * defaults.
  */
 conf_t *conf_load(const char *path, conf_errors_t *errors);
 conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_check_files(const conf_t *conf, conf_errors_t *errors);
+void conf_check_places(const conf_t *conf, conf_errors_t *errors);
 
 conf_t *conf_acquire(const conf_t *conf);
 /* Releases a reference and nulls it; the last one frees. NULL is allowed. */

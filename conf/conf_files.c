@@ -385,16 +385,11 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
 {
     for (size_t i = 0; i < conf->box_count; i++)
         check_box(conf, i, errors);
-    for (size_t i = 0; i < conf->process_count; i++)
-        check_process(conf, &conf->processes[i], errors);
     for (size_t i = 0; i < conf->certificate_count; i++) {
         const conf_certificate_t *certificate = &conf->certificates[i];
         check_chain(conf, certificate->chain_place, "certificates.chain", certificate->chain_path, errors);
         check_key(conf, certificate->key_place, "certificates.key", certificate->key_path, errors);
     }
-    check_dir(conf, "state_dir", conf->state_dir, errors);
-    check_dir(conf, "run_dir", conf->run_dir, errors);
-    check_log(conf, errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
         check_token(conf, "control_plane.token_file", conf->control_plane.token_file, "token", errors);
     if (conf->api.host_count != 0 && conf->api.settle_key[0] != '\0')
@@ -403,4 +398,13 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
         check_control_plane_ca(conf, errors);
     for (size_t i = 0; i < conf->upstream_count; i++)
         check_upstream(conf, i, errors);
+}
+
+void conf_check_places(const conf_t *conf, conf_errors_t *errors)
+{
+    for (size_t i = 0; i < conf->process_count; i++)
+        check_process(conf, &conf->processes[i], errors);
+    check_dir(conf, "state_dir", conf->state_dir, errors);
+    check_dir(conf, "run_dir", conf->run_dir, errors);
+    check_log(conf, errors);
 }

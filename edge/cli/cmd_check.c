@@ -31,13 +31,15 @@ static int check_file(const char *path, bool here)
     pid_t running = 0;
     if (conf != NULL) {
         conf_check_files(conf, errors);
+        if (here)
+            conf_check_places(conf, errors);
         own_paths_check(conf, errors);
     }
     bool files = conf_errors_count(errors) == 0;
     if (conf != NULL && here)
         running = start_check(conf, files, errors);
     if (conf != NULL && files)
-        snapshot_check_keys(conf, (uint64_t)time(NULL), errors);
+        snapshot_check_keys(conf, here, (uint64_t)time(NULL), errors);
     conf_errors_print(errors, stderr);
     if (running != 0)
         fprintf(stderr,

@@ -76,6 +76,7 @@ static bool load_conf(snapshot_t *snapshot, const char *path, FILE *out)
     snapshot->conf = conf_parse(path, str_make(text, len), errors);
     if (snapshot->conf != NULL) {
         conf_check_files(snapshot->conf, errors);
+        conf_check_places(snapshot->conf, errors);
         own_paths_check(snapshot->conf, errors);
     }
     bool ok = snapshot->conf != NULL && conf_errors_count(errors) == 0;
@@ -271,20 +272,23 @@ bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
     return kept;
 }
 
-/* Checks the certificates of the configuration, or the local authority that a start would make. */
+/* Checks the local authority in state_dir, or that a start can make one. */
+static void check_authority(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors)
+{
+    char error[512] = "";
+    str_t hosts[LOCAL_CA_EXTRA_MAX];
+    size_t host_count = local_hosts(conf, hosts);
+    if (!local_ca_look(conf->state_dir, conf->preview_domain, hosts, host_count, now_unix, error,
+                       sizeof(error)))
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "state_dir", "%s", error);
+}
+
+/* Checks the certificates of the configuration. */
 static void check_certificates(snapshot_t *snapshot, uint64_t now_unix, conf_errors_t *errors)
 {
     const conf_t *conf = snapshot->conf;
     const tls_ticket_keys_t keys = {.count = 1};
     char error[512] = "";
-    str_t hosts[LOCAL_CA_EXTRA_MAX];
-    if (conf->certificate_count == 0) {
-        size_t host_count = local_hosts(conf, hosts);
-        if (!local_ca_look(conf->state_dir, conf->preview_domain, hosts, host_count, now_unix, error,
-                           sizeof(error)))
-            conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "state_dir", "%s", error);
-        return;
-    }
     if (!read_certificates(snapshot, stderr))
         return;
     size_t before = conf_errors_count(errors);
@@ -297,13 +301,15 @@ static void check_certificates(snapshot_t *snapshot, uint64_t now_unix, conf_err
     tls_free(&tls);
 }
 
-void snapshot_check_keys(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors)
+void snapshot_check_keys(const conf_t *conf, bool here, uint64_t now_unix, conf_errors_t *errors)
 {
     char error[512] = "";
     snapshot_t snapshot = {
         .conf = (conf_t *)(uintptr_t)conf, .conf_fd = -1, .pems_fd = -1, .origin_pems_fd = -1};
-    if (has_tls(conf))
+    if (has_tls(conf) && conf->certificate_count > 0)
         check_certificates(&snapshot, now_unix, errors);
+    else if (has_tls(conf) && here)
+        check_authority(conf, now_unix, errors);
     if (!load_origins(&snapshot, error, sizeof(error), stderr) && error[0] != '\0')
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "upstreams", "%s", error);
     snapshot_forget_keys(&snapshot);

@@ -40,8 +40,8 @@ snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out);
  */
 MUST_USE bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out);
 /* For `boxedge check`, for existing files: adds the errors and warnings of snapshot_load_keys to
- * `errors`. Makes nothing. */
-void snapshot_check_keys(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors);
+ * `errors`. Makes nothing. `here`: also of a local authority in state_dir. */
+void snapshot_check_keys(const conf_t *conf, bool here, uint64_t now_unix, conf_errors_t *errors);
 /* Returns the same configuration with the keys that its files have now; NULL with lines in `out` on
  * error. */
 snapshot_t *snapshot_reread(const snapshot_t *snapshot, uint64_t now_unix, FILE *out);

@@ -12,7 +12,7 @@
  * Adds an error for each reason: the user, the limits of this process, the directories, their locks, the
  * store, the listeners, the admin socket. If an edge runs with both state_dir and run_dir, as before a
  * reload, the result is its process. Its locks, its store and its sockets are then no errors. Otherwise
- * returns 0. `places`: state_dir and run_dir exist or can be made (conf_check_files), so that their contents
+ * returns 0. `places`: state_dir and run_dir exist or can be made (conf_check_places), so that their contents
  * can be checked.
  */
 pid_t start_check(const conf_t *conf, bool places, conf_errors_t *errors);

@@ -316,6 +316,7 @@ CASES = [log_at_a_terminal_that_is_not_there, log_at_a_link_to_nowhere, log_at_a
          authority_that_is_a_file, authority_whose_key_is_a_directory, port_that_is_taken, address_of_another_machine,
          admin_socket_that_is_a_file, admin_socket_of_another_process, admin_socket_in_no_directory, log_in_no_directory,
          certificate_that_is_not_there, word_that_is_no_key]
+CASES_OF_THE_FILE = [certificate_that_is_not_there, word_that_is_no_key]  # they keep it from running anywhere
 CASES_OF_ROOT = [few_descriptors,
                  user_missing, store_of_another_user, volatile_store_of_another_user, state_dir_that_the_user_may_not_enter,
                  run_dir_that_the_user_may_not_enter, port_for_root, directory_of_root, lock_of_root, store_of_root,
@@ -335,6 +336,11 @@ def both_refuse(place, sentence):
                                   *(pytest.param(case, id=case.__name__, marks=AS_ROOT) for case in CASES_OF_ROOT)])
 def test_what_run_refuses(place, case):
     both_refuse(place, case(place))
+    elsewhere = place.command("check", "--elsewhere")
+    if case in CASES_OF_THE_FILE:
+        assert elsewhere.returncode == 1
+    else:
+        assert elsewhere.returncode == 0 and "0 warnings" in elsewhere.stdout, elsewhere
 
 
 LOCK_OF_STATE, STORE_OF_STATE, AUTHORITY = "the lock of state_dir", "the store in state_dir", "the authority in state_dir"

@@ -42,6 +42,7 @@ static void expect_of(const char *more, const char *wanted)
     conf_t *conf = conf_parse("e.yaml", str_from(text), errors);
     assert_non_null(conf);
     conf_check_files(conf, errors);
+    conf_check_places(conf, errors);
     char *printed = fixture_print(errors);
     char lines[4096];
     size_t used = 0;
