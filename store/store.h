@@ -139,7 +139,7 @@ typedef struct store_box {
     uint32_t idle_ms;    /* the edge pauses it after this time without activity; 0: never */
     uint32_t start_ms;   /* maximum time for its ports to listen once it runs; 0: as others, wake.timeout */
     uint32_t pid;        /* a process in its network namespace, to read its listening ports; 0: unknown */
-    /* The box began to run lately. Until this time (unix ms; 0: settled) a port outside `listening`
+    /* The box began to run lately. Until this time (monotonic ms; 0: settled) a port outside `listening`
      * may still come up, and a worker asks the controller before it connects. */
     uint64_t settles_at_ms;
     uint16_t ports[STORE_BOX_PORTS_MAX];     /* the only ports that may be exposed */
@@ -152,8 +152,10 @@ typedef struct store_box {
  * (store_box.c). */
 bool store_box_exposes(const store_box_t *box, uint16_t port);
 bool store_box_listens(const store_box_t *box, uint16_t port);
+/* A time further ahead is of an earlier boot, or of an edge that recorded the wall clock: settled. */
+#define STORE_BOX_SETTLES_MAX_MS (2u * 3600 * 1000)
 /* Whether the edge may connect to the port without a wake: the box runs, and the port listens or has had time
- * to. A doubted box is not ready. */
+ * to. A doubted box is not ready. `now_ms` is monotonic. */
 bool store_box_ready(const store_box_t *box, uint16_t port, uint64_t now_ms);
 /* The maximum time for its ports to listen; `usual` if the box has none of its own. */
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);

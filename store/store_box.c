@@ -22,7 +22,8 @@ bool store_box_ready(const store_box_t *box, uint16_t port, uint64_t now_ms)
 {
     if (box->state != BOX_RUNNING || box->doubted)
         return false;
-    return box->settles_at_ms == 0 || now_ms >= box->settles_at_ms || store_box_listens(box, port);
+    bool settles = now_ms < box->settles_at_ms && box->settles_at_ms - now_ms <= STORE_BOX_SETTLES_MAX_MS;
+    return !settles || store_box_listens(box, port);
 }
 
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual)

@@ -216,7 +216,7 @@ static void explain_box(const exchange_t *ex, const explain_job_t *job, explanat
         return;
     }
     bool fixed = box->provider == PROVIDER_STATIC && box->state == BOX_RUNNING;
-    bool ready = fixed || store_box_ready(box, port, job->now * 1000);
+    bool ready = fixed || store_box_ready(box, port, loop_now(ex->context->loop));
     json_object_set_new(to->body, "wakes", json_boolean(!ready));
     if (box->state == BOX_RUNNING) {
         char origin[ADDRESS_PORT_BYTES];

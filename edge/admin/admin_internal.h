@@ -35,9 +35,10 @@ struct admin {
     bool leaving;
     const admin_controls_t *controls;
     void *owner;
-    runner_client_t *runner; /* NULL before admin_set_runner */
-    list_t reload_waiters;   /* reload_waiter_t.link, in admin_control.c */
-    list_t pushes;           /* push_t.link, in admin_push.c */
+    runner_client_t *runner;        /* NULL before admin_set_runner */
+    const wall_clock_t *wall_clock; /* NULL before admin_set_wall_clock */
+    list_t reload_waiters;          /* reload_waiter_t.link, in admin_control.c */
+    list_t pushes;                  /* push_t.link, in admin_push.c */
     size_t push_count;
     uint64_t failed_upgrade; /* its number; 0: none */
     char failed_reason[200];

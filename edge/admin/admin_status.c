@@ -233,6 +233,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .now_ms = clock_now_ms(),
         .heap_bytes = heap_allocated(),
         .messages_lost = logger_lost_lines(),
+        .clock_jumps = admin->wall_clock != NULL ? admin->wall_clock->jumps : 0,
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
     };
     size_t len;

@@ -179,6 +179,8 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
            input->heap_bytes);
     single(out, "messages_lost_total", "counter", "Messages of the edge's own log that could not be written",
            input->messages_lost);
+    single(out, "wall_clock_jumps_total", "counter", "Jumps of the wall clock by 10 s or more",
+           input->clock_jumps);
     waking(out, input->shm);
     store(out, input->store);
     workers(out, input);

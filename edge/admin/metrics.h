@@ -20,6 +20,7 @@ typedef struct metrics_input {
     uint64_t now_ms;            /* CLOCK_MONOTONIC */
     uint64_t heap_bytes;        /* of the controller */
     uint64_t messages_lost;     /* logger_lost_lines */
+    uint64_t clock_jumps;       /* of the wall clock, seen by this controller */
     const store_stats_t *store; /* NULL: unreadable */
 } metrics_input_t;
 

@@ -211,11 +211,6 @@ void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *),
 
 /* ---- reports of providers ---- */
 
-static uint64_t wall_ms(const boxes_t *boxes)
-{
-    return loop_wall_us(boxes->loop) / 1000;
-}
-
 static bool is_static(const boxes_t *boxes, const char *id)
 {
     for (size_t i = 0; i < boxes->conf->box_count; i++)
@@ -258,7 +253,7 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
         box.listening_count = old->listening_count;
     } else if (box.state == BOX_RUNNING) {
         box.settles_at_ms =
-            wall_ms(boxes) + store_box_start_ms(&box, boxes->conf->wake.timeout) + SETTLE_MORE_MS;
+            loop_now(boxes->loop) + store_box_start_ms(&box, boxes->conf->wake.timeout) + SETTLE_MORE_MS;
     }
     return box;
 }

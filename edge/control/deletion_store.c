@@ -6,15 +6,16 @@
 
 /* Previews of a deleted box that go in one commit. */
 #define FORGET_BATCH 64
-/* A call without a response after this time has ended (upstreams[].first_byte is a day at most). Matters for
- * a worker of unknown birth, whose id may be another process's by now. */
+/* A call without a response after this time has ended (upstreams[].first_byte is a day at most), if its
+ * worker is of unknown birth: its id may be another process's by now. A known one lives or not, whatever the
+ * clock. */
 #define OPEN_MS  (48ull * 3600 * 1000)
 #define FRESH_MS 60000u
 
 bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms)
 {
     return deletion->closed_at_ms == 0 && deletion->requested_at_ms != 0 &&
-           now_ms <= deletion->requested_at_ms + OPEN_MS &&
+           (deletion->birth != 0 || now_ms <= deletion->requested_at_ms + OPEN_MS) &&
            process_lives((pid_t)deletion->pid, deletion->birth);
 }
 
@@ -146,14 +147,28 @@ typedef struct survey {
     store_deletion_t orphans[DELETION_SWEEP_MAX];
 } survey_t;
 
+/* Whether the clock was set back after the end: no report could settle the deletion until it is there again.
+ */
+static bool closed_in_future(const store_deletion_t *deletion, uint64_t now_ms)
+{
+    return deletion->closed_at_ms > now_ms + DELETION_LIVING_MS;
+}
+
+static uint64_t earlier(uint64_t at_ms, uint64_t now_ms)
+{
+    return at_ms != 0 && at_ms < now_ms ? at_ms : now_ms;
+}
+
 /* Maximum records per sweep; those of one box are adjacent. */
 #define LOOK_MAX 1024
 
 static void note_open_end(survey_t *survey, const store_deletion_t *deletion)
 {
     deletion_sweep_t *sweep = survey->sweep;
-    uint64_t closed = deletion->closed_at_ms != 0 ? deletion->closed_at_ms : survey->now_ms;
-    uint64_t requested = deletion->requested_at_ms != 0 ? deletion->requested_at_ms : survey->now_ms;
+    uint64_t closed = deletion->closed_at_ms != 0 && !closed_in_future(deletion, survey->now_ms)
+                          ? deletion->closed_at_ms
+                          : survey->now_ms;
+    uint64_t requested = earlier(deletion->requested_at_ms, survey->now_ms);
     deletion_open_end_t *last = sweep->count != 0 ? &sweep->at[sweep->count - 1] : NULL;
     if (last == NULL || strcmp(last->id, deletion->id) != 0) {
         last = &sweep->at[sweep->count++];
@@ -185,7 +200,7 @@ static bool survey_one(const store_deletion_t *deletion, void *arg)
         sweep->fresh = true;
         return true;
     }
-    if (deletion->closed_at_ms == 0)
+    if (deletion->closed_at_ms == 0 || closed_in_future(deletion, survey->now_ms))
         survey->orphans[survey->orphan_count++] = *deletion;
     note_open_end(survey, deletion);
     return true;

@@ -372,9 +372,8 @@ static bool answer_running(wake_coordinator_t *coordinator, unsigned worker, str
     }
     /* Judge by the workers' view: else they would ask again at once, until the store has it. */
     const store_box_t *seen = boxes_recorded(coordinator->boxes, str_from(box->id));
-    uint64_t now = loop_wall_us(coordinator->loop) / 1000;
-    if (seen == NULL || seen->state != BOX_RUNNING || seen->doubted || seen->generation != box->generation ||
-        !(store_box_listens(seen, port) || now >= seen->settles_at_ms))
+    if (seen == NULL || seen->generation != box->generation ||
+        !store_box_ready(seen, port, loop_now(coordinator->loop)))
         return false;
     answer_now(coordinator, worker, label, WAKE_OK);
     return true;

@@ -49,7 +49,7 @@ static void give_up_port(port_wake_t *port, const char *known)
     /* Until then the workers ask here rather than connect, and get this answer. */
     if (box != NULL)
         boxes_set_listening(coordinator->boxes, str_from(wake->id), wake->generation, 0,
-                            loop_wall_us(coordinator->loop) / 1000 + port->failure.last_ms, NULL, NULL);
+                            loop_now(coordinator->loop) + port->failure.last_ms, NULL, NULL);
     wake_coordinator_finish_port(port, WAKE_FAILED, &port->failure);
 }
 

@@ -58,6 +58,7 @@ typedef struct controller {
     upstreams_t *upstreams;
     preview_service_t *previews;
     deletion_service_t *deletions;
+    wall_clock_t wall_clock;
     controller_state_t state;
     int status; /* exit status of the process */
     loop_timer_t heartbeat;
@@ -198,6 +199,7 @@ static void reap_readers(controller_t *controller)
 typedef struct maintenance_job {
     store_job_t job;
     controller_t *controller;
+    wall_span_t span;
     controller_sweep_t sweep;
 } maintenance_job_t;
 
@@ -207,9 +209,9 @@ static void maintenance_run(store_job_t *job, store_t *store)
     bool rotated = false, deleted;
     if (maintenance->sweep.id[0] == '\0') {
         reap(store); /* of commands that were killed: a slot keeps the pages of its commit */
-        rotated = controller_refresh_cookie_keys(store, wall_us() / 1000000);
+        rotated = controller_refresh_cookie_keys(store, wall_us() / 1000000, maintenance->span);
     }
-    if (controller_sweep(store, wall_us() / 1000000, &maintenance->sweep, &deleted) != STORE_OK) {
+    if (controller_sweep(store, maintenance->span.earliest, &maintenance->sweep, &deleted) != STORE_OK) {
         process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
         maintenance->sweep.done = true;
     }
@@ -230,8 +232,10 @@ static void maintenance_due(loop_timer_t *timer)
     controller_t *controller = CONTAINER_OF(controller_t, maintenance, timer);
     maintenance_job_t *maintenance = calloc(1, sizeof *maintenance);
     assert(maintenance != NULL);
-    *maintenance = (maintenance_job_t){.job = {.run = maintenance_run, .done = maintenance_done},
-                                       .controller = controller};
+    *maintenance =
+        (maintenance_job_t){.job = {.run = maintenance_run, .done = maintenance_done},
+                            .controller = controller,
+                            .span = wall_clock_span(&controller->wall_clock, loop_now(controller->loop))};
     if (!store_thread_add(controller->store, &maintenance->job))
         free(maintenance); /* maintenance resumes in a minute */
     loop_timer_start(controller->loop, timer, CHORES_MS, maintenance_due);
@@ -432,6 +436,7 @@ static const admin_controls_t controls = {.reload = request_reload,
 static void beat(loop_timer_t *timer)
 {
     controller_t *controller = CONTAINER_OF(controller_t, heartbeat, timer);
+    controller_look_at_clock(&controller->wall_clock, controller->loop);
     atomic_store(&shm_controller(controller->shm)->heartbeat_ms, clock_now_ms());
     loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
@@ -471,7 +476,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
         process_log("controller", "the store cannot be opened: %s", error);
         return NULL;
     }
-    (void)controller_refresh_cookie_keys(store, wall_us() / 1000000);
+    (void)controller_refresh_cookie_keys(store, wall_us() / 1000000, WALL_SPAN_UNKNOWN);
     store_reap_readers(store); /* of the workers that died with the previous controller */
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
@@ -529,6 +534,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     admin_set_runner(controller->admin, controller->runner);
+    admin_set_wall_clock(controller->admin, &controller->wall_clock);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
     channel_use_reserve(controller->supervisor);

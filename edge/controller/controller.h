@@ -6,7 +6,9 @@
 #define BOXEDGE_CONTROLLER_H
 
 #include "conf.h"
+#include "loop.h"
 #include "store.h"
+#include "wall_clock.h"
 
 /*
  * Makes the store's static boxes those of `conf` (always running, at a fixed address), and removes others;
@@ -18,13 +20,16 @@ MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf,
                                              bool *changed);
 
 /*
- * Makes the first key of session cookies, or a new one if the current key is a day old, or of the future
- * (controller_maintenance.c). Sets *rotated after making one, and *lost if it replaces damaged ones.
+ * Makes the first key of session cookies, or a new one if the current key was a day old, or of the future,
+ * for all of `span` (controller_maintenance.c). Sets *rotated after making one, and *lost if it replaces
+ * damaged ones.
  */
-MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated,
-                                                      bool *lost);
+MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, wall_span_t span,
+                                                      bool *rotated, bool *lost);
 /* The same with messages; returns whether it made one. */
-bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix);
+bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix, wall_span_t span);
+/* Notes the time, with a message if the wall clock has jumped. */
+void controller_look_at_clock(wall_clock_t *clock, const loop_t *loop);
 /* A walk over all previews in pieces; zero-filled it begins. */
 typedef struct controller_sweep {
     char id[BOX_ID_MAX + 1]; /* the next piece begins here; empty: at the start */
@@ -33,9 +38,10 @@ typedef struct controller_sweep {
 } controller_sweep_t;
 /* Maximum previews in one call of controller_sweep. */
 #define CONTROLLER_SWEEP_MAX 1024
-/* Continues a walk that is not done, and deletes expired previews, which readers treat as gone already. Sets
- * *deleted after any deletion. */
-MUST_USE store_result_t controller_sweep(store_t *store, uint64_t now_unix, controller_sweep_t *sweep,
+/* Continues a walk that is not done, and deletes the previews that were expired at `until` (unix seconds),
+ * the earliest time of the last hour. Readers treat an expired one as gone at once. Sets *deleted after any
+ * deletion. */
+MUST_USE store_result_t controller_sweep(store_t *store, uint64_t until, controller_sweep_t *sweep,
                                          bool *deleted);
 
 #endif

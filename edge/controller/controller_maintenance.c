@@ -1,4 +1,5 @@
-/* Regular changes of the store: session cookies get a new key each day, and expired previews are deleted. */
+/* Regular changes of the store: session cookies get a new key each day, and previews are deleted once they
+ * have been expired for an hour. */
 #include <assert.h>
 
 #include <openssl/crypto.h>
@@ -15,7 +16,8 @@ static void make_key(uint8_t key[32])
     assert(made == 1);
 }
 
-store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated, bool *lost)
+store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, wall_span_t span,
+                                             bool *rotated, bool *lost)
 {
     store_cookie_keys_t keys = {.rotated_at = 0};
     *rotated = false;
@@ -23,10 +25,11 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     *lost = result == STORE_FAILED && store_bad_record(store);
     if (result == STORE_FAILED && !*lost)
         return result;
-    /* A clock that was set back must not keep keys for ever. */
-    bool fresh =
-        result == STORE_OK && keys.rotated_at <= now_unix && now_unix - keys.rotated_at < ROTATE_SECONDS;
-    if (fresh)
+    /* A clock that was set back must not keep keys for ever. One that jumps and comes back must not replace
+     * both keys, which would end all sessions. */
+    bool fresh = keys.rotated_at <= span.latest &&
+                 (span.earliest < keys.rotated_at || span.earliest - keys.rotated_at < ROTATE_SECONDS);
+    if (result == STORE_OK && fresh)
         return STORE_OK;
     if (result == STORE_OK)
         memcpy(keys.previous, keys.current, sizeof(keys.previous));
@@ -41,10 +44,10 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     return result;
 }
 
-bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix)
+bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix, wall_span_t span)
 {
     bool rotated, lost;
-    if (controller_rotate_cookie_keys(store, now_unix, &rotated, &lost) != STORE_OK)
+    if (controller_rotate_cookie_keys(store, now_unix, span, &rotated, &lost) != STORE_OK)
         process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
     else if (lost)
         process_log("controller", "the keys of session cookies were damaged, and new ones replace them: "
@@ -52,9 +55,19 @@ bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix)
     return rotated;
 }
 
+void controller_look_at_clock(wall_clock_t *clock, const loop_t *loop)
+{
+    long long jump_s = wall_clock_note(clock, loop_now(loop), loop_wall_us(loop));
+    if (jump_s != 0)
+        process_log("controller",
+                    "the wall clock jumped %lld s %s; what expires by it is hidden at once, and deleted only "
+                    "after an hour",
+                    jump_s > 0 ? jump_s : -jump_s, jump_s > 0 ? "ahead" : "back");
+}
+
 /* The result of one piece of a walk. */
 typedef struct piece {
-    uint64_t now;
+    uint64_t until;
     controller_sweep_t *sweep;
     size_t looked_at;
     size_t count;
@@ -71,18 +84,18 @@ static bool look(const store_preview_t *preview, void *arg)
         return false;
     }
     piece->looked_at++;
-    if (preview->expires_at != 0 && preview->expires_at <= piece->now)
+    if (preview->expires_at != 0 && preview->expires_at <= piece->until)
         piece->changes[piece->count++] = (store_change_t){.remove = true, .preview = *preview};
     return true;
 }
 
-store_result_t controller_sweep(store_t *store, uint64_t now_unix, controller_sweep_t *sweep, bool *deleted)
+store_result_t controller_sweep(store_t *store, uint64_t until, controller_sweep_t *sweep, bool *deleted)
 {
     assert(!sweep->done);
     controller_sweep_t from = *sweep;
     piece_t *piece = calloc(1, sizeof *piece);
     assert(piece != NULL);
-    piece->now = now_unix;
+    piece->until = until;
     piece->sweep = sweep;
     sweep->done = true; /* unless more follow */
     *deleted = false;

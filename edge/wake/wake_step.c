@@ -23,7 +23,7 @@ struct wake_turn {
 
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
-    return store_box_ready(box, ex->preview->port, loop_wall_us(ex->context->loop) / 1000);
+    return store_box_ready(box, ex->preview->port, loop_now(ex->context->loop));
 }
 
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box)

@@ -85,6 +85,36 @@ static void a_damaged_record_is_settled(void **state)
     assert_int_equal(store_get_preview(f->store, STR("box"), 3000, &preview), STORE_OK);
 }
 
+static uint64_t closed(fixture_t *f)
+{
+    uint64_t sum = 0;
+    assert_int_equal(store_each_deletion(f->store, STR("box"), sum_closed, &sum), STORE_OK);
+    return sum;
+}
+
+/* Ten days ahead: a call under way stays open, and one that ended then does not hide its box for ten days. */
+static void a_clock_that_jumps(void **state)
+{
+    fixture_t *f = *state;
+    const uint64_t ahead = NOW_MS + 864000000u;
+    deletion_sweep_t sweep = {.after = ""};
+    bool changed = false;
+    assert_int_equal(closed_at(f, process_birth(getpid())), 0);
+    deletion_store_sweep(f->store, ahead, &sweep, &changed);
+    assert_false(changed);
+    deletion_call_t call = {
+        .op = DELETION_END, .call = 1, .outcome = DELETION_UNKNOWN, .count = 1, .ids = {"box"}};
+    preview_answer_t answer = {0};
+    size_t deleted = 0;
+    deletion_store_take(f->store, &call, ahead, &answer, &deleted, &changed);
+    assert_true(closed(f) == ahead);
+    deletion_store_sweep(f->store, NOW_MS + 5000, &sweep, &changed); /* the clock is back */
+    assert_true(closed(f) == NOW_MS + 5000);
+    assert_true(sweep.count == 1 && sweep.at[0].closed_at_ms == NOW_MS + 5000);
+    assert_false(says_there(f, NOW_MS + 5000 + DELETION_LIVING_MS - 1));
+    assert_true(says_there(f, NOW_MS + 5000 + DELETION_LIVING_MS));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -93,6 +123,7 @@ int main(void)
         TEST(a_dead_workers_call_is_closed_at_once),
         TEST(a_box_that_is_there_may_still_be_deleted),
         TEST(a_damaged_record_is_settled),
+        TEST(a_clock_that_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,11 +22,17 @@ static store_cookie_keys_t keys_of(fixture_t *f)
     return keys;
 }
 
-static bool rotate(fixture_t *f, uint64_t now)
+static bool rotate_in(fixture_t *f, uint64_t now, uint64_t earliest, uint64_t latest)
 {
     bool rotated, lost;
-    assert_int_equal(controller_rotate_cookie_keys(f->store, now, &rotated, &lost), STORE_OK);
+    wall_span_t span = {earliest, latest};
+    assert_int_equal(controller_rotate_cookie_keys(f->store, now, span, &rotated, &lost), STORE_OK);
     return rotated;
+}
+
+static bool rotate(fixture_t *f, uint64_t now)
+{
+    return rotate_in(f, now, now, now);
 }
 
 static void first_keys(void **state)
@@ -59,6 +65,22 @@ static void daily_keys(void **state)
     assert_true(rotate(f, NOW));
     assert_memory_equal(keys_of(f).previous, second.current, 32);
     assert_true(keys_of(f).rotated_at == NOW);
+}
+
+/* A clock that jumps ten days and comes back, whichever way, keeps both keys: all sessions go on. */
+static void keys_of_a_clock_that_jumps(void **state)
+{
+    fixture_t *f = *state;
+    assert_true(rotate_in(f, NOW, 0, UINT64_MAX)); /* a first key waits for no hour */
+    store_cookie_keys_t first = keys_of(f);
+    assert_false(rotate_in(f, NOW + 10 * DAY, 0, UINT64_MAX)); /* the controller is new */
+    assert_false(rotate_in(f, NOW + 10 * DAY, NOW, NOW + 10 * DAY));
+    assert_false(rotate_in(f, NOW, NOW, NOW + 10 * DAY));
+    assert_false(rotate_in(f, NOW - 10 * DAY, NOW - 10 * DAY, NOW));
+    store_cookie_keys_t same = keys_of(f);
+    assert_memory_equal(&same, &first, sizeof(first));
+    assert_false(rotate_in(f, NOW + DAY + 1, NOW + DAY - 1, NOW + DAY + 1));
+    assert_true(rotate_in(f, NOW + DAY + 3600, NOW + DAY, NOW + DAY + 3600));
 }
 
 static void unreadable_keys(void **state)
@@ -100,11 +122,11 @@ static void expect(fixture_t *f, const char *left)
     assert_string_equal(text, left);
 }
 
-static bool sweep(fixture_t *f, uint64_t now)
+static bool sweep(fixture_t *f, uint64_t until)
 {
     controller_sweep_t walk = {0};
     bool deleted;
-    assert_int_equal(controller_sweep(f->store, now, &walk, &deleted), STORE_OK);
+    assert_int_equal(controller_sweep(f->store, until, &walk, &deleted), STORE_OK);
     assert_true(walk.done);
     return deleted;
 }
@@ -174,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(first_keys, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(daily_keys, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(keys_of_a_clock_that_jumps, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(unreadable_keys, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(expiry, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(pieces, fixture_setup, fixture_teardown),
