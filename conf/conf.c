@@ -74,8 +74,7 @@ conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors)
     return conf_parse_in(&env, path, text, errors);
 }
 
-/* Reads at most one byte more than the largest file. Returns false with errno set. */
-static bool read_file(const char *path, char *bytes, size_t *len)
+bool conf_read_file(const char *path, char *bytes, size_t *len)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
@@ -108,7 +107,7 @@ conf_t *conf_load_in(const conf_environment_t *env, const char *path, conf_error
     char *bytes = conf_alloc(CONF_FILE_MAX + 1, 1);
     size_t len = 0;
     conf_t *conf = NULL;
-    if (read_file(path, bytes, &len))
+    if (conf_read_file(path, bytes, &len))
         conf = conf_parse_in(env, path, str_make(bytes, len), errors);
     else
         conf_errors_add(errors, CONF_ERROR, path, (conf_place_t){0, 0}, NULL, "cannot be read: %s",

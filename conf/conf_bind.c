@@ -265,11 +265,11 @@ static void report_unknown(const binder_t *b, const scope_t *scope, const char *
                         scope->list[0] != '\0' ? "." : "", nearest);
 }
 
-static const conf_key_t *find(const scope_t *scope, str_t name)
+const conf_key_t *conf_bind_find(const conf_table_t *table, str_t section, str_t name)
 {
-    for (size_t i = 0; i < scope->table->count; i++) {
-        const conf_key_t *key = &scope->table->keys[i];
-        if (conf_keys_in(key, scope->section) && str_eq(str_from(conf_keys_leaf(key)), name))
+    for (size_t i = 0; i < table->count; i++) {
+        const conf_key_t *key = &table->keys[i];
+        if (conf_keys_in(key, section) && str_eq(str_from(conf_keys_leaf(key)), name))
             return key;
     }
     return NULL;
@@ -291,7 +291,7 @@ static void report_missing(const binder_t *b, const scope_t *scope, const conf_n
     }
 }
 
-static bool is_list(conf_type_t type)
+bool conf_bind_is_list(conf_type_t type)
 {
     return type == CONF_MAPS || type == CONF_NETWORKS || type == CONF_COMMAND || type == CONF_ENVIRONMENT ||
            type == CONF_PORTS || type == CONF_HOSTS;
@@ -304,7 +304,7 @@ static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t 
         const conf_node_t *node = map->children[i];
         char name[NAME_SHOWN_MAX];
         shown_name(scope, node->name, name);
-        const conf_key_t *key = find(scope, node->name);
+        const conf_key_t *key = conf_bind_find(scope->table, scope->section, node->name);
         if (node->skip)
             continue;
         if (node->first_line != 0)
@@ -314,7 +314,7 @@ static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t 
             report_unknown(b, scope, name, node);
         else if (key->type == CONF_SECTION)
             bind_section(b, scope, key, name, node);
-        else if (is_list(key->type))
+        else if (conf_bind_is_list(key->type))
             bind_list(b, key, name, node, scope->base);
         else
             bind_scalar(b, key, name, node, scope->base);
@@ -361,7 +361,7 @@ static void free_fields(const conf_table_t *table, char *base)
 {
     for (size_t i = 0; i < table->count; i++) {
         const conf_key_t *key = &table->keys[i];
-        bool list = is_list(key->type);
+        bool list = conf_bind_is_list(key->type);
         if (!list && !is_string(key->type))
             continue;
         char *value;
@@ -381,4 +381,38 @@ static void free_fields(const conf_table_t *table, char *base)
 void conf_unbind(conf_t *conf)
 {
     free_fields(&conf_keys, (char *)conf);
+}
+
+/* ---- single values ---- */
+
+bool conf_bind_allows(const conf_key_t *key, str_t text)
+{
+    if (key->type == CONF_SECTION || conf_bind_is_list(key->type))
+        return false;
+    void *field = conf_alloc(1, key->width);
+    bool allowed = conf_value_set(key, text, "/", field) == NULL;
+    char *value;
+    if (is_string(key->type)) {
+        memcpy(&value, field, sizeof(value));
+        free(value);
+    }
+    free(field);
+    return allowed;
+}
+
+bool conf_bind_allows_item(const conf_key_t *key, str_t text)
+{
+    uint64_t port;
+    conf_network_t network;
+    char lower[CONF_HOST_MAX + 1];
+    switch (key->type) {
+    case CONF_PORTS:
+        return str_to_uint(text, 65535, &port);
+    case CONF_HOSTS:
+        return conf_value_host(text, lower) == NULL;
+    case CONF_NETWORKS:
+        return conf_net_read_network(text, &network) == NULL;
+    default:
+        return false;
+    }
 }

@@ -17,6 +17,14 @@
 void conf_bind(conf_t *conf, const conf_node_t *root, const char *cwd, conf_errors_t *errors);
 /* The directory of a file, absolute if `cwd` is. The caller owns it. */
 char *conf_dir_of(const char *source, const char *cwd);
+/* The key of `name` in the section `section` ("" at the top) of `table`; NULL: none. */
+const conf_key_t *conf_bind_find(const conf_table_t *table, str_t section, str_t name);
+/* Whether a scalar of this type may have this text. Lists and sections have no scalar. */
+MUST_USE bool conf_bind_allows(const conf_key_t *key, str_t text);
+/* The same for an element of a list that is no map. */
+MUST_USE bool conf_bind_allows_item(const conf_key_t *key, str_t text);
+/* Whether keys of this type have a list. */
+bool conf_bind_is_list(conf_type_t type);
 /* Frees the memory of the key table's fields. */
 void conf_unbind(conf_t *conf);
 

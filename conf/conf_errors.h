@@ -24,6 +24,10 @@ void conf_errors_add(conf_errors_t *errors, conf_level_t level, const char *file
  * `out`. */
 const char *conf_shown(str_t text, char out[CONF_SHOWN_MAX + 4]);
 
+/* Reads a configuration file into `bytes`: at most CONF_FILE_MAX + 1 bytes, one more than the largest file
+ * has. Returns false with errno. */
+MUST_USE bool conf_read_file(const char *path, char *bytes, size_t *len);
+
 /* Allocates `count` zeroed elements. Ends the process if memory for the configuration runs out. */
 void *conf_alloc(size_t count, size_t size);
 /* A NUL-terminated copy, owned by the caller. */

@@ -47,6 +47,15 @@ typedef enum conf_type {
     CONF_MAPS,          /* a list of maps: a pointer to `elements` of `element_size` bytes */
 } conf_type_t;
 
+/* Whether a value may leave the machine, in a support bundle (conf_redact.h). Each key whose type leaves its
+ * text to the operator says so; other types have no room for a secret. */
+typedef enum conf_secrecy {
+    CONF_UNMARKED,    /* counts as secret where the type needs a mark */
+    CONF_OPEN,        /* a name, an address, a path */
+    CONF_SECRET_FILE, /* the path of a secret, and perhaps by mistake the secret itself */
+    CONF_SECRET,
+} conf_secrecy_t;
+
 typedef struct conf_key conf_key_t;
 
 typedef struct conf_table {
@@ -57,6 +66,7 @@ typedef struct conf_table {
 struct conf_key {
     const char *name; /* dotted: "timeouts.head"; in an element's table its plain name */
     conf_type_t type;
+    conf_secrecy_t secrecy;
     const char *unit;     /* the unit of a CONF_UINT: "streams"; NULL for a plain number */
     uint64_t min, max;    /* a number's bounds in its field's unit; bounds of a list's length */
     const char *fallback; /* the default, as the file would write it; NULL for none */

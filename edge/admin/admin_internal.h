@@ -174,6 +174,7 @@ void admin_process_act(exchange_t *ex, str_t body, void *arg);
 void admin_explain(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);
+void admin_messages(exchange_t *ex, str_t body, void *arg);
 void admin_health(exchange_t *ex, str_t body, void *arg);
 void admin_ready(exchange_t *ex, str_t body, void *arg);
 void admin_reload(exchange_t *ex, str_t body, void *arg);

@@ -33,6 +33,7 @@ static const admin_route_t routes[] = {
     {"POST", "/v1/processes/*", admin_process_act},
     {"GET", "/v1/explain", admin_explain},
     {"GET", "/v1/status", admin_status},
+    {"GET", "/v1/messages", admin_messages},
     {"POST", "/v1/reload", admin_reload},
     {"POST", "/v1/drain", admin_start_drain},
     {"POST", "/v1/upgrade", admin_start_upgrade},

@@ -10,6 +10,7 @@
 #include "heap.h"
 #include "list.h"
 #include "logger.h"
+#include "message_ring.h"
 #include "metrics.h"
 #include "processes_json.h"
 
@@ -248,6 +249,19 @@ void admin_metrics(exchange_t *ex, str_t body, void *arg)
     (void)body;
     (void)arg;
     start_stats(ex, metrics_answer);
+}
+
+/* ---- messages ---- */
+
+void admin_messages(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    char *text = malloc(MESSAGE_RING_BYTES);
+    assert(text != NULL);
+    str_t messages = str_dup(&ex->arena, str_make(text, logger_recent(text)));
+    free(text);
+    exchange_reply(ex, 200, STR("text/plain; charset=utf-8"), NULL, messages);
 }
 
 /* ---- health ---- */

@@ -62,6 +62,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->address;
     if (str_eq(name, STR("--client")) && (takes & CLI_CLIENT) != 0)
         return &cli->client;
+    if ((str_eq(name, STR("-o")) || str_eq(name, STR("--output"))) && (takes & CLI_OUTPUT) != 0)
+        return &cli->output;
     if ((takes & CLI_CREATE) == 0)
         return NULL;
     if (str_eq(name, STR("--host-header")))
@@ -253,6 +255,43 @@ bool cli_peek(const cli_sockets_t *sockets, const char *target, json_t **out)
         *out = json_incref(answer.json);
     admin_answer_fini(&answer);
     return got;
+}
+
+/* The reason for a missing answer as part of a line. */
+static void explain_in_line(admin_client_result_t result, const admin_answer_t *answer, char *why,
+                            size_t why_len)
+{
+    if (result == ADMIN_CLIENT_NOT_RUNNING)
+        snprintf(why, why_len, "the edge is not running");
+    else if (result == ADMIN_CLIENT_FORBIDDEN)
+        snprintf(why, why_len, "this user may not use the admin socket");
+    else if (result == ADMIN_CLIENT_FAILED)
+        snprintf(why, why_len, "no answer from the edge: %s", answer->error);
+    else
+        snprintf(why, why_len, "the edge answered with status %d", answer->status);
+}
+
+char *cli_fetch(const cli_t *cli, const char *target, char *why, size_t why_len)
+{
+    cli_sockets_t sockets;
+    const char *place = "";
+    char *text = NULL;
+    snprintf(why, why_len, "the configuration cannot be read, so that its admin socket is not known");
+    if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
+        return NULL;
+    admin_answer_t answer = {0};
+    admin_client_result_t result = request_any(&sockets, "GET", target, NULL, &place, &answer);
+    if (result == ADMIN_CLIENT_OK && answer.status == 200 && answer.json != NULL) {
+        text = json_dumps(answer.json, JSON_INDENT(2));
+    } else if (result == ADMIN_CLIENT_OK && answer.status == 200) {
+        text = answer.text;
+        answer.text = NULL;
+    } else {
+        explain_in_line(result, &answer, why, why_len);
+    }
+    admin_answer_fini(&answer);
+    cli_sockets_free(&sockets);
+    return text;
 }
 
 int cli_show(const cli_t *cli, const char *method, const char *target, json_t *body,

@@ -16,6 +16,7 @@
 #define CLI_OK     0
 #define CLI_FAILED 1 /* the edge is not running, or refused the request */
 #define CLI_USAGE  2 /* the command line is wrong */
+#define CLI_PARTLY 3 /* done, and a part is missing */
 
 #define CLI_ARGS_MAX 4
 /* Maximum number of --allow-origin. */
@@ -36,6 +37,7 @@ typedef struct cli {
     const char *port;             /* --port */
     const char *address;          /* --address */
     const char *client;           /* --client */
+    const char *output;           /* -o, --output */
     const char
         *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; with room for the one that exceeds the limit */
     size_t origin_count;
@@ -58,7 +60,7 @@ typedef struct cli {
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
  * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_LISTEN:
- * --port and --address; CLI_CLIENT: --client. */
+ * --port and --address; CLI_CLIENT: --client; CLI_OUTPUT: --output. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -70,7 +72,8 @@ typedef enum cli_takes {
     CLI_OFFLINE = 128,
     CLI_READY = 256,
     CLI_LISTEN = 512,
-    CLI_CLIENT = 1024
+    CLI_CLIENT = 1024,
+    CLI_OUTPUT = 2048
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */
@@ -94,6 +97,10 @@ MUST_USE int cli_request_text(const cli_t *cli, const char *target, const char *
 
 /* Like cli_request for GET, but to an edge whose sockets are known, and prints nothing without an answer. */
 MUST_USE bool cli_peek(const cli_sockets_t *sockets, const char *target, json_t **out);
+
+/* Asks with GET, and prints nothing. Returns the body of an answer with status 200, to be freed; else NULL,
+ * with the reason in `why`. */
+char *cli_fetch(const cli_t *cli, const char *target, char *why, size_t why_len);
 
 /*
  * Like cli_request, but releases `body` and prints the answer: with --json on one line, else with `print`,

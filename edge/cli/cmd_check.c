@@ -23,8 +23,7 @@ static int usage(FILE *out, int code)
     return code;
 }
 
-/* `here`: also checks that the edge can start on this machine, as this user. */
-static int check_file(const char *path, bool here)
+int check_file(const char *path, bool here, FILE *out, FILE *lines)
 {
     conf_errors_t *errors = conf_errors_new();
     conf_t *conf = conf_load(path, errors);
@@ -40,9 +39,9 @@ static int check_file(const char *path, bool here)
         running = start_check(conf, files, errors);
     if (conf != NULL && files)
         snapshot_check_keys(conf, here, (uint64_t)time(NULL), errors);
-    conf_errors_print(errors, stderr);
+    conf_errors_print(errors, lines);
     if (running != 0)
-        fprintf(stderr,
+        fprintf(lines,
                 "%s: note: process %d runs with this state_dir and run_dir: `boxedge reload` can load the "
                 "file, `boxedge run` fails until that process ends\n",
                 path, (int)running);
@@ -51,12 +50,12 @@ static int check_file(const char *path, bool here)
     conf_errors_free(&errors);
     assert(conf != NULL || count != 0);
     if (count != 0)
-        fprintf(stderr, "%s: %zu error%s\n", path, count, count == 1 ? "" : "s");
+        fprintf(lines, "%s: %zu error%s\n", path, count, count == 1 ? "" : "s");
     else
-        printf("%s: no errors (%zu listener%s, %zu certificate%s, %zu box%s, %zu warning%s)\n", path,
-               conf->listener_count, conf->listener_count == 1 ? "" : "s", conf->certificate_count,
-               conf->certificate_count == 1 ? "" : "s", conf->box_count, conf->box_count == 1 ? "" : "es",
-               warnings, warnings == 1 ? "" : "s");
+        fprintf(out, "%s: no errors (%zu listener%s, %zu certificate%s, %zu box%s, %zu warning%s)\n", path,
+                conf->listener_count, conf->listener_count == 1 ? "" : "s", conf->certificate_count,
+                conf->certificate_count == 1 ? "" : "s", conf->box_count, conf->box_count == 1 ? "" : "es",
+                warnings, warnings == 1 ? "" : "s");
     conf_release(&conf);
     return count != 0 ? 1 : 0;
 }
@@ -94,7 +93,7 @@ int cmd_check(int argc, char **argv)
     if (argc == 4 && is_elsewhere(argv[1]))
         argv = turned; /* the option may come before or after the file */
     if (argc >= 3 && argc <= 4 && names_file(argv[1]) && (argc == 3 || is_elsewhere(argv[3])))
-        return check_file(argv[2], argc == 3);
+        return check_file(argv[2], argc == 3, stdout, stderr);
     str_t option = str_from(argc >= 2 ? argv[1] : "");
     if (argc == 2 && str_eq(option, STR("--print-default"))) {
         conf_print_default(stdout);

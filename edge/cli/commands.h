@@ -6,6 +6,9 @@
 #ifndef BOXEDGE_COMMANDS_H
 #define BOXEDGE_COMMANDS_H
 
+#include <stdbool.h>
+#include <stdio.h>
+
 int cmd_block(int argc, char **argv);
 int cmd_box(int argc, char **argv);
 int cmd_check(int argc, char **argv);
@@ -19,9 +22,15 @@ int cmd_reload(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_store(int argc, char **argv);
+int cmd_support_bundle(int argc, char **argv);
 int cmd_unblock(int argc, char **argv);
 int cmd_upgrade(int argc, char **argv);
 int cmd_upstream(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+
+/* cmd_check.c: prints the lines of `boxedge check` about the file to `lines`, and that there are no errors to
+ * `out`. `here`: also checks that the edge can start on this machine, as this user. Returns the exit status.
+ */
+int check_file(const char *path, bool here, FILE *out, FILE *lines);
 
 #endif

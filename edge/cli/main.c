@@ -29,6 +29,7 @@ static const command_t commands[] = {
     {"explain", cmd_explain, "say what a request for a host would meet, and why"},
     {"status", cmd_status, "show the state of the running edge"},
     {"metrics", cmd_metrics, "print the metrics of the running edge, or serve them"},
+    {"support-bundle", cmd_support_bundle, "collect what to send with a report, without secrets"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},
     {"drain", cmd_drain, "finish open requests, then end the running edge"},
@@ -43,7 +44,7 @@ static void print_help(FILE *out)
 {
     fprintf(out, "usage: boxedge COMMAND [OPTION]...\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n`boxedge COMMAND --help` describes a command.\n");
 }
 

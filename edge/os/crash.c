@@ -192,13 +192,25 @@ static void make_stack(void)
 #endif
 }
 
+static void find_modules(void)
+{
+    if (crash.module_count == 0)
+        (void)dl_iterate_phdr(add_module, NULL);
+}
+
+const char *crash_build_id(void)
+{
+    find_modules();
+    return crash.build_id;
+}
+
 void crash_catch(const char *process)
 {
     void *frame[1];
     crash.process = process;
     crash.detail = NULL;
     if (crash.module_count == 0) {
-        (void)dl_iterate_phdr(add_module, NULL);
+        find_modules();
         (void)backtrace(frame, 1); /* loads its library now */
     }
     make_stack();

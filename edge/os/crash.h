@@ -34,6 +34,8 @@ typedef void (*crash_detail_t)(void *arg);
  * a forked child, before any filter of system calls. A second crash within the last words ends the process.
  */
 void crash_catch(const char *process);
+/* The build id of the program in hexadecimal digits; "": it has none. */
+const char *crash_build_id(void);
 void crash_set_detail(crash_detail_t detail, void *arg);
 
 #endif

@@ -14,8 +14,10 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "message_ring.h"
 #include "str.h"
 
 #define READ_BYTES 65536
@@ -31,6 +33,7 @@
 typedef struct logger_counts {
     _Atomic uint64_t lost;     /* lines */
     _Atomic uint64_t reported; /* of those, the number already reported; only the logger writes it */
+    message_ring_t recent;     /* only the logger writes it */
 } logger_counts_t;
 
 /* The supervisor sets this once before its first fork. It is global because process_log has no
@@ -48,7 +51,32 @@ uint64_t logger_lost_lines(void)
     return counts != NULL ? atomic_load(&counts->lost) : 0;
 }
 
+size_t logger_recent(char *out)
+{
+    return counts != NULL ? message_ring_read(&counts->recent, out) : 0;
+}
+
 /* ---- in the logger ---- */
+
+/* Keeps the lines, each with its time, for those who ask later. `*inside`: the last one has no end yet. */
+static void remember(str_t bytes, bool *inside)
+{
+    char stamp[40];
+    struct timespec now;
+    struct tm tm;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    size_t n =
+        gmtime_r(&now.tv_sec, &tm) != NULL ? strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ ", &tm) : 0;
+    while (bytes.n > 0) {
+        const char *end = memchr(bytes.p, '\n', bytes.n);
+        size_t line = end != NULL ? (size_t)(end - bytes.p) + 1 : bytes.n;
+        if (!*inside)
+            message_ring_put(&counts->recent, str_make(stamp, n));
+        message_ring_put(&counts->recent, str_make(bytes.p, line));
+        *inside = end == NULL;
+        bytes = str_from_offset(bytes, line);
+    }
+}
 
 /* The first whole lines of `rest` that fit into one write to a pipe; a longer line takes several
  * writes. */
@@ -122,12 +150,14 @@ void logger_run(const logger_t *logger)
         dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
         _exit(1);
     (void)close_range(STDERR_FILENO + 1, ~0u, 0);
+    bool inside = false;
     for (;;) {
         ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
+        remember(str_make(bytes, (size_t)n), &inside); /* first: stderr may stall */
         if (write_all(STDOUT_FILENO, str_make(bytes, (size_t)n)))
             report_lost(STDOUT_FILENO);
     }

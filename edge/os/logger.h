@@ -52,4 +52,8 @@ void logger_lost_line(void);
 /* The number of lines lost so far in all processes of this edge. */
 uint64_t logger_lost_lines(void);
 
+/* Copies the last messages of this edge, whole lines with their times, into `out`, which has room for
+ * MESSAGE_RING_BYTES (message_ring.h). Returns their length; 0 before logger_start. */
+size_t logger_recent(char *out);
+
 #endif

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -108,8 +109,9 @@ def options_of_the_sources():
 def is_taken(command, option):
     """The binary itself says whether the command takes it, as a flag or with a value."""
     for words in ([option], [option, "1"]):
-        done = subprocess.run([BINARY, command, *words, "--help"], capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL, timeout=PATIENCE * SLOW)
+        with tempfile.TemporaryDirectory() as folder:  # "--help" may be the value, and the command does its work
+            done = subprocess.run([BINARY, command, *words, "--help"], capture_output=True, text=True, check=False,
+                                  stdin=subprocess.DEVNULL, timeout=PATIENCE * SLOW, cwd=folder)
         if done.returncode == 0:
             return True
     return False
