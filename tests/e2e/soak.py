@@ -7,6 +7,7 @@ tolerance. Descriptors, reader slots and everything that is counted as open are 
 no client is connected: they must be equal."""
 
 import argparse
+import collections
 import contextlib
 import pathlib
 import random
@@ -224,7 +225,8 @@ def soak(directory, seconds, planted=None):
         if processes != world.roles() or any(gone(pid) for pid in processes.values()):
             bad.append("a process was replaced")
         lines.append("turns: " + ", ".join(f"{kind} {n}" for kind, n in sorted(world.done.items())))
-        bad += [f"{len(world.failures)} failures, such as {world.failures[:3]}"] if world.failures else []
+        kinds = collections.Counter(failure.split(":")[0] for failure in world.failures)
+        bad += [f"failures: {dict(kinds)}, such as {world.failures[:3]}"] if world.failures else []
         bad += [f"no turn of {kind}" for kind in Soak.KINDS if kind not in world.done]
         for client in world.kept:
             client.close()
