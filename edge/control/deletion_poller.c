@@ -43,6 +43,7 @@ typedef enum poller_state {
 struct deletion_poller {
     loop_t *loop;
     balance_t *balance;
+    const upstreams_t *upstreams;
     fetcher_t *fetcher;
     const conf_t *conf;
     deletion_poller_done_t *done;
@@ -156,15 +157,15 @@ static void on_answer(void *owner, const fetch_result_t *result)
     poll_next(poller);
 }
 
-/* The next available server after the last one. */
-static bool choose(deletion_poller_t *poller, const conf_upstream_t *upstream, balance_server_t *out)
+/* The next available server after the last one. It gets the key. */
+static bool choose(deletion_poller_t *poller, balance_server_t *out)
 {
     unsigned index = (unsigned)poller->conf->api.upstream_index;
     balance_view_t view;
     for (unsigned i = 1; i <= BALANCE_SERVERS_MAX; i++) {
         unsigned slot = (poller->slot + i) % BALANCE_SERVERS_MAX;
         if (!balance_look(poller->balance, index, slot, loop_now(poller->loop), &view) || !view.up ||
-            view.drained || view.ejected_ms != 0 || !balance_is_of(&view.server, upstream))
+            view.drained || view.ejected_ms != 0 || !upstreams_have(poller->upstreams, index, &view.server))
             continue;
         poller->slot = slot;
         *out = view.server;
@@ -182,7 +183,7 @@ static bool poll_first(deletion_poller_t *poller)
     upstream_fetch_t request;
     char path[sizeof("/v2/box/") + BOX_ID_MAX];
     snprintf(path, sizeof(path), "/v2/box/%s", poller->boxes[0].id); /* a box's id needs no encoding */
-    if (!choose(poller, upstream, &server) || !upstream_fetch_init(&request, upstream, &server, path))
+    if (!choose(poller, &server) || !upstream_fetch_init(&request, upstream, &server, path))
         return false;
     request.fetch.api_key = poller->key;
     request.fetch.host = poller->conf->api.hosts[0];
@@ -273,12 +274,13 @@ void deletion_poller_set_conf(deletion_poller_t *poller, const conf_t *conf)
 }
 
 deletion_poller_t *deletion_poller_new(loop_t *loop, const conf_t *conf, balance_t *balance,
-                                       deletion_poller_done_t *done, void *owner)
+                                       const upstreams_t *upstreams, deletion_poller_done_t *done, void *owner)
 {
     deletion_poller_t *poller = calloc(1, sizeof(*poller));
     assert(poller != NULL);
     poller->loop = loop;
     poller->balance = balance;
+    poller->upstreams = upstreams;
     poller->fetcher = fetcher_new(loop);
     poller->done = done;
     poller->owner = owner;

@@ -289,14 +289,15 @@ static void sweep_soon(deletion_service_t *service, uint32_t ms)
 /* ---- the whole ---- */
 
 deletion_service_t *deletion_service_new(loop_t *loop, const conf_t *conf, store_thread_t *store,
-                                         worker_links_t *worker_links, boxes_t *boxes, balance_t *balance)
+                                         worker_links_t *worker_links, boxes_t *boxes, balance_t *balance,
+                                         const upstreams_t *upstreams)
 {
     deletion_service_t *service = calloc(1, sizeof(*service));
     assert(service != NULL);
     *service =
         (deletion_service_t){.loop = loop, .store = store, .worker_links = worker_links, .boxes = boxes};
     list_init(&service->waiting);
-    service->poller = deletion_poller_new(loop, conf, balance, on_polled, service);
+    service->poller = deletion_poller_new(loop, conf, balance, upstreams, on_polled, service);
     boxes_subscribe(boxes, &boxes_handlers, service);
     sweep_soon(service, SWEEP_MS); /* the previous controller may have left some */
     return service;

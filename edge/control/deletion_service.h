@@ -9,6 +9,7 @@
 #include "balance.h"
 #include "boxes.h"
 #include "store_thread.h"
+#include "upstreams.h"
 #include "worker_links.h"
 
 typedef struct deletion_service deletion_service_t;
@@ -16,7 +17,8 @@ typedef struct deletion_service deletion_service_t;
 /* All must outlive it, `conf` until deletion_service_set_conf. Free it before the store's thread ends, whose
  * jobs refer to it. */
 deletion_service_t *deletion_service_new(loop_t *loop, const conf_t *conf, store_thread_t *store,
-                                         worker_links_t *worker_links, boxes_t *boxes, balance_t *balance);
+                                         worker_links_t *worker_links, boxes_t *boxes, balance_t *balance,
+                                         const upstreams_t *upstreams);
 /* Also rereads the file of api.settle_key. */
 void deletion_service_set_conf(deletion_service_t *service, const conf_t *conf);
 /* Ends all questions and answers; pending jobs free themselves. Nulls. NULL is allowed. */

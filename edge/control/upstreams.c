@@ -176,6 +176,24 @@ static void set_names(upstreams_t *upstreams)
     resolver_set(upstreams->resolver, names, count);
 }
 
+bool upstreams_have(const upstreams_t *upstreams, unsigned upstream, const balance_server_t *server)
+{
+    const conf_t *conf = upstreams->conf;
+    if (upstream >= conf->upstream_count || !balance_is_of(server, &conf->upstreams[upstream]))
+        return false;
+    const conf_server_t *own = &conf->upstreams[upstream].servers[server->index];
+    struct in6_addr literal;
+    const struct in6_addr *addresses = &literal;
+    size_t count =
+        address_parse(own->host, &literal) ? 1 : resolver_look(upstreams->resolver, own->host, &addresses);
+    if (server->port != own->port || refusal_of(conf, &server->address, server->port) != NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&addresses[i], &server->address, sizeof(server->address)) == 0)
+            return true;
+    return false;
+}
+
 /* ---- life ---- */
 
 upstreams_t *upstreams_new(loop_t *loop, const conf_t *conf, balance_t *balance)

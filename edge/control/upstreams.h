@@ -16,5 +16,11 @@ upstreams_t *upstreams_new(loop_t *loop, const conf_t *conf, balance_t *balance)
 void upstreams_free(upstreams_t **upstreams);
 /* Servers in both configurations keep their state. */
 void upstreams_set_conf(upstreams_t *upstreams, const conf_t *conf);
+/*
+ * Whether `server`, as of balance_look, has the address and the port that this process itself has for it:
+ * from the configuration, or by resolving its name. Other processes can write the balance. A secret may go to
+ * such a server only.
+ */
+MUST_USE bool upstreams_have(const upstreams_t *upstreams, unsigned upstream, const balance_server_t *server);
 
 #endif

@@ -527,10 +527,10 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->previews = preview_service_new(controller->store, controller->worker_links);
+    controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->deletions =
         deletion_service_new(controller->loop, controller->conf, controller->store, controller->worker_links,
-                             controller->boxes, shm_balance(controller->shm));
-    controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
+                             controller->boxes, shm_balance(controller->shm), controller->upstreams);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     admin_set_runner(controller->admin, controller->runner);

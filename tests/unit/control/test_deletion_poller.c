@@ -20,6 +20,7 @@ typedef struct world {
     loop_t *loop;
     balance_t *balance;
     server_t *server;
+    upstreams_t *upstreams;
     deletion_poller_t *poller;
     char key_path[64];
     char *host;
@@ -41,12 +42,18 @@ static void on_done(void *owner, str_t id, uint64_t requested_at_ms, uint64_t re
     snprintf(w->last, sizeof(w->last), "%.*s", (int)id.n, id.p);
 }
 
-static void place(world_t *w, size_t count)
+/* One server in the balance, or none. Another process may have written it there. */
+static void place_port(world_t *w, size_t count, uint16_t port)
 {
-    balance_server_t server = {.port = w->server->port, .weight = 1};
+    balance_server_t server = {.port = port, .weight = 1};
     server.address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
     snprintf(server.name, sizeof(server.name), "%s", w->at.text);
     balance_set(w->balance, 0, 0, &server, count, loop_now(w->loop));
+}
+
+static void place(world_t *w, size_t count)
+{
+    place_port(w, count, w->server->port);
 }
 
 static int setup(void **state)
@@ -64,19 +71,21 @@ static int setup(void **state)
     fputs("k-1\n", file);
     fclose(file);
     w->host = "api.example.com";
-    w->at = (conf_server_t){.host = "127.0.0.1", .port = w->server->port, .text = "here"};
+    w->at = (conf_server_t){.host = "127.0.0.1", .port = w->server->port, .weight = 1, .text = "here"};
     w->upstream = (conf_upstream_t){.name = "api",
                                     .servers = &w->at,
                                     .server_count = 1,
                                     .tls_name = "",
                                     .tls_ca = "",
                                     .tls_certificate = "",
-                                    .tls_key = ""};
-    w->conf = (conf_t){.upstreams = &w->upstream,
+                                    .tls_key = "",
+                                    .health_path = ""};
+    w->conf = (conf_t){.refcount = 1, /* this test's; it is never freed */
+                       .upstreams = &w->upstream,
                        .upstream_count = 1,
                        .api = {.hosts = &w->host, .host_count = 1, .settle_key = w->key_path}};
-    place(w, 1);
-    w->poller = deletion_poller_new(w->loop, &w->conf, w->balance, on_done, w);
+    w->upstreams = upstreams_new(w->loop, &w->conf, w->balance);
+    w->poller = deletion_poller_new(w->loop, &w->conf, w->balance, w->upstreams, on_done, w);
     *state = w;
     return 0;
 }
@@ -86,6 +95,7 @@ static int teardown(void **state)
     world_t *w = *state;
     deletion_poller_free(&w->poller);
     assert_null(w->poller);
+    upstreams_free(&w->upstreams);
     server_free(&w->server);
     loop_free(&w->loop);
     munmap(w->balance, balance_size());
@@ -194,7 +204,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(w->server->requests, 20);
 }
 
-/* Further ones are named again by the desk. A question that settles nothing makes room in a full list. */
+/* Further ones are named again by the deletion service. A question that settles nothing makes room in a full list. */
 static void test_a_full_list(void **state)
 {
     world_t *w = *state;
@@ -246,12 +256,33 @@ static void test_no_server_is_up(void **state)
     assert_int_equal(w->server->requests, 1);
 }
 
+/* Neither another port nor another address of a server gets the key. */
+static void test_a_forged_server(void **state)
+{
+    world_t *w = *state;
+    server_t *other = fetch_server_server_new(NULL, NULL);
+    place_port(w, 1, other->port);
+    want(w, "a");
+    turn_for(w, 300);
+    assert_int_equal(other->requests, 0);
+    w->at.port = other->port; /* now the configuration has that port, but at another address */
+    w->at.host = "127.0.0.2";
+    turn_for(w, 300);
+    assert_int_equal(other->requests + w->server->requests, 0);
+    w->at.host = "127.0.0.1";
+    server_will_answer(other, 404, "");
+    UNTIL(w, w->dones == 1);
+    assert_int_equal(other->requests, 1);
+    server_free(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words), TEST(test_gone_and_there),     TEST(test_one_at_a_time),
         TEST(test_a_full_list),       TEST(test_no_key_no_question), TEST(test_no_server_is_up),
+        TEST(test_a_forged_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
