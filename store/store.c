@@ -307,20 +307,23 @@ static str_t id_of(const char id[BOX_ID_MAX + 1])
     return str_make(id, strnlen(id, BOX_ID_MAX + 1));
 }
 
-/* Returns whether a public preview would replace one with credentials. */
-static bool would_expose(store_t *store, const store_preview_t *preview)
+/* STORE_CONFLICT if a public preview would replace one with credentials. Those of a damaged record are
+ * unknown. */
+static store_result_t check_private(store_t *store, const store_preview_t *preview)
 {
     store_preview_t before;
     str_t record, id = id_of(preview->id);
     if (preview->bearer || preview->basic)
-        return false;
+        return STORE_OK;
     store_result_t result = table_find_changed(store->previews, id, preview->port, &record);
     if (result == STORE_NOT_FOUND)
-        return false;
+        return STORE_OK;
+    if (result == STORE_FAILED && !table_bad_record(store->previews))
+        return STORE_FAILED;
     if (result != STORE_OK || !record_decode_preview(record, id, preview->port, &before))
-        return true; /* its credentials are unknown */
+        return STORE_CONFLICT;
     bool expired = before.expires_at != 0 && before.expires_at <= preview->created_at;
-    return !expired && (before.bearer || before.basic);
+    return !expired && (before.bearer || before.basic) ? STORE_CONFLICT : STORE_OK;
 }
 
 /* Makes one change of a preview within the open transaction. */
@@ -328,12 +331,13 @@ static store_result_t make_preview(store_t *store, store_change_t *change)
 {
     store_preview_t *preview = &change->preview;
     str_t id = id_of(preview->id);
-    if (!change->remove && change->stay_private && would_expose(store, preview))
-        return STORE_CONFLICT;
-    if (!change->remove && preview->alias[0] != '\0' &&
-        !store_alias_is_of(store, str_from(preview->alias), id))
-        return STORE_TAKEN;
-    store_result_t result = change->keep_version ? STORE_OK : table_next(store->previews, &preview->version);
+    store_result_t result = STORE_OK;
+    if (!change->remove && change->stay_private)
+        result = check_private(store, preview);
+    if (result == STORE_OK && !change->remove && preview->alias[0] != '\0')
+        result = store_check_alias(store, str_from(preview->alias), id);
+    if (result == STORE_OK && !change->keep_version)
+        result = table_next(store->previews, &preview->version);
     if (result != STORE_OK)
         return result;
     if (change->remove)

@@ -39,10 +39,13 @@ static store_result_t find_owner(store_t *store, str_t alias, char owner[BOX_ID_
     return result;
 }
 
-bool store_alias_is_of(store_t *store, str_t alias, str_t id)
+store_result_t store_check_alias(store_t *store, str_t alias, str_t id)
 {
     char owner[BOX_ID_MAX + 1];
-    return find_owner(store, alias, owner) == STORE_OK && str_eq(str_from(owner), id);
+    store_result_t result = find_owner(store, alias, owner);
+    if (result == STORE_FAILED && !store->bad_record)
+        return STORE_FAILED;
+    return result == STORE_OK && str_eq(str_from(owner), id) ? STORE_OK : STORE_TAKEN;
 }
 
 typedef struct carried {

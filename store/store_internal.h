@@ -41,8 +41,9 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
  * store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
-/* Returns whether the record of `alias` names box `id`, whether or not a preview carries it. */
-MUST_USE bool store_alias_is_of(store_t *store, str_t alias, str_t id);
+/* STORE_TAKEN unless the record of `alias` names box `id`, whether or not a preview carries it; a damaged
+ * record names none. */
+MUST_USE store_result_t store_check_alias(store_t *store, str_t alias, str_t id);
 MUST_USE bool store_open_aliases(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_deletions(store_t *store, const char *durable_dir, bool writer);
 

@@ -236,6 +236,35 @@ static void test_a_list_is_whole_or_fails(void **state)
     assert_int_equal(fixture_listed(f->store), 200);
 }
 
+/* The owner of an alias that cannot be read is not another box. */
+static void test_an_alias_that_cannot_be_read(void **state)
+{
+    fixture_t *f = *state;
+    char path[128], zeros[4096] = "";
+    for (int i = 0; i < 100; i++) {
+        char alias[24];
+        snprintf(alias, sizeof(alias), "alias-%d", i);
+        assert_int_equal(store_claim_alias(f->store, str_from(alias), STR("box-1")), STORE_OK);
+    }
+    reopen(f);
+    store_preview_t preview = fixture_preview("box-1", 80);
+    snprintf(preview.alias, sizeof(preview.alias), "alias-7");
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    snprintf(path, sizeof(path), "%s/aliases/data.mdb", f->durable);
+    off_t whole = file_size(path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    char *kept = malloc((size_t)whole);
+    assert_true(fd >= 0 && kept != NULL);
+    assert_int_equal(pread(fd, kept, (size_t)whole, 0), whole);
+    for (off_t at = 8192; at < whole; at += 4096)
+        assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), sizeof(zeros));
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_FAILED);
+    assert_int_equal(pwrite(fd, kept, (size_t)whole, 0), whole);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    close(fd);
+    free(kept);
+}
+
 /* Each would have ended the process: by SIGBUS, or by an assertion of LMDB. */
 static void test_reads_of_damaged_pages(void **state)
 {
@@ -284,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_volatile_file_cut_short, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_cut_short_while_it_is_open, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_a_list_is_whole_or_fails, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_an_alias_that_cannot_be_read, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_reads_of_damaged_pages, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
