@@ -50,7 +50,7 @@ MUST_USE bool table_whole(table_t *table);
 
 /* Whether the last STORE_FULL was the disk's, and not the map's. */
 bool table_disk_full(const table_t *table);
-/* Whether a read has met damaged pages since the opening. */
+/* Whether a read or a change has met damaged pages since the opening. */
 bool table_damaged(const table_t *table);
 
 /* ---- reading: the record of a find or each is valid until the next find or end. A page that is damaged,

@@ -442,8 +442,7 @@ static void tell_of_damage(worker_process_t *process)
         return;
     process->met_damage = true;
     if (store_health_report_pages(shm_store_health(worker->context.shm)))
-        process_log("worker", "the store is damaged: requests that need a damaged page get 503, and /readyz "
-                              "too (`boxedge store check` lists all faults)");
+        process_log("worker", STORE_HEALTH_PAGES);
 }
 
 static void serve(worker_process_t *process)

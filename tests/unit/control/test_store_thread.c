@@ -2,6 +2,8 @@
  * room back. */
 #include "store_gate.h"
 
+#include <fcntl.h>
+
 #include "list.h"
 
 typedef struct world {
@@ -224,6 +226,33 @@ static void try_more(store_job_t *job)
 }
 
 /* Work that would follow a job has no thread any more when the last ones are done. */
+/* Damage that only the controller meets makes the node unready, too. */
+static void damage_is_reported(void **state)
+{
+    (void)state;
+    world_t w = {0};
+    unsigned order = 0;
+    char path[160], zeros[4096] = "";
+    open_world(&w, FIXTURE_MAP_BYTES);
+    test_job_t put, look;
+    make_change(&put, &w, &order, false, 80);
+    assert_true(store_thread_add(w.thread, &put.job));
+    turn_until(&w, &order, 1);
+    assert_false(store_health_has_bad_pages(shm_store_health(w.shm)));
+    snprintf(path, sizeof(path), "%s/data.mdb", w.dirs.durable);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (off_t at = 8192; at < lseek(fd, 0, SEEK_END); at += 4096)
+        assert_int_equal(pwrite(fd, zeros, sizeof(zeros), at), sizeof(zeros));
+    close(fd);
+    make_count(&look, &w, &order);
+    assert_true(store_thread_add(w.thread, &look.job));
+    turn_until(&w, &order, 2);
+    assert_int_equal(look.seen, UINT64_MAX);
+    assert_true(store_health_has_bad_pages(shm_store_health(w.shm)));
+    close_world(&w);
+}
+
 static void the_end_takes_no_more(void **state)
 {
     (void)state;
@@ -246,6 +275,7 @@ int main(void)
         cmocka_unit_test(jobs_are_done_in_order), cmocka_unit_test(changes_share_commits),
         cmocka_unit_test(the_queue_is_bounded),   cmocka_unit_test(free_does_what_waits),
         cmocka_unit_test(a_full_store_lets_go),   cmocka_unit_test(the_end_takes_no_more),
+        cmocka_unit_test(damage_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
