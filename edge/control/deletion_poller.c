@@ -274,7 +274,8 @@ void deletion_poller_set_conf(deletion_poller_t *poller, const conf_t *conf)
 }
 
 deletion_poller_t *deletion_poller_new(loop_t *loop, const conf_t *conf, balance_t *balance,
-                                       const upstreams_t *upstreams, deletion_poller_done_t *done, void *owner)
+                                       const upstreams_t *upstreams, deletion_poller_done_t *done,
+                                       void *owner)
 {
     deletion_poller_t *poller = calloc(1, sizeof(*poller));
     assert(poller != NULL);

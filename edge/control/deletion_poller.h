@@ -26,7 +26,8 @@ typedef void deletion_poller_done_t(void *owner, str_t id, uint64_t requested_at
 
 /* `balance` and `upstreams` must outlive it; `conf` must be valid until deletion_poller_set_conf. */
 deletion_poller_t *deletion_poller_new(loop_t *loop, const conf_t *conf, balance_t *balance,
-                                       const upstreams_t *upstreams, deletion_poller_done_t *done, void *owner);
+                                       const upstreams_t *upstreams, deletion_poller_done_t *done,
+                                       void *owner);
 /* Cancels the question under way and nulls. NULL is allowed. */
 void deletion_poller_free(deletion_poller_t **poller);
 /* Also rereads the key's file. Drops all boxes; the next sweeps name them again. */

@@ -204,7 +204,8 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(w->server->requests, 20);
 }
 
-/* Further ones are named again by the deletion service. A question that settles nothing makes room in a full list. */
+/* Further ones are named again by the deletion service. A question that settles nothing makes room in a full
+ * list. */
 static void test_a_full_list(void **state)
 {
     world_t *w = *state;
