@@ -67,7 +67,7 @@ static void expect(const char *a, const char *b)
 static void they_come_from_a_file_and_from_directories_once_each(void **state)
 {
     (void)state;
-    char both[256];
+    char both[512];
     write_file("bundle.pem", first.chain);
     assert_int_equal(mkdir(path_of("d"), 0700), 0);
     write_file("d/0123abcd.0", first.chain);
