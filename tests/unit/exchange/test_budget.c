@@ -132,26 +132,38 @@ static void world_free(world_t *w)
     context_fixture_free(w->f);
 }
 
-/* The share is an eighth where none is given; an exchange of a client over it holds a few KiB, others all. */
-static void test_share_of_a_client(void **state)
+/* An exchange of a client over its share holds a few KiB, others all. */
+static void check_share(uint64_t given, uint64_t share)
 {
-    (void)state;
     world_t w = world_new();
     context_t *context = w.f->context;
     uint64_t memory = context->conf->limits.memory_bytes;
-    assert_int_equal(budget_share(context->conf), memory / 8);
-    account_add(&w.f->client.account, memory / 8);
-    account_add(&context->memory.account, (memory - memory / 4) - memory / 8);
-    assert_int_equal(budget_client(&w.f->client), memory / 8);
+    ((conf_t *)(uintptr_t)context->conf)->limits.memory_per_client_bytes = given;
+    assert_int_equal(budget_share(context->conf), share);
+    account_add(&w.f->client.account, share);
+    account_add(&context->memory.account, (memory - memory / 4) - share);
+    assert_int_equal(budget_client(&w.f->client), share);
     assert_int_equal(budget_bound(w.ex, 65536), 65536);
     assert_false(budget_is_short(w.ex));
     account_add(&w.f->client.account, 1);
     assert_true(budget_is_short(w.ex));
     assert_int_equal(budget_bound(w.ex, 65536), BUDGET_FLOOR_BYTES);
     assert_int_equal(budget_bound(w.ex, 100), 100);
-    account_sub(&w.f->client.account, memory / 8 + 1);
-    account_sub(&context->memory.account, (memory - memory / 4) - memory / 8);
+    account_sub(&w.f->client.account, share + 1);
+    account_sub(&context->memory.account, (memory - memory / 4) - share);
     world_free(&w);
+}
+
+/* The share is an eighth where none is given. */
+static void test_share_of_a_client(void **state)
+{
+    (void)state;
+    world_t w = world_new();
+    uint64_t memory = w.f->context->conf->limits.memory_bytes;
+    world_free(&w);
+    check_share(0, memory / 8);
+    check_share(memory / 32, memory / 32);
+    check_share(memory / 2, memory / 2);
 }
 
 static void test_connections_keep_half(void **state)
