@@ -98,7 +98,7 @@ typedef void (*visit_t)(const conf_key_t *key, const char *name, unsigned depth)
 static void each(const conf_table_t *table, const char *prefix, unsigned depth, visit_t visit)
 {
     for (size_t i = 0; i < table->count; i++) {
-        char name[128];
+        char name[1024];
         const conf_key_t *key = &table->keys[i];
         snprintf(name, sizeof(name), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key->name);
         if (key->type == CONF_MAPS)
