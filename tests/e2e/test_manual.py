@@ -117,6 +117,7 @@ def is_taken(command, option):
     return False
 
 
+@pytest.mark.timeout(900)  # a thousand runs of the program
 def test_every_option_of_every_command_is_in_its_help(commands):
     """And no other. `check` takes its words in fixed places, and `version` no option of the running edge."""
     everything = options_of_the_sources()
