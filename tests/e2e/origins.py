@@ -168,7 +168,7 @@ class HttpOrigin(RawOrigin):
     /echo            JSON: method, target, fields, body_bytes, body_sha256, trailers
     /bytes?n=N       N bytes of a fixed pattern; &chunked=1 without a length; &trailer=1 with a trailer
     /status?code=N   that status, no body
-    /sse?n=N         N events, one each 20 ms, then the end
+    /sse?n=N         N events, one each 20 ms (&ms=N: each N ms), then the end
     /slow?ms=N       answers after N milliseconds
     """
 
@@ -239,7 +239,7 @@ class HttpOrigin(RawOrigin):
             for i in range(int(query.get("n", 5))):
                 event = f"data: {i} {time.monotonic()}\n\n".encode()
                 conn.send(b"%x\r\n%s\r\n" % (len(event), event))
-                time.sleep(0.02)
+                time.sleep(int(query.get("ms", 20)) / 1000)
             conn.send(b"0\r\n\r\n")
         else:
             if url.path == "/slow":

@@ -17,6 +17,21 @@ from wire import PATIENCE, WireError
 
 HEALTH = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
+# A "new binary" that speaks as far as needed (edge/supervisor/handover.h), and then ends or hangs.
+IMPOSTOR = """#!/usr/bin/env python3
+import os, socket, struct, sys, time
+with open(f"/proc/self/fd/{os.environ['BOXEDGE_HANDOVER']}") as handoff:
+    channel = next(int(line.split()[1]) for line in handoff if line.startswith("handover "))
+peer = socket.socket(fileno=channel)
+peer.setblocking(True)
+peer.send(struct.pack("<IIQ", 0x62786531, 1, 1))  # prepared
+magic, kind, _ = struct.unpack("<IIQ", peer.recv(16))
+assert (magic, kind) == (0x62786531, 2)  # go
+peer.send(struct.pack("<IIQ", 0x62786531, 3, 0))  # join
+time.sleep(%d)
+sys.exit(5)
+"""
+
 
 class Load:
     """Threads that ask without a pause until it is stopped, each request on a connection of its own (or with

@@ -14,7 +14,7 @@ import harness
 import pytest
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
 from harness import SLOW, Edge
-from processes import Load, ends_whole, gone, rewrite, said, serving, upgrade
+from processes import IMPOSTOR, Load, ends_whole, gone, rewrite, said, serving, upgrade
 from tunnel_clients import Echoes
 from wire import PATIENCE
 
@@ -291,22 +291,6 @@ def test_the_command_needs_no_configuration_while_it_waits(tmp_path, monkeypatch
                               timeout=PATIENCE * SLOW)
         assert done.returncode == 1 and not named.exists()
         assert done.stderr.count("\n") == 1 and "exit status 3" in done.stderr, done.stderr
-
-
-# A "new binary" that speaks as far as needed (edge/supervisor/handover.h), and then ends or hangs.
-IMPOSTOR = """#!/usr/bin/env python3
-import os, socket, struct, sys, time
-with open(f"/proc/self/fd/{os.environ['BOXEDGE_HANDOVER']}") as handoff:
-    channel = next(int(line.split()[1]) for line in handoff if line.startswith("handover "))
-peer = socket.socket(fileno=channel)
-peer.setblocking(True)
-peer.send(struct.pack("<IIQ", 0x62786531, 1, 1))  # prepared
-magic, kind, _ = struct.unpack("<IIQ", peer.recv(16))
-assert (magic, kind) == (0x62786531, 2)  # go
-peer.send(struct.pack("<IIQ", 0x62786531, 3, 0))  # join
-time.sleep(%d)
-sys.exit(5)
-"""
 
 
 @pytest.mark.parametrize("seconds, why", [(0, "exit status 5"), (1000, "it did not serve in time")])

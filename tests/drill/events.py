@@ -1,0 +1,125 @@
+"""The events of the drill, each with the rule that judges it."""
+
+import collections
+import time
+
+# NONE: no exchange fails, no WebSocket closes. OWN: only exchanges of the killed process fail. DRAIN: what began before
+# the signal ends well, and WebSockets end with Close 1012. RESTART: after the next start nothing fails.
+NONE, OWN, DRAIN, RESTART = "none", "own", "drain", "restart"
+
+Event = collections.namedtuple("Event", "name title rule act setup")
+PAUSE = 0.6
+
+
+class Outcome:
+    """What the judge needs to know: client ports of killed processes, and the time of a signal or of the next start."""
+
+    def __init__(self):
+        self.killed, self.at = set(), None
+
+
+def each(count, act):
+    """Does it `count` times, with traffic between."""
+    def run(server, load, outcome):
+        for n in range(count):
+            act(server, load, n)
+            time.sleep(PAUSE)
+    return run
+
+
+def reload(count=3, **settings):
+    """Reloads, each with another value of these settings."""
+    def act(server, load, n):
+        server.change(**{key: values[n % len(values)] for key, values in settings.items()})
+    return each(count, act)
+
+
+def more_listeners(server, load, n):
+    server.change(extra=server.extra[: n + 1])
+    load.ports.append(server.extra[n])
+
+
+def fewer_listeners(server, load, n):
+    """Clients are told first; open connections and those under way stay."""
+    load.ports.remove(server.extra[2 - n])
+    server.change(extra=server.extra[: 2 - n])
+
+
+def kill(role):
+    def run(server, load, outcome):
+        outcome.killed = server.kill(role)
+        time.sleep(PAUSE)
+    return run
+
+
+def hang(server, load, outcome):
+    outcome.killed = server.hang("worker")
+
+
+def kill_all(server, load, outcome):
+    outcome.killed = server.kill_all()
+    outcome.at = time.monotonic()
+
+
+def drain(server, load, outcome):
+    outcome.at = time.monotonic()
+    server.drain()
+
+
+def upgrade(kind, count=1):
+    return each(count, lambda server, load, n: server.upgrade(kind))
+
+
+def stop(role):
+    return each(1, lambda server, load, n: server.stop_for_a_while(role))
+
+
+EVENTS = [
+    Event("reload-same", "reload, nothing changed, ×3", NONE, reload(), {}),
+    Event("reload-limits", "reload, a limit, ×3", NONE, reload(fields=[101, 102, 103]), {}),
+    Event("reload-timeouts", "reload, a timeout, ×3", NONE, reload(keep_alive=[74, 73, 72]), {}),
+    Event("reload-certificates", "reload, other files of certificates, ×3", NONE, reload(pair=["b", "a", "b"]), {}),
+    Event("reload-routes", "reload, more names and origins, ×3", NONE, reload(routes=[1, 2, 3]), {}),
+    Event("reload-log", "reload, another access log, ×3", NONE, reload(log=[1, 2, 3]), {}),
+    Event("reload-processes", "reload, another environment of a process box, ×3", NONE, reload(process=[1, 2, 3]), {}),
+    Event("reload-listeners-more", "reload, one more listener, ×3", NONE, each(3, more_listeners), {}),
+    Event("reload-listeners-fewer", "reload, one listener less, ×3", NONE, each(3, fewer_listeners), {"extra": 3}),
+    Event("reload-workers-more", "reload, one more worker, ×3", NONE, reload(workers=[3, 4, 5]), {}),
+    Event("reload-workers-fewer", "reload, one worker less, ×3", NONE, reload(workers=[3, 2, 1]), {"workers": 4}),
+    Event("reload-refused", "reload of a wrong file, ×3", NONE, reload(broken=[True]), {}),
+    Event("reload-20", "20 reloads in a row", NONE, reload(20, keep_alive=[74, 73]), {}),
+    Event("renewal", "renewal of certificates, ×3", NONE, each(3, lambda server, load, n: server.renew("ba"[n % 2])), {}),
+    Event("upgrade-same", "upgrade to the same program", NONE, upgrade("same"), {}),
+    Event("upgrade-twice", "two upgrades in a row", NONE, upgrade("same", 2), {}),
+    Event("upgrade-other", "upgrade to another program", NONE, upgrade("other"), {}),
+    Event("upgrade-failing", "upgrade to a program that fails, ×3", NONE, upgrade("failing", 3), {}),
+    Event("upgrade-hanging", "upgrade to a program that hangs", NONE, upgrade("hanging"), {}),
+    Event("upgrade-late", "upgrade to a program that hangs once it has taken over", NONE, upgrade("late"), {}),
+    Event("kill-worker", "`kill -9` of a worker", OWN, kill("worker"), {}),
+    Event("kill-controller", "`kill -9` of the controller", OWN, kill("controller"), {}),
+    Event("kill-logger", "`kill -9` of the logger", OWN, kill("logger"), {}),
+    Event("kill-runner", "`kill -9` of the runner", OWN, kill("runner"), {}),
+    Event("kill-supervisor", "`kill -9` of the supervisor, and a start", RESTART, kill_all, {}),
+    Event("stop-worker", "SIGSTOP of a worker for 3 s", NONE, stop("worker"), {}),
+    Event("stop-controller", "SIGSTOP of the controller for 3 s", NONE, stop("controller"), {}),
+    Event("stop-logger", "SIGSTOP of the logger for 3 s", NONE, stop("logger"), {}),
+    Event("stop-runner", "SIGSTOP of the runner for 3 s", NONE, stop("runner"), {}),
+    Event("stop-supervisor", "SIGSTOP of the supervisor for 3 s", NONE, stop("supervisor"), {}),
+    Event("hang-worker", "SIGSTOP of a worker for good", OWN, hang, {}),
+    Event("drain", "end by SIGTERM", DRAIN, drain, {}),
+]
+QUICK = ["reload-timeouts", "renewal", "upgrade-twice", "kill-worker", "kill-controller"]
+
+
+def is_fault(rule, failure, outcome):
+    """Whether the rule forbids this failure. Without a look at the sockets (only root may), whose it was is not known."""
+    own = outcome.killed is None or bool(outcome.killed & set(failure.ports))
+    if rule == NONE:
+        return True
+    if rule == OWN:
+        return not own
+    if rule == RESTART:
+        return not own and failure.began > outcome.at
+    if failure.kind == "websocket":
+        return failure.why != "Close 1012"
+    return failure.began < outcome.at
