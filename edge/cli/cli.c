@@ -37,6 +37,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->follow;
     if (str_eq(name, STR("--now")) && (takes & CLI_NOW) != 0)
         return &cli->now;
+    if (str_eq(name, STR("--wait")) && (takes & CLI_WAIT) != 0)
+        return &cli->wait;
     if (str_eq(name, STR("--ready")) && (takes & CLI_READY) != 0)
         return &cli->ready;
     if (str_eq(name, STR("--stdin")) && (takes & CLI_KEY) != 0)

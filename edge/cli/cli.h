@@ -49,6 +49,7 @@ typedef struct cli {
     bool kill_tunnels;              /* --kill-tunnels */
     bool now;                       /* --now */
     bool ready;                     /* --ready */
+    bool wait;                      /* --wait */
     bool follow;                    /* -f, --follow */
     bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
@@ -60,7 +61,7 @@ typedef struct cli {
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
  * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_LISTEN:
- * --port and --address; CLI_CLIENT: --client; CLI_OUTPUT: --output. */
+ * --port and --address; CLI_CLIENT: --client; CLI_OUTPUT: --output; CLI_WAIT: --wait. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -73,7 +74,8 @@ typedef enum cli_takes {
     CLI_READY = 256,
     CLI_LISTEN = 512,
     CLI_CLIENT = 1024,
-    CLI_OUTPUT = 2048
+    CLI_OUTPUT = 2048,
+    CLI_WAIT = 4096
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

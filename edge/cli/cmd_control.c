@@ -1,5 +1,10 @@
 #include "commands.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
 #include "cli_words.h"
 
 static int usage(FILE *out, const char *name, const char *what, int status)
@@ -8,21 +13,30 @@ static int usage(FILE *out, const char *name, const char *what, int status)
     return status;
 }
 
-/* Posts to the admin API; prints `done` on success. */
-static int post(int argc, char **argv, const char *what, const char *target, const char *done)
+/* Parses the options of a command without arguments. False if nothing is left to do, and *status is set. */
+static bool parse(int argc, char **argv, unsigned takes, const char *what, cli_t *cli, int *status)
 {
-    cli_t cli;
-    if (!cli_parse(argc, argv, 0, &cli))
-        return CLI_USAGE;
-    if (cli.help)
-        return usage(stdout, argv[0], what, CLI_OK);
-    if (cli.arg_count != 0) {
-        static const cli_verb_t none[] = {{"", ""}, {NULL, NULL}};
-        cli_explain_words(&cli, argv[0], none);
-        return usage(stderr, argv[0], what, CLI_USAGE);
+    *status = CLI_USAGE;
+    if (!cli_parse(argc, argv, takes, cli))
+        return false;
+    if (cli->help) {
+        *status = usage(stdout, argv[0], what, CLI_OK);
+        return false;
     }
+    if (cli->arg_count != 0) {
+        static const cli_verb_t none[] = {{"", ""}, {NULL, NULL}};
+        cli_explain_words(cli, argv[0], none);
+        *status = usage(stderr, argv[0], what, CLI_USAGE);
+        return false;
+    }
+    return true;
+}
+
+/* Posts to the admin API; prints `done` on success. */
+static int post(const cli_t *cli, const char *target, const char *done)
+{
     json_t *answer;
-    int status = cli_request(&cli, "POST", target, NULL, &answer);
+    int status = cli_request(cli, "POST", target, NULL, &answer);
     if (status != CLI_OK)
         return status;
     size_t i;
@@ -36,17 +50,58 @@ static int post(int argc, char **argv, const char *what, const char *target, con
 
 int cmd_reload(int argc, char **argv)
 {
-    return post(
-        argc, argv,
-        "Reloads the configuration. If it has errors, they are printed and the old one stays in force.",
-        "/v1/reload", "The configuration was reloaded.");
+    static const char what[] =
+        "Reloads the configuration. If it has errors, they are printed and the old one stays in force.";
+    cli_t cli;
+    int status;
+    if (!parse(argc, argv, 0, what, &cli, &status))
+        return status;
+    return post(&cli, "/v1/reload", "The configuration was reloaded.");
+}
+
+/* A descriptor of the edge's first process, or -1 with *status set. */
+static int find_edge(const cli_t *cli, int *status)
+{
+    json_t *answer;
+    *status = cli_request(cli, "GET", "/v1/status", NULL, &answer);
+    if (*status != CLI_OK)
+        return -1;
+    long long pid = cli_number(answer, "supervisor_pid");
+    json_decref(answer);
+    int fd = pidfd_open((pid_t)pid, 0);
+    if (fd < 0) {
+        fprintf(stderr, "boxedge: the end of process %lld cannot be awaited from here: %s\n", pid,
+                strerror(errno));
+        *status = CLI_FAILED;
+    }
+    return fd;
+}
+
+static void await_end(int process)
+{
+    fflush(stdout);
+    struct pollfd end = {.fd = process, .events = POLLIN};
+    while (poll(&end, 1, -1) < 0 && errno == EINTR)
+        ;
+    puts("The edge has ended.");
 }
 
 int cmd_drain(int argc, char **argv)
 {
-    return post(argc, argv,
-                "Ends the edge gracefully: it accepts no new connections, and open requests have\n"
-                "`timeouts.drain` to finish.",
-                "/v1/drain",
-                "The edge accepts no new connections and ends when the open ones have finished.");
+    static const char what[] =
+        "Ends the edge gracefully: it accepts no new connections, and open requests have\n"
+        "`timeouts.drain` to finish.\n\n"
+        "  --wait             return once the edge has ended";
+    cli_t cli;
+    int status, process = -1;
+    if (!parse(argc, argv, CLI_WAIT, what, &cli, &status) ||
+        (cli.wait && (process = find_edge(&cli, &status)) < 0))
+        return status;
+    status = post(&cli, "/v1/drain",
+                  "The edge accepts no new connections and ends when the open ones have finished.");
+    if (status == CLI_OK && process >= 0)
+        await_end(process);
+    if (process >= 0)
+        close(process);
+    return status;
 }

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import time
 
+import pytest
+
 from harness import BINARY, PATIENCE, SLOW
 from podman import Podman, Unavailable
 
@@ -17,6 +19,20 @@ BOOT_S = 60
 # What is this machine's own, and not the other's.
 EMPTY = ["tmp", "var/tmp", "run", "var/log/journal", "etc/systemd/system", "etc/boxedge", "var/lib/boxedge"]
 TARGET = "[Unit]\nRequires=basic.target\nAfter=basic.target\n"
+
+
+@contextlib.contextmanager
+def booted():
+    """A machine that runs; skips the test, with the reason, where none can."""
+    machine = Machine()
+    try:
+        machine.start()
+    except Unavailable as why:
+        pytest.skip(str(why))
+    try:
+        yield machine
+    finally:
+        machine.close()
 
 
 class Machine:

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness import SLOW
-from processes import said
+from processes import gone, said
 from tunnel_clients import frame, read_frame
 from wire import PATIENCE
 
@@ -129,6 +129,23 @@ def test_drain_by_command(make_edge):
     edge.kill()
     edge.check_reports()
     assert not edge.admin_socket.exists()
+
+
+def test_a_drain_can_be_awaited(make_edge, origin):
+    """As systemd does, which does not wait for an edge of an upgrade."""
+    edge = make_edge(config={"timeouts": {"drain": "30s"}})
+    host = edge.create_preview(origin)
+    with edge.connect("plain") as client:
+        client.send(f"GET /slow?ms=1500 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        edge.wait_until(lambda: origin.requests, what="the request to be under way")
+        assert edge.command("drain", "--wait").endswith("The edge has ended.\n")
+        assert gone(edge.process.pid)
+        assert client.read_answer("GET").status == 200
+    assert edge.process.wait(PATIENCE) == 0
+    refused = edge.command("drain", "--wait", check=False)
+    assert refused.returncode == 1 and "the edge is not running" in refused.stderr
+    edge.kill()
+    edge.check_reports()
 
 
 def ready(edge):

@@ -59,7 +59,7 @@ def test_every_file_has_its_place(installed):
 def test_the_unit_names_the_prefix(installed):
     root, prefix = installed
     unit = (root / prefix[1:] / "lib/systemd/system/boxedge.service").read_text(encoding="utf-8")
-    assert re.findall(r"^Exec\w+=(\S+/boxedge) ", unit, re.M) == [f"{prefix}/bin/boxedge"] * 3
+    assert re.findall(r"^Exec\w+=-?(\S+/boxedge) ", unit, re.M) == [f"{prefix}/bin/boxedge"] * 4
     sockets = (root / prefix[1:] / "lib/systemd/system/boxedge.socket").read_text(encoding="utf-8")
     for text in (unit, sockets):
         assert f"Documentation=file://{prefix}/share/doc/boxedge/operations.md" in text

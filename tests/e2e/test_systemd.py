@@ -11,8 +11,7 @@ import time
 import pytest
 
 from harness import ROOT
-from machine import Machine, write
-from podman import Unavailable
+from machine import booted, write
 
 UNIT = ROOT / "deploy/boxedge.service"
 CONFINED = ROOT / "deploy/without-process-boxes.conf"
@@ -27,16 +26,9 @@ needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 @pytest.fixture(scope="module")
 def machine():
-    made = None
-    try:
-        made = Machine().start()
+    with booted() as made:
         install(made)
         yield made
-    except Unavailable as why:
-        pytest.skip(str(why))
-    finally:
-        if made is not None:
-            made.close()
 
 
 def install(machine):
@@ -205,12 +197,16 @@ def test_a_supervisor_that_stands_still_is_replaced(machine):
         assert len(found.stdout.splitlines()) == 2, found.stdout
 
 
-def test_a_long_drain_has_the_time_that_it_needs(machine):
-    """The unit's own limit is shorter than the drain, and an open request uses all of the drain."""
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_a_long_drain_has_the_time_that_it_needs(machine, upgraded):
+    """The unit's own limit is shorter than the drain, and an open request uses all of the drain. The edge of an upgrade
+    was not systemd's own child when it became the main process."""
     config = CONFIG.read_text()
     assert "drain: 30s" in config
     write(machine.root / "etc/boxedge/boxedge.yaml", config.replace("drain: 30s", "drain: 6s"))
     with drop_in(machine, "[Service]\nTimeoutStopSec=2\n"):
+        if upgraded:
+            hand_over(machine)
         machine.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n' >&3 && "
                                   "(sleep 60 >/dev/null 2>&1 &)")
         began = time.monotonic()
