@@ -12,7 +12,7 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
     assert(admin != NULL);
     *admin = (admin_t){.loop = loop, .shm = shm, .store = store, .controls = controls, .owner = owner};
     list_init(&admin->reload_waiters);
-    list_init(&admin->pushes);
+    list_init(&admin->recorded);
     admin->server = local_server_new(loop, conf, listen_fd, admin_steps, ADMIN_CLIENTS_MAX, admin);
     return admin;
 }
@@ -25,7 +25,7 @@ void admin_free(admin_t **admin)
         return;
     local_server_free(&a->server);
     assert(list_is_empty(&a->reload_waiters));
-    admin_pushes_free(a);
+    admin_recorded_free_all(a);
     free(a);
 }
 

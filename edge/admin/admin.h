@@ -29,6 +29,9 @@ typedef struct admin_controls {
     /* Takes a pushed state of a box. Returns NULL, and calls `done` once every worker sees it, never from
      * within, and not after admin_free. Or returns a sentence with the reason for a refusal. */
     const char *(*push_box)(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg);
+    /* Calls `done` once every worker sees the present state of the box, as above. False if the edge does not
+     * know the box. */
+    bool (*when_recorded)(void *owner, str_t id, void (*done)(void *arg), void *arg);
     /* Finds the provider of a box, to read the box's log; NULL: boxes of this kind have none. False if the
      * box does not exist. Valid until the loop turns. */
     bool (*find_box)(void *owner, str_t id, box_provider_t *kind, provider_t **provider);

@@ -24,8 +24,8 @@
 #define ADMIN_BOXES_MAX    10000
 /* Maximum API keys in one answer, beside all declared ones. */
 #define ADMIN_KEYS_MAX 1000
-/* Maximum pushed states on their way into the store. */
-#define ADMIN_PUSHES_MAX 1024
+/* Maximum states of boxes on their way into the store. */
+#define ADMIN_RECORDED_MAX 1024
 
 struct admin {
     loop_t *loop;
@@ -38,8 +38,8 @@ struct admin {
     runner_client_t *runner;        /* NULL before admin_set_runner */
     const wall_clock_t *wall_clock; /* NULL before admin_set_wall_clock */
     list_t reload_waiters;          /* reload_waiter_t.link, in admin_control.c */
-    list_t pushes;                  /* push_t.link, in admin_push.c */
-    size_t push_count;
+    list_t recorded;                /* admin_recorded_t.link */
+    size_t recorded_count;
     uint64_t failed_upgrade; /* its number; 0: none */
     char failed_reason[200];
 };
@@ -181,8 +181,21 @@ void admin_reload(exchange_t *ex, str_t body, void *arg);
 void admin_start_drain(exchange_t *ex, str_t body, void *arg);
 void admin_start_upgrade(exchange_t *ex, str_t body, void *arg);
 
-/* Frees the pushes, whose exchanges have ended. */
-void admin_pushes_free(admin_t *admin);
+/* ---- answers that wait for the store (admin_recorded.c) ---- */
+
+typedef struct admin_recorded admin_recorded_t;
+
+/* Takes over `answer`. NULL at ADMIN_RECORDED_MAX, for which admin_recorded_refuse answers. */
+admin_recorded_t *admin_recorded_new(admin_t *admin, json_t *answer);
+void admin_recorded_refuse(exchange_t *ex);
+/* Instead of admin_recorded_wait. */
+void admin_recorded_free(admin_recorded_t *recorded);
+/* The exchange waits for admin_recorded_done, which must not have been called yet; 10 s later it gets 503. */
+void admin_recorded_wait(admin_recorded_t *recorded, exchange_t *ex);
+/* The store has the state: answers and frees. `arg` is an admin_recorded_t. */
+void admin_recorded_done(void *arg);
+/* Frees all, whose exchanges have ended. */
+void admin_recorded_free_all(admin_t *admin);
 
 /* The table of addresses (admin_routes.c). */
 extern const exchange_step_t admin_steps[];

@@ -1,6 +1,6 @@
 /*
  * Process boxes over the admin API: start and stop by the operator. The request waits for the runner's
- * result.
+ * result, whose reports of the box come before it, and then until every worker sees the state.
  */
 #include <assert.h>
 
@@ -44,6 +44,21 @@ static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t
     }
 }
 
+static void answer_recorded(exchange_t *ex, const waiter_t *waiter)
+{
+    admin_t *admin = admin_of(ex);
+    const char *state = waiter->what == RUNNER_START ? "running" : "paused";
+    admin_recorded_t *recorded =
+        admin_recorded_new(admin, json_pack("{s:s,s:s}", "box", waiter->id, "state", state));
+    if (recorded == NULL) {
+        admin_recorded_refuse(ex);
+        return;
+    }
+    admin_recorded_wait(recorded, ex);
+    if (!admin->controls->when_recorded(admin->owner, str_from(waiter->id), admin_recorded_done, recorded))
+        admin_recorded_done(recorded); /* no worker knows another state */
+}
+
 static void on_answer(void *arg, const runner_answer_t *answer)
 {
     waiter_t *waiter = arg;
@@ -52,10 +67,7 @@ static void on_answer(void *arg, const runner_answer_t *answer)
     if (answer->result != RUNNER_OK) {
         refuse(ex, waiter, answer);
     } else {
-        json_t *body = json_pack("{s:s,s:s}", "box", waiter->id, "state",
-                                 waiter->what == RUNNER_START ? "running" : "paused");
-        assert(body != NULL);
-        admin_reply(ex, 200, body);
+        answer_recorded(ex, waiter);
     }
 }
 

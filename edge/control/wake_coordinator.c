@@ -307,12 +307,13 @@ static void answer_now(wake_coordinator_t *coordinator, unsigned worker, str_t l
     notify_worker(coordinator, worker, result, &answer);
 }
 
-/* Whether no request, this one included, has come for the box since the operator stopped it. */
+/* Whether no request, this one included, has come for the box since the operator stopped it. One of the same
+ * millisecond counts as later: its sender may have waited for the end of the stop. */
 static bool stays_stopped(box_wake_t *wake, wake_wish_t wish, uint64_t came_ms)
 {
     if (wake->stopped_ms == 0 || wish != WAKE_WISH_WAKE)
         return false;
-    if (came_ms > wake->stopped_ms)
+    if (came_ms >= wake->stopped_ms)
         wake->stopped_ms = 0;
     return wake->stopped_ms != 0;
 }

@@ -390,6 +390,16 @@ static const char *push_box(void *owner, const control_box_t *box, void (*done)(
     return NULL;
 }
 
+static bool when_recorded(void *owner, str_t id, void (*done)(void *arg), void *arg)
+{
+    controller_t *controller = owner;
+    const store_box_t *box = boxes_find(controller->boxes, id);
+    bool known = box != NULL && box->state != BOX_UNKNOWN;
+    if (known)
+        boxes_when_recorded(controller->boxes, id, done, arg);
+    return known;
+}
+
 static void box_ordered(void *owner, str_t id, bool runs)
 {
     controller_t *controller = owner;
@@ -428,6 +438,7 @@ static const admin_controls_t controls = {.reload = request_reload,
                                           .upgrade = request_upgrade,
                                           .end_tunnels = end_tunnels,
                                           .push_box = push_box,
+                                          .when_recorded = when_recorded,
                                           .find_box = find_box,
                                           .box_ordered = box_ordered};
 

@@ -4,6 +4,7 @@ process."""
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import threading
@@ -165,3 +166,18 @@ def upgraded(edge):
         edge.wait_until(lambda: gone(new), PATIENCE * SLOW, "the end of the new supervisor")
         edge.kill()
         edge.check_reports()
+
+
+class Replaced:
+    """A program file of its own for the edge that is made next; `by` replaces it."""
+
+    def __init__(self, folder, monkeypatch):
+        self.path, self.good, self.monkeypatch = folder / "boxedge", harness.BINARY, monkeypatch
+        shutil.copy(self.good, self.path)
+        monkeypatch.setattr(harness, "BINARY", self.path)
+
+    def by(self, script):
+        self.monkeypatch.setattr(harness, "BINARY", self.good)  # for commands
+        self.path.unlink()
+        self.path.write_text(script)
+        self.path.chmod(0o755)

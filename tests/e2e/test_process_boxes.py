@@ -292,6 +292,38 @@ def test_stop_ends_all_that_it_started(start, port):
     assert edge.about(port)["pid"] != pids[0]  # and the next request starts it
 
 
+@contextlib.contextmanager
+def busy_store(edge):
+    """Changes wait for the disk before each other one."""
+    stop = threading.Event()
+
+    def change(number):
+        with contextlib.closing(Admin(edge.admin_socket)) as admin:
+            while not stop.is_set():
+                assert admin.create("busy", 1000 + number)[0] in (200, 201)
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    yield
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("verbs", [["stop"], ["stop", "start"], ["stop", "stop"]])
+def test_a_command_is_in_force_when_it_ends(start, port, verbs):
+    """The next request, on any worker, meets the box as the command left it."""
+    edge = start(app(port), workers=2)
+    edge.about(port)
+    with busy_store(edge), contextlib.closing(Admin(edge.admin_socket)) as admin:
+        for _ in range(40):
+            for verb in verbs:
+                assert admin.call("POST", f"/v1/processes/web/{verb}")[0] == 200
+            answer = edge.ask(port)
+            assert answer.status == 200, answer.body
+
+
 def test_idle_ones_are_stopped_and_wake_again(start, port):
     edge = start(app(port, idle="500ms"))
     first = edge.about(port)["pid"]

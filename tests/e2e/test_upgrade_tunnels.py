@@ -14,7 +14,7 @@ import harness
 import pytest
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
 from harness import SLOW, Edge
-from processes import IMPOSTOR, Load, ends_whole, gone, rewrite, said, serving, upgrade
+from processes import IMPOSTOR, Load, Replaced, ends_whole, gone, rewrite, said, serving, upgrade
 from tunnel_clients import Echoes
 from wire import PATIENCE
 
@@ -158,21 +158,16 @@ def test_lockouts_survive_an_upgrade(whole, origin):
 
 
 def test_a_binary_that_hangs_costs_nobody_anything(tmp_path, monkeypatch, app, origin):
-    binary, good = tmp_path / "boxedge", harness.BINARY
-    shutil.copy(good, binary)
-    monkeypatch.setattr(harness, "BINARY", binary)
+    program = Replaced(tmp_path, monkeypatch)
     with Edge(tmp_path / "edge", 2) as edge:
         edge.expect_deaths = True
         host, other = edge.create_preview(app), edge.create_preview(origin)
         workers, controller = edge.pids("worker"), edge.pids("controller")
-        binary.unlink()
-        binary.write_text("#!/bin/sh\necho $$ > %s\nexec sleep 1000\n" % (tmp_path / "pid"))
-        binary.chmod(0o755)
+        program.by("#!/bin/sh\necho $$ > %s\nexec sleep 1000\n" % (tmp_path / "pid"))
         with Load(edge, other) as load, Echoes(edge, host) as tunnels:
             start = len(edge.stderr.lines)
             edge.process.send_signal(signal.SIGUSR2)
             hung = int(edge.wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-            monkeypatch.setattr(harness, "BINARY", good)
             edge.create_preview(1, "box")
             assert "box-1." in edge.command("preview", "list")
             edge.command("preview", "delete", "box", 1)
@@ -258,18 +253,13 @@ def test_the_command_waits_for_the_result(whole, app):
 
 
 def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
-    binary, good = tmp_path / "boxedge", harness.BINARY
-    shutil.copy(good, binary)
-    monkeypatch.setattr(harness, "BINARY", binary)
+    program = Replaced(tmp_path, monkeypatch)
     with Edge(tmp_path / "edge", 1) as edge:
         edge.expect_deaths = True
-        monkeypatch.setattr(harness, "BINARY", good)
         # The last one is a program that does not know how to take over: it finds the locks held.
         for script, why in (("exit 3", "exit status 3"), ("kill -9 $$", "killed by signal 9"),
-                            (f'exec env -u BOXEDGE_HANDOVER {good} "$@"', "exit status 1")):
-            binary.unlink()
-            binary.write_text(f"#!/bin/sh\n{script}\n")
-            binary.chmod(0o755)
+                            (f'exec env -u BOXEDGE_HANDOVER {program.good} "$@"', "exit status 1")):
+            program.by(f"#!/bin/sh\n{script}\n")
             done = edge.command("upgrade", check=False)
             assert done.returncode == 1 and why in done.stderr and "The old one continues" in done.stderr
         assert edge.process.poll() is None
@@ -277,17 +267,13 @@ def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
 
 def test_the_command_needs_no_configuration_while_it_waits(tmp_path, monkeypatch):
     """It found the edge's socket before it asked: a file that goes meanwhile hides no result."""
-    binary, good = tmp_path / "boxedge", harness.BINARY
-    shutil.copy(good, binary)
-    monkeypatch.setattr(harness, "BINARY", binary)
+    program = Replaced(tmp_path, monkeypatch)
     with Edge(tmp_path / "edge", 1) as edge:
         edge.expect_deaths = True
         named = tmp_path / "named.yaml"
         shutil.copy(edge.config_path, named)
-        binary.unlink()
-        binary.write_text(f"#!/bin/sh\nrm {named}\nexit 3\n")
-        binary.chmod(0o755)
-        done = subprocess.run([good, "upgrade", "-c", named], capture_output=True, text=True, check=False,
+        program.by(f"#!/bin/sh\nrm {named}\nexit 3\n")
+        done = subprocess.run([program.good, "upgrade", "-c", named], capture_output=True, text=True, check=False,
                               timeout=PATIENCE * SLOW)
         assert done.returncode == 1 and not named.exists()
         assert done.stderr.count("\n") == 1 and "exit status 3" in done.stderr, done.stderr
@@ -295,17 +281,12 @@ def test_the_command_needs_no_configuration_while_it_waits(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("seconds, why", [(0, "exit status 5"), (1000, "it did not serve in time")])
 def test_a_binary_that_fails_after_the_switch_gives_all_back(tmp_path, monkeypatch, app, origin, seconds, why):
-    binary, good = tmp_path / "boxedge", harness.BINARY
-    shutil.copy(good, binary)
-    monkeypatch.setattr(harness, "BINARY", binary)
+    program = Replaced(tmp_path, monkeypatch)
     with Edge(tmp_path / "edge", 2) as edge:
-        monkeypatch.setattr(harness, "BINARY", good)
         edge.expect_deaths = True
         host, other = edge.create_preview(app), edge.create_preview(origin)
         workers = edge.pids("worker")
-        binary.unlink()
-        binary.write_text(IMPOSTOR % seconds)
-        binary.chmod(0o755)
+        program.by(IMPOSTOR % seconds)
         with Load(edge, other) as load, Echoes(edge, host) as tunnels:
             start = len(edge.stderr.lines)
             edge.process.send_signal(signal.SIGUSR2)

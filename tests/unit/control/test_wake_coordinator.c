@@ -169,6 +169,16 @@ static void an_operators_stop_lasts(void **state)
     settle(w);
 }
 
+/* One whose sender waited for the end of the stop may come in its millisecond. */
+static void a_request_right_after_a_stop_wakes(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_PAUSED, NULL);
+    wake_coordinator_order(w->coordinator, STR("a"), false);
+    ask_since(w, 0, loop_now(w->loop));
+    assert_int_equal(w->resumes, 1);
+}
+
 /* What the stop interrupts is no failure to be remembered. */
 static void an_operators_stop_interrupts_a_start(void **state)
 {
@@ -466,6 +476,7 @@ int main(void)
         TEST(wake_client_are_forgotten),
         TEST(an_operators_stop_lasts),
         TEST(an_operators_stop_interrupts_a_start),
+        TEST(a_request_right_after_a_stop_wakes),
         TEST(the_provider_is_away),
         TEST(a_port_that_never_listens),
         TEST(a_port_of_a_box_that_was_late),
