@@ -185,9 +185,8 @@ void admin_start_upgrade(exchange_t *ex, str_t body, void *arg);
 
 typedef struct admin_recorded admin_recorded_t;
 
-/* Takes over `answer`. NULL at ADMIN_RECORDED_MAX, for which admin_recorded_refuse answers. */
+/* Takes over `answer`. NULL at ADMIN_RECORDED_MAX. */
 admin_recorded_t *admin_recorded_new(admin_t *admin, json_t *answer);
-void admin_recorded_refuse(exchange_t *ex);
 /* Instead of admin_recorded_wait. */
 void admin_recorded_free(admin_recorded_t *recorded);
 /* The exchange waits for admin_recorded_done, which must not have been called yet; 10 s later it gets 503. */

@@ -51,7 +51,8 @@ static void answer_recorded(exchange_t *ex, const waiter_t *waiter)
     admin_recorded_t *recorded =
         admin_recorded_new(admin, json_pack("{s:s,s:s}", "box", waiter->id, "state", state));
     if (recorded == NULL) {
-        admin_recorded_refuse(ex);
+        admin_error(ex, 503, "store_busy", NULL,
+                    "It was done, but too many states wait for the store to be recorded.");
         return;
     }
     admin_recorded_wait(recorded, ex);

@@ -25,10 +25,10 @@ void admin_boxes_push(exchange_t *ex, str_t body, void *arg)
         admin_error(ex, 400, "bad_box", NULL, "This is not a valid state of the box: %s.", why);
         return;
     }
-    admin_recorded_t *recorded = admin_recorded_new(
-        admin, json_pack("{s:s,s:s}", "id", box.box.id, "state", state_name(box.state)));
+    admin_recorded_t *recorded =
+        admin_recorded_new(admin, json_pack("{s:s,s:s}", "id", box.box.id, "state", state_name(box.state)));
     if (recorded == NULL) {
-        admin_recorded_refuse(ex);
+        admin_error(ex, 503, "too_many_pushes", NULL, "Too many pushed states wait for the store.");
         return;
     }
     why = admin->controls->push_box(admin->owner, &box, admin_recorded_done, recorded);

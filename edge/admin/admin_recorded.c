@@ -76,11 +76,6 @@ void admin_recorded_done(void *arg)
     admin_recorded_free(recorded);
 }
 
-void admin_recorded_refuse(exchange_t *ex)
-{
-    admin_error(ex, 503, "too_many_states", NULL, "Too many states of boxes wait for the store.");
-}
-
 void admin_recorded_free_all(admin_t *admin)
 {
     while (!list_is_empty(&admin->recorded))
