@@ -1,4 +1,4 @@
-#include "controller.h"
+#include "controller_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,62 +9,18 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
-#include "admin.h"
-#include "box_ports_service.h"
-#include "boxes.h"
-#include "channel.h"
 #include "clock.h"
-#include "deletion_service.h"
 #include "descriptors.h"
-#include "idle.h"
 #include "list.h"
-#include "preview_service.h"
 #include "process.h"
 #include "process_log.h"
 #include "provider_process.h"
-#include "providers.h"
-#include "store_thread.h"
-#include "upstreams.h"
-#include "wake_coordinator.h"
-#include "worker_links.h"
 
 #define PATH_BYTES 4096
 /* Time limit for open connections of the admin socket when the edge drains. */
 #define DRAIN_MS 2000
 /* Interval of maintenance: rotation of keys and deletion of expired previews. */
-#define CHORES_MS 60000
-
-typedef enum controller_state {
-    CONTROLLER_SERVES,
-    CONTROLLER_DRAINS, /* accepts no new connections */
-    CONTROLLER_ENDS,
-} controller_state_t;
-
-typedef struct controller {
-    loop_t *loop;
-    conf_t *conf;
-    shm_t *shm;
-    store_thread_t *store;
-    admin_t *admin;
-    channel_t *supervisor;
-    worker_links_t *worker_links;
-    boxes_t *boxes;
-    wake_coordinator_t *coordinator;
-    box_ports_service_t *listening;
-    idle_t *idle;
-    runner_client_t *runner;
-    provider_t *processes;
-    providers_t *providers;
-    upstreams_t *upstreams;
-    preview_service_t *previews;
-    deletion_service_t *deletions;
-    wall_clock_t wall_clock;
-    controller_state_t state;
-    int status; /* exit status of the process */
-    loop_timer_t heartbeat;
-    loop_timer_t drain;
-    loop_timer_t maintenance;
-} controller_t;
+#define MAINTENANCE_MS 60000
 
 static void set_state(controller_t *controller, controller_state_t state)
 {
@@ -238,7 +194,7 @@ static void maintenance_due(loop_timer_t *timer)
                             .span = wall_clock_span(&controller->wall_clock, loop_now(controller->loop))};
     if (!store_thread_add(controller->store, &maintenance->job))
         free(maintenance); /* maintenance resumes in a minute */
-    loop_timer_start(controller->loop, timer, CHORES_MS, maintenance_due);
+    loop_timer_start(controller->loop, timer, MAINTENANCE_MS, maintenance_due);
 }
 
 /* ---- channels ---- */
@@ -348,100 +304,6 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     }
 }
 
-static bool notify_supervisor(controller_t *controller, process_message_t message)
-{
-    return controller->supervisor != NULL &&
-           channel_send(controller->supervisor, (uint32_t)message, 0, STR(""), NULL, 0);
-}
-
-static bool request_reload(void *owner)
-{
-    return notify_supervisor(owner, PROCESS_RELOAD);
-}
-
-static bool request_drain(void *owner)
-{
-    return notify_supervisor(owner, PROCESS_DRAIN);
-}
-
-static bool request_upgrade(void *owner, bool now)
-{
-    controller_t *controller = owner;
-    return controller->supervisor != NULL &&
-           channel_send(controller->supervisor, PROCESS_UPGRADE, now, STR(""), NULL, 0);
-}
-
-static void end_tunnels(void *owner, const char *which, uint64_t below)
-{
-    controller_t *controller = owner;
-    worker_links_end_tunnels(controller->worker_links, which, below);
-}
-
-static const char *push_box(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg)
-{
-    controller_t *controller = owner;
-    str_t id = str_from(box->box.id);
-    if (!providers_push(controller->providers, box))
-        return "The configuration has no control plane (control_plane.url).";
-    const store_box_t *known = boxes_find(controller->boxes, id);
-    if (known == NULL || known->provider != PROVIDER_HTTP)
-        return "The edge knows a box of this id from another source, or too many boxes.";
-    boxes_when_recorded(controller->boxes, id, done, arg);
-    return NULL;
-}
-
-static bool when_recorded(void *owner, str_t id, void (*done)(void *arg), void *arg)
-{
-    controller_t *controller = owner;
-    const store_box_t *box = boxes_find(controller->boxes, id);
-    bool known = box != NULL && box->state != BOX_UNKNOWN;
-    if (known)
-        boxes_when_recorded(controller->boxes, id, done, arg);
-    return known;
-}
-
-static void box_ordered(void *owner, str_t id, bool runs)
-{
-    controller_t *controller = owner;
-    wake_coordinator_order(controller->coordinator, id, runs);
-}
-
-static bool conf_has_box(const conf_t *conf, str_t id)
-{
-    for (size_t i = 0; i < conf->box_count; i++)
-        if (str_eq(str_from(conf->boxes[i].id), id))
-            return true;
-    return false;
-}
-
-static bool conf_has_process(const conf_t *conf, str_t id)
-{
-    for (size_t i = 0; i < conf->process_count; i++)
-        if (str_eq(str_from(conf->processes[i].id), id))
-            return true;
-    return false;
-}
-
-static bool find_box(void *owner, str_t id, box_provider_t *kind, provider_t **provider)
-{
-    const controller_t *controller = owner;
-    bool is_static = conf_has_box(controller->conf, id);
-    *provider = is_static ? NULL : boxes_provider(controller->boxes, id);
-    if (*provider == NULL && !is_static && conf_has_process(controller->conf, id))
-        *provider = controller->processes; /* a process box without a report yet */
-    *kind = *provider != NULL ? (*provider)->kind : PROVIDER_STATIC;
-    return is_static || *provider != NULL;
-}
-
-static const admin_controls_t controls = {.reload = request_reload,
-                                          .drain = request_drain,
-                                          .upgrade = request_upgrade,
-                                          .end_tunnels = end_tunnels,
-                                          .push_box = push_box,
-                                          .when_recorded = when_recorded,
-                                          .find_box = find_box,
-                                          .box_ordered = box_ordered};
-
 /* ---- the process ---- */
 
 static void beat(loop_timer_t *timer)
@@ -543,7 +405,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
         deletion_service_new(controller->loop, controller->conf, controller->store, controller->worker_links,
                              controller->boxes, shm_balance(controller->shm), controller->upstreams);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
-                                  args->admin_fd, &controls, controller);
+                                  args->admin_fd, &controller_controls, controller);
     admin_set_runner(controller->admin, controller->runner);
     admin_set_wall_clock(controller->admin, &controller->wall_clock);
     controller->supervisor =
