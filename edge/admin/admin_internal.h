@@ -9,11 +9,11 @@
 
 #include "admin.h"
 #include "client.h"
+#include "context.h"
 #include "exchange.h"
 #include "list.h"
 #include "local_server.h"
 #include "preview_make.h"
-#include "worker.h"
 
 /* Maximum bytes of a request's body. */
 #define ADMIN_BODY_MAX 65536

@@ -97,7 +97,7 @@ static void do_jobs(store_thread_t *thread, store_job_t *job)
 }
 
 /* The controller may be the only one to read a page, as that of a deletion. */
-static void tell_of_damage(const store_thread_t *thread)
+static void report_damage(const store_thread_t *thread)
 {
     if (store_damaged(thread->store) && store_health_report_pages(shm_store_health(thread->shm)))
         process_log("controller", STORE_HEALTH_PAGES);
@@ -123,7 +123,7 @@ static void *run(void *arg)
             break;
         pthread_mutex_unlock(&thread->lock);
         do_jobs(thread, jobs);
-        tell_of_damage(thread);
+        report_damage(thread);
         pthread_mutex_lock(&thread->lock);
         while (jobs != NULL) {
             store_job_t *next = jobs->next;

@@ -42,7 +42,7 @@ static int listen_on(const serve_t *spec)
     return -1;
 }
 
-static void tell_begun(const serve_t *spec, loop_t *loop, int fd)
+static void notify_begun(const serve_t *spec, loop_t *loop, int fd)
 {
     struct sockaddr_storage at;
     struct in6_addr address;
@@ -120,7 +120,7 @@ bool serve(const serve_t *spec)
     watch_signals(&serving);
     serving.server = local_server_new(serving.loop, conf, fd, spec->steps, spec->clients_max, spec->owner);
     conf_release(&conf);
-    tell_begun(spec, serving.loop, fd);
+    notify_begun(spec, serving.loop, fd);
     while (!serving.ended && !(serving.draining && local_server_clients(serving.server) == 0))
         loop_turn(serving.loop, INT32_MAX);
     local_server_free(&serving.server);

@@ -7,7 +7,7 @@
 #include "origin_pool.h"
 #include "process_log.h"
 
-#define SAY_MS 10000
+#define LOG_AGAIN_MS 10000
 /* Idle connections closed for a new one: several, because the next shortage is near. */
 #define CLOSED_AT_ONCE 16
 
@@ -16,7 +16,7 @@ void shortage_note(context_t *context)
     uint64_t now = loop_now(context->loop);
     char name[24];
     counter_add(&context->counters->descriptor_shortages_total, 1);
-    if (context->shortage_logged_ms != 0 && now - context->shortage_logged_ms < SAY_MS)
+    if (context->shortage_logged_ms != 0 && now - context->shortage_logged_ms < LOG_AGAIN_MS)
         return;
     context->shortage_logged_ms = now;
     (void)snprintf(name, sizeof(name), "worker %u", context->index);

@@ -208,7 +208,7 @@ bool runner_client_request(runner_client_t *client, runner_message_t what, str_t
     char bytes[RUNNER_LOG_HEAD_BYTES + BOX_ID_MAX];
     size_t head = what == RUNNER_LOG ? RUNNER_LOG_HEAD_BYTES : 0;
     assert(id.n <= BOX_ID_MAX);
-    if (client->channel == NULL || client->pending_count == RUNNER_LINK_QUESTIONS_MAX)
+    if (client->channel == NULL || client->pending_count == RUNNER_CLIENT_QUESTIONS_MAX)
         return false;
     if (head != 0)
         bytes_put64(bytes, from);
@@ -221,7 +221,7 @@ bool runner_client_request(runner_client_t *client, runner_message_t what, str_t
     *pending = (pending_t){.owner = client, .number = number, .done = done, .arg = arg};
     list_insert(&client->pending, &pending->link);
     client->pending_count++;
-    loop_timer_start(client->loop, &pending->timer, RUNNER_LINK_ANSWER_MS, on_timeout);
+    loop_timer_start(client->loop, &pending->timer, RUNNER_CLIENT_ANSWER_MS, on_timeout);
     return true;
 }
 

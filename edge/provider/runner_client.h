@@ -11,9 +11,9 @@
 typedef struct runner_client runner_client_t;
 
 /* Maximum number of waiting questions. */
-#define RUNNER_LINK_QUESTIONS_MAX 4096
+#define RUNNER_CLIENT_QUESTIONS_MAX 4096
 /* Time limit for an answer: a box may have to stop (10 s) before its start. */
-#define RUNNER_LINK_ANSWER_MS 20000
+#define RUNNER_CLIENT_ANSWER_MS 20000
 
 typedef struct runner_answer {
     runner_result_t result;

@@ -15,7 +15,7 @@
 #define CONTROLLER_DRAIN_MS 5000u
 /* Old edges end by themselves; after this much more than timeouts.drain they are killed. */
 #define ELDERS_DRAIN_MARGIN_MS 4000u
-/* Margin of tell_end for the last writes. */
+/* Margin of notify_end for the last writes. */
 #define END_SLACK_MS 5000u
 
 static void kill_all(supervisor_t *s)
@@ -71,7 +71,7 @@ static unsigned drain_flags(const supervisor_t *s)
 
 /* Has the service manager wait for the end as long as the configuration lets it take: workers and old
  * edges, then controller and process boxes. Its own limit holds if that is longer. */
-static void tell_end(uint32_t drain_ms)
+static void notify_end(uint32_t drain_ms)
 {
     char state[96];
     uint64_t most_ms =
@@ -97,7 +97,7 @@ void supervisor_drain(supervisor_t *s)
     supervisor_set_state(s, SUPERVISOR_DRAINING);
     process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
     if (!s->handed_over)
-        tell_end(within);
+        notify_end(within);
     /* Close ours first, so that a socket closes when its worker closes it. */
     listener_set_free(&s->listeners);
     passed_sockets_close(&s->passed);
@@ -120,7 +120,7 @@ void supervisor_leave(supervisor_t *s)
         kill(s->upgrade_pid, SIGKILL);
     s->leave_due_ms = clock_now_ms() + delay;
     process_log(NULL, "leaving: not ready from now on, draining in %u ms", (unsigned)delay);
-    tell_end(delay + s->snapshot->conf->timeouts.drain);
+    notify_end(delay + s->snapshot->conf->timeouts.drain);
     child_send(&s->controller, PROCESS_LEAVING, 0, STR(""), NULL, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         child_send(&s->workers[i], PROCESS_LEAVING, 0, STR(""), NULL, 0);

@@ -435,7 +435,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
 }
 
 /* The node is unready from here on, until a start has checked the whole store. */
-static void tell_of_damage(worker_process_t *process)
+static void report_damage(worker_process_t *process)
 {
     worker_t *worker = &process->worker;
     if (process->met_damage || !store_damaged(worker->store))
@@ -453,7 +453,7 @@ static void serve(worker_process_t *process)
         uint64_t now = loop_now(worker->context.loop);
         atomic_store_explicit(&process->slot->heartbeat_ms, now, memory_order_relaxed);
         refresh_tickets(process);
-        tell_of_damage(process);
+        report_damage(process);
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(&worker->context);
         activity_turn(worker->activity, now);

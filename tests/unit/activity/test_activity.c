@@ -3,7 +3,7 @@
 
 /* ---- what is told ---- */
 
-static void test_static_boxes_have_no_uses(void **state)
+static void test_static_boxes_have_no_activity(void **state)
 {
     world_t *w = *state;
     store_box_t box = put_box(w, "still", BOX_RUNNING, 1);
@@ -88,7 +88,7 @@ static void test_preflights_are_no_activity(void **state)
 }
 
 /* One that came and went between two reports. */
-static void test_short_uses_are_told(void **state)
+static void test_short_activity_is_reported(void **state)
 {
     world_t *w = *state;
     assert_int_equal(activity_boxes(w->activity), 0);
@@ -344,11 +344,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, activity_world_setup, activity_world_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_static_boxes_have_no_uses),
+        TEST(test_static_boxes_have_no_activity),
         TEST(test_told_at_once_then_each_second),
         TEST(test_requests_that_wake_nothing_count_while_they_are_long),
         TEST(test_preflights_are_no_activity),
-        TEST(test_short_uses_are_told),
+        TEST(test_short_activity_is_reported),
         TEST(test_forgotten_when_its_connections_are),
         TEST(test_event_streams_hold_for_a_while),
         TEST(test_others_hold_for_ever),

@@ -9,10 +9,10 @@ typedef struct desk_world {
     uint64_t generation;
     unsigned asked;                /* questions about a line, until runner_asked */
     provider_question_t *question; /* the last of them; NULL: nobody waits for an answer */
-} desk_world_t;
+} service_world_t;
 
 /* The provider has no room for what finds its world. */
-static desk_world_t *of_provider;
+static service_world_t *of_provider;
 
 static bool provider_line(provider_t *provider, str_t id, provider_question_t *question)
 {
@@ -34,7 +34,7 @@ static void provider_forget(provider_t *provider, provider_question_t *question)
 }
 
 /* The answer; NULL: there is none to be had. */
-static void say(desk_world_t *d, const char *line)
+static void say(service_world_t *d, const char *line)
 {
     provider_question_t *question = d->question;
     const provider_words_t words = {.result = line != NULL ? PROVIDER_OK : PROVIDER_UNAVAILABLE,
@@ -46,7 +46,7 @@ static void say(desk_world_t *d, const char *line)
     question->answered(question, &words);
 }
 
-static void tell_with_pid(desk_world_t *d, const char *id)
+static void report_with_pid(service_world_t *d, const char *id)
 {
     world_t *w = d->w;
     provider_box_t box = box_at(id, BOX_RUNNING, "::ffff:127.0.0.1");
@@ -58,7 +58,7 @@ static void tell_with_pid(desk_world_t *d, const char *id)
 
 static int desk_setup(void **state)
 {
-    desk_world_t *d = calloc(1, sizeof(*d));
+    service_world_t *d = calloc(1, sizeof(*d));
     assert_non_null(d);
     void *world;
     assert_int_equal(wake_coordinator_world_setup(&world), 0);
@@ -67,7 +67,7 @@ static int desk_setup(void **state)
     d->w->provider.line = provider_line;
     d->w->provider.forget = provider_forget;
     d->service = box_ports_service_new(d->w->loop, d->w->store, d->w->boxes, d->w->worker_links);
-    tell_with_pid(d, "a");
+    report_with_pid(d, "a");
     settle(d->w);
     *state = d;
     return 0;
@@ -75,7 +75,7 @@ static int desk_setup(void **state)
 
 static int desk_teardown(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     void *world = d->w;
     /* As the controller does: the store's thread goes first, and its last jobs still answer. */
     boxes_stop(d->w->boxes);
@@ -88,7 +88,7 @@ static int desk_teardown(void **state)
 }
 
 /* What worker `index` hears next; false: nothing within the turns. */
-static bool heard(desk_world_t *d, unsigned index, box_ports_answer_t *out, unsigned turns)
+static bool heard(service_world_t *d, unsigned index, box_ports_answer_t *out, unsigned turns)
 {
     ipc_message_t message;
     str_t name;
@@ -108,7 +108,7 @@ static bool heard(desk_world_t *d, unsigned index, box_ports_answer_t *out, unsi
 
 static void one_look_for_all(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     box_ports_answer_t got;
     for (unsigned worker = 0; worker < 3; worker++)
         box_ports_service_request(d->service, worker, label(d->w, "a"), d->generation);
@@ -131,14 +131,14 @@ static void one_look_for_all(void **state)
 }
 
 /* How often the provider was asked for a line since the last call. */
-static unsigned line_asked(desk_world_t *d)
+static unsigned line_asked(service_world_t *d)
 {
     unsigned asked = d->asked;
     d->asked = 0;
     return asked;
 }
 
-static void ask_of_box(desk_world_t *d, unsigned worker)
+static void request_of_box(service_world_t *d, unsigned worker)
 {
     box_ports_service_request(d->service, worker, label(d->w, "a"), d->generation);
 }
@@ -146,10 +146,10 @@ static void ask_of_box(desk_world_t *d, unsigned worker)
 /* The provider says the line, once for all; one that is silent leaves the ports. */
 static void a_line_of_the_log(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     box_ports_answer_t got;
-    ask_of_box(d, 0);
-    ask_of_box(d, 1);
+    request_of_box(d, 0);
+    request_of_box(d, 1);
     assert_int_equal(line_asked(d), 1);
     settle(d->w);
     assert_false(heard(d, 0, &got, 0)); /* the table alone is no answer */
@@ -160,7 +160,7 @@ static void a_line_of_the_log(void **state)
         assert_string_equal(got.line, "Error: boom");
     }
     loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
-    ask_of_box(d, 0);
+    request_of_box(d, 0);
     assert_int_equal(line_asked(d), 1);
     settle(d->w);
     assert_false(heard(d, 0, &got, 0));
@@ -168,24 +168,24 @@ static void a_line_of_the_log(void **state)
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
     assert_null(d->question); /* and it was told that nobody waits */
     loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
-    ask_of_box(d, 0);
+    request_of_box(d, 0);
     settle(d->w);
     say(d, NULL); /* it goes, or cannot say */
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
     loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
-    ask_of_box(d, 0); /* waits at the end */
+    request_of_box(d, 0); /* waits at the end */
     assert_non_null(d->question);
 }
 
 static void a_line_is_cut_and_printable(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     box_ports_answer_t got;
     char line[5000];
     memset(line, 'x', sizeof(line));
     memcpy(line, "\x1b[31mr\001ed", 9);
     line[sizeof(line) - 1] = '\0';
-    ask_of_box(d, 0);
+    request_of_box(d, 0);
     settle(d->w);
     say(d, line);
     assert_true(heard(d, 0, &got, 200));
@@ -196,11 +196,11 @@ static void a_line_is_cut_and_printable(void **state)
 /* Its log is there, under the generation that was asked about; of its ports nothing is known. */
 static void a_box_that_has_ended(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     box_ports_answer_t got;
     tell(d->w, "a", BOX_PAUSED, "::ffff:127.0.0.1");
     settle(d->w);
-    ask_of_box(d, 0);
+    request_of_box(d, 0);
     assert_int_equal(line_asked(d), 1);
     say(d, "boom");
     assert_true(heard(d, 0, &got, 200) && !got.known && got.count == 0);
@@ -209,7 +209,7 @@ static void a_box_that_has_ended(void **state)
 
 static void what_is_not_known(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     box_ports_answer_t got;
     d->generation += 7; /* of another life of the box */
     box_ports_service_request(d->service, 0, label(d->w, "a"), d->generation);
@@ -221,14 +221,14 @@ static void what_is_not_known(void **state)
 
 static void bounds(void **state)
 {
-    desk_world_t *d = *state;
+    service_world_t *d = *state;
     box_ports_answer_t got;
     char id[16], text[32];
     unsigned unknown = 0;
     /* No answer comes before the loop turns, so all of these are being read. */
     for (unsigned i = 0; i < BOX_PORTS_BOXES_MAX; i++) {
         (void)snprintf(id, sizeof(id), "b%u", i);
-        tell_with_pid(d, id);
+        report_with_pid(d, id);
         (void)snprintf(text, sizeof(text), "%s-%u", id, d->w->port);
         box_ports_service_request(d->service, 1, str_from(text), d->generation);
     }

@@ -152,7 +152,7 @@ static void another_port_of_the_same_address(void **state)
     assert_false(is_doubted(p, "b"));
 }
 
-static void tell_asked(providers_world_t *p, uint64_t requested_us)
+static void report_requested(providers_world_t *p, uint64_t requested_us)
 {
     provider_box_t box = box_at("a", BOX_RUNNING, HERE);
     box.requested_us = requested_us;
@@ -169,18 +169,18 @@ static void a_word_from_before_the_doubt(void **state)
     wake_coordinator_world_pass(w, 10);
     assert_false(boxes_doubt(w->boxes, STR("a"), reported_ms - 1)); /* a report came since */
     assert_true(boxes_doubt(w->boxes, STR("a"), reported_ms));
-    tell_asked(p, early_us);
+    report_requested(p, early_us);
     assert_true(is_doubted(p, "a"));
     assert_int_equal(boxes_reported_ms(w->boxes, STR("a")), early_us / 1000);
     uint64_t between_us = loop_wall_us(w->loop);
     wake_coordinator_world_pass(w, 10);
     assert_true(boxes_doubt(w->boxes, STR("a"), reported_ms)); /* once more */
-    tell_asked(p, between_us);
+    report_requested(p, between_us);
     assert_true(is_doubted(p, "a"));
-    tell_asked(p, loop_wall_us(w->loop));
+    report_requested(p, loop_wall_us(w->loop));
     assert_false(is_doubted(p, "a"));
     assert_true(boxes_doubt(w->boxes, STR("a"), UINT64_MAX));
-    tell_asked(p, 0); /* unasked */
+    report_requested(p, 0); /* unasked */
     assert_false(is_doubted(p, "a"));
 }
 

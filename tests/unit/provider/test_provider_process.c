@@ -292,8 +292,8 @@ static void an_answer_has_its_time(void **state)
     begin_with_runner(w);
     w->provider->resume(w->provider, STR("web"));
     uint64_t question = asked(w, RUNNER_START, "web");
-    pass(w, RUNNER_LINK_ANSWER_MS - 1); /* here patience begins anew */
-    pass(w, 1);                         /* and here it is as if there were no runner */
+    pass(w, RUNNER_CLIENT_ANSWER_MS - 1); /* here patience begins anew */
+    pass(w, 1);                           /* and here it is as if there were no runner */
     pass(w, PROVIDER_PROCESS_PATIENCE_MS - 2);
     expect(w, NULL, 0);
     pass(w, 1);
@@ -478,7 +478,7 @@ static void questions_are_bounded_and_forgotten(void **state)
     world_t *w = *state;
     ipc_message_t message;
     runner_up(w);
-    for (int i = 0; i < RUNNER_LINK_QUESTIONS_MAX; i++)
+    for (int i = 0; i < RUNNER_CLIENT_QUESTIONS_MAX; i++)
         assert_true(
             runner_client_request(w->client, RUNNER_STOP, STR("web"), 0, i == 0 ? keep_answer : NULL, w));
     assert_false(runner_client_request(w->client, RUNNER_STOP, STR("web"), 0, NULL, NULL));

@@ -56,7 +56,7 @@ static void on_answered(void *owner, uint64_t question, runner_result_t result, 
 static void on_orphaned(void *owner)
 {
     (void)owner;
-    fail_msg("a keeper died");
+    fail_msg("a box init died");
 }
 
 static void on_stopped(void *owner, runner_box_t *box)
