@@ -343,11 +343,24 @@ void upgrade_note_death(supervisor_t *s, unsigned number)
         (void)!ipc_send(s->upgrade_fd, HANDOVER_DIED, number, STR(""), NULL, 0);
 }
 
+/* The edge that serves has died. Its parent is this process, so the service manager does not see it. A
+ * successor that had handed over itself leaves the channel to the next one. */
+static void report_death(supervisor_t *s, const char *how)
+{
+    upgrade_receive(s);
+    if (s->upgrade_fd >= 0)
+        return;
+    process_log(NULL, "the new edge has ended (%s): the service manager is asked to start another one", how);
+    sd_notify_send("WATCHDOG=trigger");
+}
+
 void upgrade_ended(supervisor_t *s, int status)
 {
     char how[64];
     s->upgrade_pid = 0;
-    if (!s->handed_over)
+    if (s->handed_over && status != 0)
+        report_death(s, children_end_text(status, how));
+    else if (!s->handed_over)
         give_up(s, s->upgrade_due_ms == UINT64_MAX ? "it did not serve in time"
                                                    : children_end_text(status, how));
 }

@@ -188,6 +188,42 @@ def hand_over(machine):
     wait_in(machine, f"[ $(systemctl show boxedge -p MainPID --value) != {before} ]")
 
 
+# Keeps a WebSocket open.
+TUNNEL = """
+import socket, ssl, time
+host = "demo-box-5173.preview.box.example.com"
+context = ssl._create_unverified_context()
+with context.wrap_socket(socket.create_connection(("127.0.0.1", 443)), server_hostname=host) as sock:
+    sock.sendall(b"GET /echo HTTP/1.1\\r\\nHost: %s\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+                 b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\\r\\n\\r\\n" % host.encode())
+    assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
+    open("/tmp/open", "w").close()
+    time.sleep(600)
+"""
+
+
+def test_the_death_of_an_upgraded_edge_is_noticed(machine):
+    """Its parent is the edge of before, which still has a WebSocket: systemd learns of the death from that one, and needs
+    not wait for its watchdog."""
+    with drop_in(machine, "[Service]\nWatchdogSec=1h\n"):
+        write(machine.root / "root/tunnel.py", TUNNEL)
+        machine.run("systemd-run", "--unit=app", "boxedge", "demo-app", "--port", "5173")
+        machine.run("boxedge", "preview", "create", "demo-box", "5173")
+        wait_in(machine, "curl -fs http://127.0.0.1:5173/")
+        machine.run("systemd-run", "--unit=tunnel", "python3", "/root/tunnel.py")
+        wait_in(machine, "[ -e /tmp/open ]")
+        old = main_pid(machine)
+        hand_over(machine)
+        new = main_pid(machine)
+        assert machine.run("ps", "-o", "ppid=", "-p", new).stdout.split() == [str(old)]
+        machine.run("kill", f"-{signal.SIGKILL.value}", new)
+        wait_in(machine, f"[ $(systemctl show boxedge -p MainPID --value) != {new} ] && "
+                         "curl -fs http://127.0.0.1:8081/readyz")
+        assert main_pid(machine) not in (old, new)
+        assert machine.run("journalctl", "-u", "boxedge", "-q", "--grep", "Watchdog request").stdout
+        machine.run("systemctl", "stop", "app", "tunnel", check=False)
+
+
 def test_a_supervisor_that_stands_still_is_replaced(machine):
     with drop_in(machine, "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n"):
         stop_and_wait_for_another(machine)
