@@ -126,12 +126,22 @@ class Podman:
         try:
             self.make_folders()
             self._make_image()
-            self.container("probe", "probe").remove()
+            probe = self.container("probe", "probe")
+            self.no_exec = self._try_exec()
+            probe.remove()
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             self.clean()
             raise Unavailable(f"podman cannot run a container here: {error}") from error
         self.start_service()
         return self
+
+    def _try_exec(self):
+        """Why podman can start no command in a container, as in a chroot; None where it can."""
+        try:
+            self.run("exec", "probe", "/bin/sh", "-c", "probe")
+        except RuntimeError as error:
+            return str(error)
+        return None
 
     def make_folders(self):
         (self.directory / "net").mkdir(parents=True)

@@ -1,5 +1,6 @@
 """curl against the edge, over HTTP/1.1 and HTTP/2."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE, SANITIZED, HttpOrigin, RawOrigin
+from harness import PATIENCE, SANITIZED, SLOW, HttpOrigin, RawOrigin
 
 VERSIONS = ["--http1.1", "--http2"]
 GIB = 1 << 30
@@ -92,12 +93,18 @@ def test_many_requests_on_one_connection(edge, preview, version):
 
 
 def test_parallel_requests_over_http2(edge, preview):
+    """curl 7.88 waits for ever now and then, with the end of each stream read: then it gets another try, if the edge has
+    answered every request to its end."""
     port = edge.port["tls"]
-    done = subprocess.run(
-        ["curl", "-sS", "--http2", "--parallel", "--parallel-max", "40", "--cacert", edge.ca, "--resolve",
-         f"{preview}:{port}:127.0.0.1", "-w", "%{http_code} %{size_download}\n",
-         *[x for n in range(1, 200) for x in ("-o", "/dev/null", f"https://{preview}:{port}/bytes?n={n * 997}")]],
-        capture_output=True, timeout=PATIENCE * 2, check=True)
+    command = ["curl", "-sS", "--http2", "--parallel", "--parallel-max", "40", "--cacert", edge.ca, "--resolve",
+               f"{preview}:{port}:127.0.0.1", "-w", "%{http_code} %{size_download}\n",
+               *[x for n in range(1, 200) for x in ("-o", "/dev/null", f"https://{preview}:{port}/bytes?n={n * 997}")]]
+    for _ in range(3):
+        start = len(edge.access.lines)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(command, capture_output=True, timeout=PATIENCE * SLOW, check=True)
+            break
+        edge.wait_for_line(status=200, end="complete", start=start, count=199)
     assert sorted(done.stdout.split(b"\n")[:-1]) == sorted(b"200 %d" % (n * 997) for n in range(1, 200))
 
 
