@@ -35,9 +35,10 @@ class World:
         self.edge, self.podman = edge, podman
 
     def box(self, name, **kw):
-        """A container that is a box with a preview, known to the edge."""
-        container = self.podman.container(name, **kw)
+        """A container that is a box with a preview, known to the edge; an earlier one of its name is known to be gone."""
         box = kw.get("box", name)
+        self.wait_state(box, None, "gone")
+        container = self.podman.container(name, **kw)
         container.host = self.edge.host(PORT, box)
         self.wait_state(box, "running" if kw.get("start", True) else "paused")
         self.edge.command("preview", "create", box, PORT)
