@@ -141,10 +141,16 @@ class Server:
                 found.add(remote)
         return found
 
+    def freeze(self, pid):
+        """SIGSTOP. It runs for another moment: it accepts no more once the kernel shows it as stopped."""
+        stat = pathlib.Path(f"/proc/{pid}/stat")
+        os.kill(pid, signal.SIGSTOP)
+        self.wait(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the stop of a process")
+
     def kill(self, role):
         """SIGKILL to a process; the client ports of its connections. It is stopped meanwhile, so it accepts no more."""
         pid = self.pids(role)[0]
-        os.kill(pid, signal.SIGSTOP)
+        self.freeze(pid)
         clients = self.clients_of([pid]) if role == "worker" else set()
         os.kill(pid, signal.SIGKILL)
         self.wait(lambda: gone(pid), "the death")
@@ -269,7 +275,7 @@ class Boxedge(Server):
     def hang(self, role):
         """SIGSTOP for good: the edge replaces the process."""
         pid, start = self.pids(role)[0], self.mark()
-        os.kill(pid, signal.SIGSTOP)
+        self.freeze(pid)
         clients = self.clients_of([pid])
         said(self.edge, "is back", start)
         return clients

@@ -1,0 +1,53 @@
+"""The short form of the drill (tests/drill/run): an operator's events under mixed load fail nothing that they may not
+fail, and failures are found."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from harness import BINARY, ROOT
+
+# Under the limit of a test (tests/run), so that the drill ends what it started.
+LIMIT_S = 200
+ROW = re.compile(r"^\| (?!event )([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+
+
+def drill(*options):
+    """The exit status of the drill, all that it printed, and its table: event -> failures."""
+    with subprocess.Popen([sys.executable, ROOT / "tests/drill/run", "--quick", "--binary", BINARY, *options],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}) as process:
+        try:
+            output = process.communicate(timeout=LIMIT_S)[0]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            output = process.communicate()[0]
+            raise AssertionError(f"the drill did not end within {LIMIT_S} s:\n{output}") from None
+    print(output)  # with a failure
+    return process.returncode, output, dict(ROW.findall(output))
+
+
+def test_reload_renewal_upgrade_and_deaths_fail_nothing_else():
+    status, output, table = drill()
+    assert status == 0, output
+    assert output.rstrip().endswith("boxedge kept every rule")
+    for event in ("reload", "renewal", "upgrade", "`kill -9` of a worker", "`kill -9` of the controller"):
+        assert any(event in title for title in table), f"no {event} in the table"
+    # The rule lets the killed worker's own exchanges fail, and some must: the death met traffic.
+    assert re.match(r"0 \(its own: .*WebSocket \d+", table.pop("`kill -9` of a worker"))
+    assert set(table.values()) == {"0"}
+    assert ("not known whose" in output) == (os.geteuid() != 0)
+
+
+def test_failures_are_counted_and_named():
+    """An upgrade that waits for nothing: WebSockets are closed and requests cut."""
+    status, output, table = drill("--events", "upgrade-same", "--config", "{timeouts: {drain: 10ms, drain_tunnels: 0s}}")
+    assert status == 1, output
+    assert output.rstrip().endswith("boxedge failed in upgrade-same")
+    assert list(table) == ["upgrade to the same program"]
+    found = dict(re.findall(r"(\w+) (\d+)", table.popitem()[1]))
+    assert int(found.pop("WebSocket")) > 0
+    assert found, "only WebSockets failed"
+    assert "× websocket: Close 1012" in output
