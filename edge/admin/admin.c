@@ -4,6 +4,23 @@
 
 #include "admin_internal.h"
 #include "list.h"
+#include "process_log.h"
+
+static void on_crowded(void *owner, bool idle)
+{
+    (void)owner;
+    if (idle)
+        process_log(
+            "controller",
+            "the admin socket has no place left: for each further connection, the one without a "
+            "request for longest closes (boxedge_admin_connections_given_up_total). Look for a client "
+            "that keeps connections open: ss -xp shows them");
+    else
+        process_log("controller",
+                    "the admin socket has %u requests under way, its maximum: it refuses further ones "
+                    "(boxedge_admin_refused_total). Look for a client that sends many: ss -xp shows them",
+                    ADMIN_REQUESTS_MAX);
+}
 
 admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
                    const admin_controls_t *controls, void *owner)
@@ -13,7 +30,9 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
     *admin = (admin_t){.loop = loop, .shm = shm, .store = store, .controls = controls, .owner = owner};
     list_init(&admin->reload_waiters);
     list_init(&admin->recorded);
-    admin->server = local_server_new(loop, conf, listen_fd, admin_steps, ADMIN_CLIENTS_MAX, admin);
+    const local_server_spec_t spec = {
+        .steps = admin_steps, .max_requests = ADMIN_REQUESTS_MAX, .crowded = on_crowded, .owner = admin};
+    admin->server = local_server_new(loop, conf, listen_fd, &spec);
     return admin;
 }
 

@@ -17,8 +17,8 @@
 
 /* Maximum bytes of a request's body. */
 #define ADMIN_BODY_MAX 65536
-/* Maximum connections. */
-#define ADMIN_CLIENTS_MAX 256
+/* Maximum requests at a time; LOCAL_SERVER_SPARE connections more. */
+#define ADMIN_REQUESTS_MAX 256
 /* Maximum previews and boxes in one answer. */
 #define ADMIN_PREVIEWS_MAX 1000
 #define ADMIN_BOXES_MAX    10000

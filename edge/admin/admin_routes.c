@@ -89,6 +89,17 @@ static void refuse_method(exchange_t *ex, str_t path)
                 "This address supports only these methods: %s.", allow);
 }
 
+static step_result_t step_busy(exchange_t *ex)
+{
+    if (!local_server_is_busy(ex))
+        return STEP_NEXT;
+    admin_error(ex, 503, "too_many_requests", NULL,
+                "The admin socket has %u requests under way, its maximum: try again, and look for a client "
+                "that sends many.",
+                ADMIN_REQUESTS_MAX);
+    return STEP_DONE;
+}
+
 static step_result_t step_admin(exchange_t *ex)
 {
     str_t path = ex->request.target;
@@ -118,6 +129,7 @@ static step_result_t step_admin(exchange_t *ex)
 }
 
 const exchange_step_t admin_steps[] = {
+    {"busy", step_busy},
     {"admin", step_admin},
     {NULL, NULL},
 };

@@ -224,6 +224,16 @@ void admin_status(exchange_t *ex, str_t body, void *arg)
     start_stats(ex, status_answer);
 }
 
+static metrics_admin_t admin_figures(const admin_t *admin)
+{
+    const counters_t *counters = local_server_counters(admin->server);
+    return (metrics_admin_t){
+        .connections = local_server_clients(admin->server),
+        .given_up = counters->connections_given_up_total,
+        .refused = counters->connections_refused_total + counters->shed_total,
+    };
+}
+
 static void metrics_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
@@ -235,6 +245,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .heap_bytes = heap_allocated(),
         .messages_lost = logger_lost_lines(),
         .clock_jumps = admin->wall_clock != NULL ? admin->wall_clock->jumps : 0,
+        .admin = admin_figures(admin),
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
     };
     size_t len;

@@ -181,6 +181,13 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
            input->messages_lost);
     single(out, "wall_clock_jumps_total", "counter", "Jumps of the wall clock by 10 s or more",
            input->clock_jumps);
+    single(out, "admin_connections_open", "gauge", "Connections of the admin socket open now",
+           input->admin.connections);
+    single(out, "admin_connections_given_up_total", "counter",
+           "Idle connections of the admin socket closed to make room for others", input->admin.given_up);
+    single(out, "admin_refused_total", "counter",
+           "Requests and connections of the admin socket refused because all places had a request",
+           input->admin.refused);
     waking(out, input->shm);
     store(out, input->store);
     workers(out, input);

@@ -13,14 +13,22 @@
 #include "shm.h"
 #include "store.h"
 
+/* The admin socket of this controller. */
+typedef struct metrics_admin {
+    uint64_t connections; /* open */
+    uint64_t given_up;    /* idle ones that closed for others */
+    uint64_t refused;     /* requests and connections without a place */
+} metrics_admin_t;
+
 typedef struct metrics_input {
     shm_t *shm;
-    const conf_t *conf;         /* for its upstreams; NULL: none */
-    unsigned workers;           /* configured */
-    uint64_t now_ms;            /* CLOCK_MONOTONIC */
-    uint64_t heap_bytes;        /* of the controller */
-    uint64_t messages_lost;     /* logger_lost_lines */
-    uint64_t clock_jumps;       /* of the wall clock, seen by this controller */
+    const conf_t *conf;     /* for its upstreams; NULL: none */
+    unsigned workers;       /* configured */
+    uint64_t now_ms;        /* CLOCK_MONOTONIC */
+    uint64_t heap_bytes;    /* of the controller */
+    uint64_t messages_lost; /* logger_lost_lines */
+    uint64_t clock_jumps;   /* of the wall clock, seen by this controller */
+    metrics_admin_t admin;
     const store_stats_t *store; /* NULL: unreadable */
 } metrics_input_t;
 

@@ -74,10 +74,11 @@ static void wait_before(uint32_t ms)
         (void)nanosleep(&delay, NULL);
 }
 
-static void print_where(void *owner, loop_t *loop, const char *url)
+static void print_where(void *owner, loop_t *loop, const local_server_t *server, const char *url)
 {
     (void)owner;
     (void)loop;
+    (void)server;
     printf("demo app on %s\n", url);
     fflush(stdout);
 }
@@ -92,7 +93,7 @@ int cmd_demo_app(int argc, char **argv)
     serve_t spec = {.command = argv[0],
                     .port = options.port,
                     .steps = demo_app_steps,
-                    .clients_max = DEMO_CLIENTS_MAX,
+                    .requests_max = DEMO_CLIENTS_MAX,
                     .begun = print_where};
     if (!address_parse(options.address, &spec.address)) {
         fprintf(stderr, "boxedge demo-app: \"%s\" is not an IPv4 or IPv6 address\n", options.address);

@@ -6,7 +6,10 @@
 #include "commands.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "admin_client.h"
@@ -17,20 +20,33 @@
 #include "local.h"
 #include "serve.h"
 
-#define CLIENTS_MAX 64
+/* Maximum requests at a time. */
+#define REQUESTS_MAX 64
 /* Time limit for the edge's answer to one request. */
 #define WITHIN_MS 10000u
+
+/* The reason for the last request without metrics. */
+typedef enum trouble {
+    TROUBLE_NONE,
+    TROUBLE_FORBIDDEN, /* this user may not use the socket */
+    TROUBLE_TOO_LARGE, /* the edge's answer */
+    TROUBLE_SILENT,    /* no edge runs, or it does not answer */
+} trouble_t;
 
 typedef struct exporter {
     cli_sockets_t sockets;
     fetcher_t *fetcher;
+    const local_server_t *server;
+    trouble_t said; /* on stderr */
 } exporter_t;
 
 /* A request that waits for the edge, in its exchange's arena. */
 typedef struct scrape {
     exchange_t *ex;
     fetch_t *fetch;
-    size_t next; /* the socket to try next */
+    size_t next;       /* the socket to try next */
+    trouble_t trouble; /* the one of all sockets that says most */
+    const char *place; /* its socket */
 } scrape_t;
 
 static int usage(FILE *out, int status)
@@ -60,21 +76,74 @@ static void reply_text(exchange_t *ex, int status, str_t text)
 
 static void try_next(scrape_t *scrape);
 
+/* Answers with the edge's metrics and those of this server. */
+static void reply_metrics(exchange_t *ex, str_t body)
+{
+    const counters_t *counters = local_server_counters(exporter_of(ex)->server);
+    static const char name[] = "boxedge_exporter_connections_given_up_total";
+    char own[256];
+    int n = snprintf(own, sizeof own,
+                     "# HELP %s Idle connections of boxedge metrics --port closed to make room for others\n"
+                     "# TYPE %s counter\n%s %llu\n",
+                     name, name, name, (unsigned long long)counters->connections_given_up_total);
+    assert(n > 0 && (size_t)n < sizeof own);
+    char *text = arena_alloc(&ex->arena, body.n + (size_t)n);
+    memcpy(text, body.p, body.n);
+    memcpy(text + body.n, own, (size_t)n);
+    exchange_reply(ex, 200, STR("text/plain; version=0.0.4; charset=utf-8"), NULL,
+                   str_make(text, body.n + (size_t)n));
+}
+
+/* Writes the reason to stderr, once until it changes. A client of the port learns no path. */
+static void reply_trouble(exchange_t *ex, trouble_t trouble, const char *place)
+{
+    static const char advice[] = "run this command as root, or as a user of the socket's group";
+    exporter_t *exporter = exporter_of(ex);
+    if (trouble == TROUBLE_FORBIDDEN && exporter->said != trouble)
+        fprintf(stderr, "boxedge metrics: this user may not use %s: %s\n", place, advice);
+    if (trouble == TROUBLE_TOO_LARGE && exporter->said != trouble)
+        fprintf(stderr, "boxedge metrics: the edge's metrics are larger than %u bytes\n", ADMIN_ANSWER_MAX);
+    exporter->said = trouble;
+    if (trouble == TROUBLE_FORBIDDEN)
+        reply_text(ex, 503, STR("The user of this server may not use the edge's admin socket.\n"));
+    else if (trouble == TROUBLE_TOO_LARGE)
+        reply_text(ex, 503, STR("The edge's metrics are too large.\n"));
+    else
+        reply_text(ex, 503, STR("The edge does not run or does not answer.\n"));
+}
+
+static trouble_t trouble_of(const fetch_result_t *result, const char *place)
+{
+    if (result->too_large)
+        return TROUBLE_TOO_LARGE;
+    if (result->status == 0 && faccessat(AT_FDCWD, place, W_OK, AT_EACCESS) != 0 && errno == EACCES)
+        return TROUBLE_FORBIDDEN;
+    return TROUBLE_SILENT;
+}
+
 static void on_done(void *owner, const fetch_result_t *result)
 {
     scrape_t *scrape = owner;
     exchange_t *ex = scrape->ex;
+    const cli_sockets_t *sockets = &exporter_of(ex)->sockets;
     scrape->fetch = NULL;
-    if (result->status == 0 && scrape->next < exporter_of(ex)->sockets.count) {
+    if (result->status == 200) {
+        local_wait_end(ex);
+        exporter_of(ex)->said = TROUBLE_NONE;
+        reply_metrics(ex, result->body);
+        return;
+    }
+    trouble_t trouble = trouble_of(result, sockets->paths[scrape->next - 1]);
+    if (scrape->trouble == TROUBLE_NONE || trouble < scrape->trouble) {
+        scrape->trouble = trouble;
+        scrape->place = sockets->paths[scrape->next - 1];
+    }
+    if (result->status == 0 && !result->too_large && scrape->next < sockets->count) {
         try_next(scrape);
         return;
     }
     local_wait_end(ex);
-    if (result->status == 200)
-        exchange_reply(ex, 200, STR("text/plain; version=0.0.4; charset=utf-8"), NULL,
-                       str_dup(&ex->arena, result->body));
-    else
-        reply_text(ex, 503, STR("The edge does not run or does not answer.\n"));
+    reply_trouble(ex, scrape->trouble, scrape->place);
 }
 
 /* Starts the call of the next socket. A running edge listens on one of them. */
@@ -100,6 +169,10 @@ static void client_left(void *arg)
 static step_result_t step_metrics(exchange_t *ex)
 {
     str_t method = ex->request.method;
+    if (local_server_is_busy(ex)) {
+        reply_text(ex, 503, STR("This server has too many requests under way.\n"));
+        return STEP_DONE;
+    }
     if (!str_eq(ex->request.target, STR("/metrics"))) {
         reply_text(ex, 404, STR("Only /metrics is here.\n"));
         return STEP_DONE;
@@ -125,9 +198,21 @@ static const exchange_step_t steps[] = {
 
 /* ---- the server ---- */
 
-static void on_begun(void *owner, loop_t *loop, const char *url)
+static void on_crowded(void *owner, bool idle)
+{
+    (void)owner;
+    if (idle)
+        fputs("boxedge metrics: all connections are in use: for each further one, the one without a request "
+              "for longest closes (boxedge_exporter_connections_given_up_total)\n",
+              stderr);
+    else
+        fprintf(stderr, "boxedge metrics: %d requests are under way: further ones get 503\n", REQUESTS_MAX);
+}
+
+static void on_begun(void *owner, loop_t *loop, const local_server_t *server, const char *url)
 {
     exporter_t *exporter = owner;
+    exporter->server = server;
     exporter->fetcher = fetcher_new(loop);
     printf("metrics on %smetrics\n", url);
     fflush(stdout);
@@ -153,7 +238,8 @@ static int serve_metrics(const cli_t *cli)
     uint64_t port;
     serve_t spec = {.command = "metrics",
                     .steps = steps,
-                    .clients_max = CLIENTS_MAX,
+                    .requests_max = REQUESTS_MAX,
+                    .crowded = on_crowded,
                     .begun = on_begun,
                     .ended = on_ended,
                     .owner = &exporter};

@@ -7,6 +7,7 @@
 #include "address.h"
 #include "client.h"
 #include "context.h"
+#include "descriptors.h"
 #include "list.h"
 #include "pipeline.h"
 #include "readable.h"
@@ -18,10 +19,9 @@
 
 struct local_server {
     context_t context;
-    counters_t counters; /* never read */
-    const exchange_step_t *steps;
-    uint64_t max_clients;
-    void *owner;
+    counters_t counters;
+    local_server_spec_t spec;
+    bool crowded;         /* spec.crowded was called, and half of the connections have not been free since */
     readable_t *listener; /* NULL: draining */
     loop_timer_t pause;
     int listen_fd;
@@ -48,6 +48,51 @@ static void pause_accepting(local_server_t *server)
     loop_timer_start(server->context.loop, &server->pause, PAUSE_MS, pause_over);
 }
 
+/* A connection without a request, and without bytes of one in the kernel: the one that is so for longest. */
+static client_t *longest_idle(const local_server_t *server)
+{
+    client_t *found = NULL;
+    uint64_t found_ms = 0, since_ms;
+    const list_t *clients = &server->context.clients;
+    for (list_t *link = clients->next; link != clients; link = link->next) {
+        client_t *client = CONTAINER_OF(client_t, link, link);
+        if (client->codec->idle_since(client, &since_ms) && (found == NULL || since_ms < found_ms) &&
+            conn_unread(client->conn) == 0) {
+            found = client;
+            found_ms = since_ms;
+        }
+    }
+    return found;
+}
+
+static void note_crowded(local_server_t *server, bool idle)
+{
+    if (!server->crowded && server->spec.crowded != NULL)
+        server->spec.crowded(server->spec.owner, idle);
+    server->crowded = true;
+}
+
+/* Closes an idle connection; false if all have a request. */
+static bool make_room(local_server_t *server)
+{
+    client_t *client = longest_idle(server);
+    note_crowded(server, client != NULL);
+    if (client == NULL)
+        return false;
+    client->codec->close_idle(client);
+    counter_add(&server->counters.connections_given_up_total, 1);
+    return true;
+}
+
+/* True if the new connection has a place. */
+static bool has_room(local_server_t *server)
+{
+    uint64_t max = server->spec.max_requests + LOCAL_SERVER_SPARE;
+    if (server->context.client_count < max / 2)
+        server->crowded = false;
+    return server->context.client_count < max || make_room(server);
+}
+
 static void on_acceptable(void *owner)
 {
     local_server_t *server = owner;
@@ -57,16 +102,21 @@ static void on_acceptable(void *owner)
         int fd = accept4(server->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
+        if (fd < 0 && descriptors_ran_out(errno) && make_room(server))
+            continue;
         if (fd < 0 && errno != EAGAIN)
             pause_accepting(server);
         if (fd < 0)
             return;
-        if (server->context.client_count >= server->max_clients) {
+        if (!has_room(server)) {
+            counter_add(&server->counters.connections_refused_total, 1);
             close(fd);
             continue;
         }
-        client_t client = {
-            .context = &server->context, .kind = CONF_LISTENER_PLAIN, .steps = server->steps, .local = true};
+        client_t client = {.context = &server->context,
+                           .kind = CONF_LISTENER_PLAIN,
+                           .steps = server->spec.steps,
+                           .local = true};
         (void)address_take((const struct sockaddr *)&from, &client.address, &client.port);
         client.conn = conn_new(server->context.loop, fd, NULL, &no_handlers, NULL);
         http1_server_new(&client);
@@ -74,7 +124,7 @@ static void on_acceptable(void *owner)
 }
 
 local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd,
-                                 const exchange_step_t *steps, uint64_t max_clients, void *owner)
+                                 const local_server_spec_t *spec)
 {
     local_server_t *server = calloc(1, sizeof *server);
     assert(server != NULL);
@@ -83,9 +133,7 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
                     .pipeline = &bare_pipeline,
                     .conf = conf_acquire(conf),
                     .random = random_source_new()},
-        .steps = steps,
-        .max_clients = max_clients,
-        .owner = owner,
+        .spec = *spec,
         .listen_fd = listen_fd,
     };
     server->context.counters = &server->counters;
@@ -148,7 +196,23 @@ uint64_t local_server_clients(const local_server_t *server)
     return server->context.client_count;
 }
 
+const counters_t *local_server_counters(const local_server_t *server)
+{
+    return &server->counters;
+}
+
 void *local_server_owner(const exchange_t *ex)
 {
-    return CONTAINER_OF(local_server_t, context, ex->context)->owner;
+    return CONTAINER_OF(local_server_t, context, ex->context)->spec.owner;
+}
+
+bool local_server_is_busy(const exchange_t *ex)
+{
+    local_server_t *server = CONTAINER_OF(local_server_t, context, ex->context);
+    uint64_t open = atomic_load_explicit(&server->counters.exchanges_open, memory_order_relaxed);
+    if (open <= server->spec.max_requests)
+        return false;
+    note_crowded(server, false);
+    counter_add(&server->counters.shed_total, 1);
+    return true;
 }

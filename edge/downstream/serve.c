@@ -42,7 +42,7 @@ static int listen_on(const serve_t *spec)
     return -1;
 }
 
-static void notify_begun(const serve_t *spec, loop_t *loop, int fd)
+static void notify_begun(const serve_t *spec, const serving_t *serving, int fd)
 {
     struct sockaddr_storage at;
     struct in6_addr address;
@@ -54,7 +54,7 @@ static void notify_begun(const serve_t *spec, loop_t *loop, int fd)
         !address_take((struct sockaddr *)&at, &address, &port))
         return;
     snprintf(url, sizeof url, "http://%s/", address_port_text(&address, port, text));
-    spec->begun(spec->owner, loop, url);
+    spec->begun(spec->owner, serving->loop, serving->server, url);
 }
 
 /* ---- the end ---- */
@@ -118,9 +118,13 @@ bool serve(const serve_t *spec)
     }
     serving_t serving = {.loop = loop_new()};
     watch_signals(&serving);
-    serving.server = local_server_new(serving.loop, conf, fd, spec->steps, spec->clients_max, spec->owner);
+    const local_server_spec_t server = {.steps = spec->steps,
+                                        .max_requests = spec->requests_max,
+                                        .crowded = spec->crowded,
+                                        .owner = spec->owner};
+    serving.server = local_server_new(serving.loop, conf, fd, &server);
     conf_release(&conf);
-    notify_begun(spec, serving.loop, fd);
+    notify_begun(spec, &serving, fd);
     while (!serving.ended && !(serving.draining && local_server_clients(serving.server) == 0))
         loop_turn(serving.loop, INT32_MAX);
     local_server_free(&serving.server);

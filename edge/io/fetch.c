@@ -63,6 +63,7 @@ struct fetch {
     size_t head_len;
     bool http2;          /* fail unless the answer is HTTP/2 */
     bool headed;         /* `head` was called: later lines are trailers */
+    bool too_large;      /* the body has more than `most` bytes */
     const char *failure; /* the reason from a callback of this file, or for not starting; NULL: none */
     char error[CURL_ERROR_SIZE];
 };
@@ -177,6 +178,7 @@ static bool collect(fetch_t *fetch, str_t bytes)
 {
     if (bytes.n > fetch->most - fetch->body_len) {
         fetch->failure = "the answer is too large";
+        fetch->too_large = true;
         return false;
     }
     if (fetch->body_len + bytes.n > fetch->body_cap) {
@@ -464,6 +466,7 @@ static void end(fetch_t *fetch, CURLcode code)
         make_printable(sentence);
         result.error = sentence;
         result.ours = is_ours(code);
+        result.too_large = fetch->too_large;
     }
     unlink_fetch(fetch);
     fetch->state = FETCH_ENDING;

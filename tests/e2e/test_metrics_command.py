@@ -16,10 +16,10 @@ from harness import PATIENCE, SLOW
 class Server:
     """A running `boxedge metrics --port 0`."""
 
-    def __init__(self, *options, host="127.0.0.1"):
+    def __init__(self, *options, host="127.0.0.1", **process):
         self.host = host
         self.process = subprocess.Popen([str(harness.BINARY), "metrics", "--port", "0", *map(str, options)],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **process)
         self.line = self.process.stdout.readline()
         self.port = int(re.search(r":(\d+)/metrics\n", self.line)[1])
 

@@ -17,8 +17,13 @@ static shm_t *new_shm(void)
 
 static char *text_of(shm_t *shm, unsigned workers, const store_stats_t *stats)
 {
-    metrics_input_t input = {
-        .shm = shm, .workers = workers, .now_ms = 5000, .heap_bytes = 77, .messages_lost = 9, .store = stats};
+    metrics_input_t input = {.shm = shm,
+                             .workers = workers,
+                             .now_ms = 5000,
+                             .heap_bytes = 77,
+                             .messages_lost = 9,
+                             .store = stats,
+                             .admin = {3, 5, 7}};
     size_t len;
     char *text = metrics_text(&input, &len);
     assert_non_null(text);
@@ -63,6 +68,9 @@ static void counters_are_summed(void **state)
     assert_int_equal(lines(text, "boxedge_worker_restarts_total{worker=\"1\"} 3"), 1);
     assert_int_equal(lines(text, "boxedge_controller_heap_allocated_bytes 77"), 1);
     assert_int_equal(lines(text, "boxedge_messages_lost_total 9"), 1);
+    assert_int_equal(lines(text, "boxedge_admin_connections_open 3"), 1);
+    assert_int_equal(lines(text, "boxedge_admin_connections_given_up_total 5"), 1);
+    assert_int_equal(lines(text, "boxedge_admin_refused_total 7"), 1);
     free(text);
     shm_free(&shm);
 }
