@@ -28,15 +28,26 @@ typedef struct tunnel {
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed if the exchange has an entry (activity.h) */
     heartbeats_t beats;             /* of the client's messages */
-    loop_timer_t timer;             /* of a drain, or of the wait for news of the box */
+    loop_timer_t drain;             /* until its Close frame, while the worker drains; the tunnel goes on */
     bool wishes;                    /* the client's current frame is no heartbeat */
     bool wished;                    /* the last bytes had a frame that is no heartbeat */
     bool closing;                   /* closes at the end of the box's frame */
-    bool left;                      /* the box left without a Close frame */
-    bool judged;                    /* the wait for news of the box is over */
+    bool judged;                    /* the box has left, and the wait for news of its process is over */
     bool failed;                    /* it left with `failure`, not by ending its direction */
     origin_failure_t failure;
 } tunnel_t;
+
+/*
+ * Holds a tunnel whose box left without a Close frame, until the edge can know whether it stops the box's
+ * process. activity_look.c then ends the tunnel, which leaves this source. No list: the tunnel is an entry of
+ * its box already (activity.h).
+ */
+static const await_source_t process_end;
+
+static bool is_held(const exchange_t *ex)
+{
+    return await_source(ex) == &process_end;
+}
 
 /* A client's data frame begins. A periodic message wakes no box: it stays in the box's socket, in order,
  * until the box is woken. */
@@ -75,7 +86,7 @@ void tunnel_leave(exchange_t *ex)
 {
     tunnel_t *tunnel = ex->tunnel;
     if (tunnel != NULL)
-        loop_timer_stop(&tunnel->timer);
+        loop_timer_stop(&tunnel->drain);
 }
 
 void tunnel_close(exchange_t *ex)
@@ -83,7 +94,7 @@ void tunnel_close(exchange_t *ex)
     tunnel_t *tunnel = ex->tunnel;
     if (tunnel == NULL)
         return;
-    loop_timer_stop(&tunnel->timer);
+    loop_timer_stop(&tunnel->drain);
     list_unlink(&tunnel->link);
     ex->tunnel = NULL;
     counter_sub(&ex->context->counters->tunnels_open, 1);
@@ -154,7 +165,7 @@ bool tunnel_response_body(exchange_t *ex, str_t *data)
 
 static void drain_expired(loop_timer_t *timer)
 {
-    tunnel_t *tunnel = CONTAINER_OF(tunnel_t, timer, timer);
+    tunnel_t *tunnel = CONTAINER_OF(tunnel_t, drain, timer);
     exchange_t *ex = tunnel->ex;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return; /* it has ended, and nothing more can be sent to the client */
@@ -188,18 +199,23 @@ static uint32_t drain_delay(const exchange_t *ex)
 void tunnel_drain(exchange_t *ex)
 {
     tunnel_t *tunnel = ex->tunnel;
-    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || tunnel->closing || tunnel->left)
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || tunnel->closing || is_held(ex))
         return;
-    loop_timer_start(ex->context->loop, &tunnel->timer, drain_delay(ex), drain_expired);
+    loop_timer_start(ex->context->loop, &tunnel->drain, drain_delay(ex), drain_expired);
 }
 
-static void word_expired(loop_timer_t *timer)
+static void leave_process_end(exchange_t *ex, await_end_t how)
 {
-    tunnel_t *tunnel = CONTAINER_OF(tunnel_t, timer, timer);
-    exchange_t *ex = tunnel->ex;
+    (void)ex;
+    (void)how;
+}
+
+/* No news came: the tunnel ends as its box left it. */
+static void end_as_left(exchange_t *ex)
+{
+    tunnel_t *tunnel = ex->tunnel;
+    assert(ex->state == EXCHANGE_TUNNEL && !ex->response_complete);
     tunnel->judged = true;
-    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
-        return;
     if (tunnel->failed) {
         exchange_origin_failed(ex, tunnel->failure);
         return;
@@ -207,6 +223,9 @@ static void word_expired(loop_timer_t *timer)
     exchange_response_end(ex);
     exchange_response_flush(ex);
 }
+
+static const await_source_t process_end = {
+    .name = "process_end", .leave = leave_process_end, .go_on = end_as_left};
 
 bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
@@ -218,11 +237,12 @@ bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure)
         tunnel->failed = true;
         tunnel->failure = *failure;
     }
-    if (!tunnel->left && (ex->request_complete || !websocket_frames_between(&tunnel->from_box)))
+    if (is_held(ex))
+        return false;
+    if (ex->request_complete || !websocket_frames_between(&tunnel->from_box))
         return true;
-    if (!tunnel->left)
-        loop_timer_start(ex->context->loop, &tunnel->timer, TUNNEL_WORD_MS, word_expired);
-    tunnel->left = true;
+    loop_timer_stop(&tunnel->drain); /* the hold ends this direction, so no Close frame can follow */
+    await_hold(ex, &process_end, TUNNEL_HOLD_MS);
     return false;
 }
 

@@ -15,7 +15,7 @@ void tunnel_response_head(exchange_t *ex);
  * the drain period, or over the last minute before context_t.tunnels_until_ms. Called again, it follows the
  * new time. No-op without a tunnel, and if it closes already. */
 void tunnel_drain(exchange_t *ex);
-/* The exchange is answered, cut, or ends: stops the tunnel's timer. No-op without a tunnel. */
+/* The exchange is answered, cut, or ends: stops the timer of a drain. No-op without a tunnel. */
 void tunnel_leave(exchange_t *ex);
 /* The exchange ends. No-op without a tunnel. */
 void tunnel_close(exchange_t *ex);
@@ -29,9 +29,9 @@ void tunnel_request_body(exchange_t *ex, str_t data);
 /*
  * The box has left the tunnel; `failure` NULL: it ended its direction. True: the tunnel goes on like any
  * stream. False: no Close frame came from a process that the edge may be stopping. The tunnel then waits
- * TUNNEL_WORD_MS for that news (activity_look.c), and ends by the same calls.
+ * TUNNEL_HOLD_MS for that news (await_hold; activity_look.c), and ends by the same calls.
  */
-#define TUNNEL_WORD_MS 500
+#define TUNNEL_HOLD_MS 500
 MUST_USE bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure);
 /* Ends a tunnel at once: with a Close frame (RFC 6455 section 7.4) between two frames, otherwise by a cut.
  * `code` is the stable word in its access line. */

@@ -1,5 +1,6 @@
 /*
- * See await.h. Steps run only here, so a step runs again only through await_complete.
+ * See await.h. Steps run only here, so a step runs again only through await_complete. A source's go_on runs
+ * only here, too.
  */
 #include "await.h"
 
@@ -30,6 +31,10 @@ static bool take_result(exchange_t *ex, step_result_t result)
     bool over = ex->state != EXCHANGE_STEPS; /* answered, perhaps by the source when the wait began */
     if (!over && result == STEP_WAIT)
         return was_completed(&ex->await);
+    if (ex->await.state == AWAIT_HOLDING) { /* the origin left within the step */
+        assert(result == STEP_DONE);
+        return false;
+    }
     go_on(&ex->await);
     assert(over == (result != STEP_NEXT));
     if (over)
@@ -62,15 +67,29 @@ void await_begin(exchange_t *ex, const await_source_t *source)
 static void on_deadline(loop_timer_t *timer)
 {
     await_t *wait = CONTAINER_OF(await_t, deadline, timer);
-    assert(wait->state == AWAIT_WAITING);
-    wait->expired(CONTAINER_OF(exchange_t, await, wait));
+    exchange_t *ex = CONTAINER_OF(exchange_t, await, wait);
+    assert(wait->state == AWAIT_WAITING || wait->state == AWAIT_HOLDING);
+    if (wait->state == AWAIT_HOLDING)
+        await_complete(ex);
+    else
+        wait->expired(ex);
 }
 
 void await_until(exchange_t *ex, uint32_t ms, void (*expired)(exchange_t *ex))
 {
-    assert(ex->await.source != NULL);
+    assert(ex->await.source != NULL && ex->await.state != AWAIT_HOLDING);
     ex->await.expired = expired;
     loop_timer_start(ex->context->loop, &ex->await.deadline, ms, on_deadline);
+}
+
+void await_hold(exchange_t *ex, const await_source_t *source, uint32_t ms)
+{
+    assert(ex->state == EXCHANGE_ORIGIN || ex->state == EXCHANGE_TUNNEL);
+    assert(ex->await.state == AWAIT_NONE && source->go_on != NULL);
+    ex->await.state = AWAIT_HOLDING;
+    ex->await.source = source;
+    loop_timer_start(ex->context->loop, &ex->await.deadline, ms, on_deadline);
+    exchange_count(ex);
 }
 
 /* The source forgets the exchange. */
@@ -84,12 +103,17 @@ static void leave(exchange_t *ex, await_end_t how)
 
 void await_complete(exchange_t *ex)
 {
+    const await_source_t *source = ex->await.source;
     await_state_t state = ex->await.state;
-    assert(state == AWAIT_BEGINNING || state == AWAIT_WAITING);
+    assert(state == AWAIT_BEGINNING || state == AWAIT_WAITING || state == AWAIT_HOLDING);
     leave(ex, AWAIT_RESUMED);
     ex->await.state = state == AWAIT_BEGINNING ? AWAIT_COMPLETED : AWAIT_NONE;
     if (state == AWAIT_WAITING)
         run(ex);
+    else if (state == AWAIT_HOLDING) {
+        loop_timer_stop(&ex->await.deadline);
+        source->go_on(ex);
+    }
 }
 
 void await_leave(exchange_t *ex)

@@ -2,8 +2,8 @@
  * The exchange between its two codecs: it runs the steps, passes bodies, and releases everything that it
  * holds in one place.
  *
- * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits in STEPS only
- * (await.h). An answer, a cut and the end call leave() first, so nothing resumes it afterwards.
+ * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits only through its
+ * await_t (await.h). An answer, a cut and the end call leave() first, so nothing resumes it afterwards.
  */
 #include "exchange.h"
 

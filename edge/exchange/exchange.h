@@ -183,9 +183,9 @@ struct exchange {
     str_t session_cookie;   /* Set-Cookie of the edge itself, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */
-    bool explained;                  /* the reason of its failure was looked up (refused.h) */
+    struct refusal *refusal;         /* once its box refused it (refused.h); else NULL */
 
-    await_t await; /* the wait of its step */
+    await_t await; /* its wait: of a step, or after its origin has left */
 
     slot_claim_t slots;     /* for connections to origins */
     struct wake_turn *wake; /* its wake (wake_times.h); NULL: its box ran already */

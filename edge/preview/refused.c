@@ -22,19 +22,19 @@ typedef struct cell {
     uint16_t label_len;
     char label[BOX_PORTS_LABEL_MAX]; /* "<id>-<port>" */
     uint64_t generation;
-    uint64_t since_ms; /* CELL_KNOWN: when the answer came */
+    uint64_t since_ms; /* when the request was sent (CELL_PENDING) or the answer came (CELL_KNOWN) */
     box_ports_answer_t answer;
-    list_t waiters; /* in CELL_PENDING */
-    loop_timer_t patience;
-    loop_t *loop;
+    list_t waiters; /* refusal_t, in CELL_PENDING */
 } cell_t;
 
-/* Lives in the exchange's arena. */
-typedef struct waiter {
-    list_t link;
+/* An exchange whose box refused it, in its arena. */
+typedef struct refusal {
+    list_t link; /* in cell_t.waiters, while it waits */
     exchange_t *ex;
+    cell_t *cell;             /* that it waits for */
+    bool answered;            /* `cell` has the answer */
     origin_failure_t failure; /* ORIGIN_NOT_LISTENING or ORIGIN_CLOSED */
-} waiter_t;
+} refusal_t;
 
 struct refused {
     worker_t *worker;
@@ -47,10 +47,8 @@ refused_t *refused_new(worker_t *worker)
     refused_t *refused = calloc(1, sizeof(*refused));
     assert(refused != NULL);
     refused->worker = worker;
-    for (size_t i = 0; i < CELLS; i++) {
-        refused->cells[i].loop = worker->context.loop;
+    for (size_t i = 0; i < CELLS; i++)
         list_init(&refused->cells[i].waiters);
-    }
     return refused;
 }
 
@@ -58,10 +56,8 @@ void refused_free(refused_t **refused)
 {
     if (*refused == NULL)
         return;
-    for (size_t i = 0; i < CELLS; i++) {
+    for (size_t i = 0; i < CELLS; i++)
         assert(list_is_empty(&(*refused)->cells[i].waiters));
-        loop_timer_stop(&(*refused)->cells[i].patience);
-    }
     free(*refused);
     *refused = NULL;
 }
@@ -125,81 +121,51 @@ static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answe
     exchange_origin_failed(ex, failure);
 }
 
-static void settle(cell_t *cell, const box_ports_answer_t *answer)
+static void settle(cell_t *cell, uint64_t now, const box_ports_answer_t *answer)
 {
     list_t leavers;
-    loop_timer_stop(&cell->patience);
     cell->state = CELL_KNOWN;
-    cell->since_ms = loop_now(cell->loop);
+    cell->since_ms = now;
     cell->answer = *answer;
     list_init(&leavers);
     list_insert_all(&leavers, &cell->waiters);
     while (!list_is_empty(&leavers)) { /* a failure may end other exchanges */
-        waiter_t *waiter = CONTAINER_OF(waiter_t, link, leavers.next);
-        list_unlink(&waiter->link);
-        waiter->ex->origin_ops = NULL;
-        fail(waiter->ex, waiter->failure, answer);
+        refusal_t *refusal = CONTAINER_OF(refusal_t, link, leavers.next);
+        refusal->answered = true;
+        await_complete(refusal->ex);
     }
 }
 
-static void on_patience(loop_timer_t *timer)
+/* ---- the wait for the reason ---- */
+
+static void leave(exchange_t *ex, await_end_t how)
+{
+    (void)how;
+    list_unlink(&ex->refusal->link);
+}
+
+/* The answer has come, or the first of the cell's deadlines has passed: nobody else waits for it either. */
+static void go_on(exchange_t *ex)
 {
     static const box_ports_answer_t unknown;
-    settle(CONTAINER_OF(cell_t, patience, timer), &unknown);
+    refusal_t *refusal = ex->refusal;
+    if (!refusal->answered)
+        settle(refusal->cell, loop_now(ex->context->loop), &unknown);
+    fail(ex, refusal->failure, &refusal->cell->answer);
 }
 
-/* ---- an origin that only waits for the reason ---- */
+static const await_source_t source = {.name = "reason", .leave = leave, .go_on = go_on};
 
-static size_t op_room(const exchange_t *ex)
+static void hold(cell_t *cell, exchange_t *ex)
 {
-    (void)ex;
-    return 0; /* the client keeps its bytes */
-}
-
-static void op_send_body(exchange_t *ex, str_t data)
-{
-    (void)ex;
-    (void)data; /* the request fails in any case */
-}
-
-static void op_nothing(exchange_t *ex)
-{
-    (void)ex;
-}
-
-static bool op_sent(const exchange_t *ex)
-{
-    (void)ex;
-    return true;
-}
-
-static void op_cancel(exchange_t *ex)
-{
-    waiter_t *waiter = ex->origin;
-    if (list_is_linked(&waiter->link))
-        list_unlink(&waiter->link);
-}
-
-static const origin_ops_t ops = {.room = op_room,
-                                 .send_body = op_send_body,
-                                 .send_end = op_nothing,
-                                 .flush = op_nothing,
-                                 .sent = op_sent,
-                                 .resume_response = op_nothing,
-                                 .cancel = op_cancel};
-
-static void wait(cell_t *cell, exchange_t *ex, origin_failure_t failure)
-{
-    waiter_t *waiter = arena_alloc(&ex->arena, sizeof(*waiter));
-    *waiter = (waiter_t){.ex = ex, .failure = failure};
-    list_insert(&cell->waiters, &waiter->link);
-    ex->origin = waiter;
-    ex->origin_ops = &ops;
+    ex->refusal->cell = cell;
+    list_insert(&cell->waiters, &ex->refusal->link);
+    await_hold(ex, &source, REFUSED_WAIT_MS);
 }
 
 bool refused_waits(const exchange_t *ex)
 {
-    return ex->origin_ops == &ops;
+    return await_source(ex) == &source;
 }
 
 /* ---- requests to the controller ---- */
@@ -216,7 +182,14 @@ static bool is_for(const cell_t *cell, str_t label, uint64_t generation)
            str_eq(str_make(cell->label, cell->label_len), label);
 }
 
-static bool request_ports(refused_t *refused, cell_t *cell, str_t label, uint64_t generation)
+/* A request that nobody waits for any more counts for as long as a wait would last. */
+static bool is_pending(const cell_t *cell, uint64_t now)
+{
+    return cell->state == CELL_PENDING &&
+           (!list_is_empty(&cell->waiters) || now - cell->since_ms < REFUSED_WAIT_MS);
+}
+
+static bool request_ports(refused_t *refused, cell_t *cell, uint64_t now, str_t label, uint64_t generation)
 {
     if (refused->channel == NULL ||
         !channel_send(refused->channel, PROCESS_BOX_PORTS_REQUEST, generation, label, NULL, 0))
@@ -225,7 +198,7 @@ static bool request_ports(refused_t *refused, cell_t *cell, str_t label, uint64_
     cell->generation = generation;
     cell->label_len = (uint16_t)label.n;
     memcpy(cell->label, label.p, label.n);
-    loop_timer_start(cell->loop, &cell->patience, REFUSED_WAIT_MS, on_patience);
+    cell->since_ms = now;
     return true;
 }
 
@@ -245,24 +218,25 @@ static void explain(exchange_t *ex, origin_failure_t failure)
     uint64_t generation = ex->box.generation;
     cell_t *cell = &refused->cells[cell_of(label, generation)];
     bool mine = is_for(cell, label, generation);
-    bool fresh =
-        mine && cell->state == CELL_KNOWN && loop_now(cell->loop) - cell->since_ms < REFUSED_FRESH_MS;
+    uint64_t now = loop_now(ex->context->loop);
+    bool fresh = mine && cell->state == CELL_KNOWN && now - cell->since_ms < REFUSED_FRESH_MS;
     if (fresh)
         fail(ex, failure, &cell->answer);
-    else if (cell->state == CELL_PENDING ? mine : request_ports(refused, cell, label, generation))
-        wait(cell, ex, failure);
+    else if (is_pending(cell, now) ? mine : request_ports(refused, cell, now, label, generation))
+        hold(cell, ex);
     else
         fail(ex, failure, &unknown);
 }
 
 bool refused_origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
-    if (failure == NULL || ex->explained || !ex->target.is_box || ex->state >= EXCHANGE_RESPONSE)
+    if (failure == NULL || ex->refusal != NULL || !ex->target.is_box || ex->state >= EXCHANGE_RESPONSE)
         return true;
     bool closed = *failure == ORIGIN_CLOSED && store_keeps_log(ex->box.provider) && access_reads_details(ex);
     if (!closed && *failure != ORIGIN_NOT_LISTENING)
         return true;
-    ex->explained = true;
+    ex->refusal = arena_alloc(&ex->arena, sizeof(*ex->refusal));
+    *ex->refusal = (refusal_t){.ex = ex, .failure = *failure};
     explain(ex, *failure);
     return false;
 }
@@ -276,5 +250,5 @@ void refused_message(refused_t *refused, const ipc_message_t *message)
         return;
     cell_t *cell = &refused->cells[cell_of(label, message->value)];
     if (cell->state == CELL_PENDING && is_for(cell, label, message->value))
-        settle(cell, &answer);
+        settle(cell, loop_now(refused->worker->context.loop), &answer);
 }

@@ -1,7 +1,7 @@
 /*
  * Requests whose box refused or closed their connection. The worker asks the controller for the reason, once
  * per box, generation and port, and keeps the answer for REFUSED_FRESH_MS. An exchange waits for it at most
- * REFUSED_WAIT_MS, as for an origin, and then fails.
+ * REFUSED_WAIT_MS (await_hold), and then fails.
  */
 #ifndef BOXEDGE_REFUSED_H
 #define BOXEDGE_REFUSED_H

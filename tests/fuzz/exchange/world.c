@@ -62,12 +62,13 @@ static void check_call(const fuzz_call_t *call)
         return;
     const await_source_t *source = await_source(ex);
     assert(call->staged_count == 0);
-    assert((ex->state == EXCHANGE_STEPS) == (source != NULL));
+    assert(ex->state != EXCHANGE_STEPS || source != NULL);
+    assert(source == NULL || ex->state == EXCHANGE_STEPS || source->go_on != NULL);
     assert(ex->state < EXCHANGE_RESPONSE || call->heads + call->cuts != 0);
     assert(ex->state >= EXCHANGE_RESPONSE || call->heads + call->cuts + call->ends == 0);
     assert(ex->state != EXCHANGE_DONE || call->ends + call->cuts == 1 ||
            (ex->response.tunnel && call->cuts == 1));
-    assert(ex->state != EXCHANGE_ORIGIN || ex->origin_ops != NULL);
+    assert(ex->state != EXCHANGE_ORIGIN || ex->origin_ops != NULL || source != NULL);
     assert((call->subrequest != NULL) == (source == &fuzz_subrequest_source));
 }
 

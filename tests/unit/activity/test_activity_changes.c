@@ -235,9 +235,35 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
         expect_out(tunnel, str_make(stopped, sizeof(stopped) - 1));
         assert_string_equal(tunnel->ex->local_code, "box_paused");
         assert_int_equal(tunnel->ends, 1);
-        loop_skip(w->fixture->context->loop, TUNNEL_WORD_MS);
+        loop_skip(w->fixture->context->loop, TUNNEL_HOLD_MS);
         loop_turn(w->fixture->context->loop, 0);
         assert_int_equal(tunnel->ends + tunnel->cuts, 1);
+        end(&tunnel);
+    }
+}
+
+/* A drain has its own timer, and does not shorten the wait for the news. */
+static void test_a_box_that_leaves_while_the_worker_drains(void **state)
+{
+    world_t *w = *state;
+    loop_t *loop = w->fixture->context->loop;
+    loop_hold(loop);
+    w->fixture->context->conf->timeouts.drain = TUNNEL_HOLD_MS / 2; /* a tunnel closes before this time */
+    put_process(w, BOX_RUNNING, 1, 100);
+    for (int box_first = 0; box_first < 2; box_first++) {
+        exchange_world_t *tunnel = activity_world_begin(w, "box", true);
+        accept_websocket(tunnel);
+        if (box_first == 0)
+            tunnel_drain(tunnel->ex);
+        lose(tunnel, LOSS_END);
+        tunnel_drain(tunnel->ex); /* no-op: the box has left */
+        loop_skip(loop, TUNNEL_HOLD_MS - 1);
+        loop_turn(loop, 0);
+        assert_int_equal(tunnel->out_n + tunnel->ends + tunnel->cuts, 0);
+        loop_skip(loop, 1);
+        loop_turn(loop, 0);
+        assert_int_equal(tunnel->out_n, 0);
+        assert_int_equal(tunnel->ends, 1);
         end(&tunnel);
     }
 }
@@ -255,7 +281,7 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
         accept_websocket(said);
         accept_websocket(within);
         lose(tunnel, loss);
-        loop_skip(w->fixture->context->loop, TUNNEL_WORD_MS - 1);
+        loop_skip(w->fixture->context->loop, TUNNEL_HOLD_MS - 1);
         loop_turn(w->fixture->context->loop, 0);
         assert_int_equal(tunnel->ends + tunnel->cuts, 0);
         loop_skip(w->fixture->context->loop, 1);
@@ -464,6 +490,7 @@ int main(void)
         TEST(test_a_request_that_waits_to_say_why),
         TEST(test_tunnels_of_a_process_that_is_stopped),
         TEST(test_tunnels_of_a_process_that_closes_them),
+        TEST(test_a_box_that_leaves_while_the_worker_drains),
         TEST(test_looks_are_spread_where_boxes_are_many),
         TEST(test_connects_again_where_the_box_is_now),
         TEST(test_does_not_connect_where_it_may_not),

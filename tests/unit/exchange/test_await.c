@@ -1,5 +1,5 @@
 /* The wait of an exchange: one source, one deadline, a completion within the call that begins it, and nothing
- * that resumes an exchange afterwards. */
+ * that resumes an exchange afterwards. A step waits, and so does the failure or the end of an origin. */
 #include "exchange_world.h"
 
 typedef enum plan {
@@ -199,6 +199,133 @@ static void every_end_leaves_it(void **state)
     }
 }
 
+/* ---- an origin that has left ---- */
+
+#define HOLD_MS 500
+
+static void held_goes_on(exchange_t *ex)
+{
+    assert_null(await_source(ex));
+    bed->begun++;
+    if (ex->state == EXCHANGE_TUNNEL)
+        exchange_cut(ex);
+    else
+        exchange_reply_error(ex, 502, "origin_closed", "The app closed the connection.", 0);
+}
+
+static const await_source_t holder = {.name = "holder", .leave = source_leave, .go_on = held_goes_on};
+
+static void hold(exchange_t *ex)
+{
+    bed->listed = true;
+    await_hold(ex, &holder, HOLD_MS);
+    assert_ptr_equal(await_source(ex), &holder);
+}
+
+/* The origin leaves before the step has returned. */
+static step_result_t step_left(exchange_t *ex)
+{
+    exchange_to_origin(ex);
+    hold(ex);
+    return STEP_DONE;
+}
+
+/* Holds an exchange within its step, at its origin, or as a tunnel. */
+typedef enum place { IN_STEP, AT_ORIGIN, IN_TUNNEL, PLACES } place_t;
+
+static void start_held(bed_t *b, place_t place)
+{
+    static const exchange_step_t left[] = {{"left", step_left}, {NULL, NULL}};
+    static const exchange_step_t taken[] = {{"origin", world_step}, {NULL, NULL}};
+    *b = (bed_t){.world = exchange_world_new()};
+    bed = b;
+    exchange_t *ex = b->world->ex;
+    b->world->fixture->client.steps = place == IN_STEP ? left : taken;
+    loop_hold(b->world->fixture->context->loop);
+    if (place == IN_TUNNEL)
+        world_open_tunnel(b->world);
+    else
+        exchange_start(ex);
+    if (place == AT_ORIGIN)
+        ex->origin_ops = NULL; /* it has let go */
+    if (place != IN_STEP)
+        hold(ex);
+}
+
+static void expect_gone_on(const bed_t *b, place_t place)
+{
+    assert_int_equal(b->resumed, 1);
+    assert_int_equal(b->begun, 1);
+    assert_int_equal(place == IN_TUNNEL ? b->world->cuts : b->world->heads, 1);
+    pass_time(b, 5000); /* no deadline is left */
+    assert_int_equal(b->begun, 1);
+}
+
+static void a_held_end_goes_on_with_its_source_or_in_time(void **state)
+{
+    (void)state;
+    for (place_t place = 0; place < PLACES; place++)
+        for (int in_time = 0; in_time < 2; in_time++) {
+            bed_t b;
+            start_held(&b, place);
+            pass_time(&b, HOLD_MS - 1);
+            assert_int_equal(b.begun + b.left, 0);
+            assert_int_equal(b.world->heads, place == IN_TUNNEL ? 1 : 0);
+            if (in_time != 0)
+                pass_time(&b, 1);
+            else
+                await_complete(b.world->ex);
+            expect_gone_on(&b, place);
+            exchange_world_free(b.world);
+            assert_int_equal(b.left, 0);
+        }
+}
+
+static void every_end_leaves_a_held_one(void **state)
+{
+    (void)state;
+    for (place_t place = 0; place < PLACES; place++)
+        for (way_t way = 0; way < WAYS; way++) {
+            bed_t b;
+            start_held(&b, place);
+            exchange_t *ex = b.world->ex;
+            if (way == BY_ANSWER && place != IN_TUNNEL)
+                exchange_refuse(ex, 400, "bad_chunk", "It is wrong.", NULL);
+            else if (way == BY_ANSWER || way == BY_CUT)
+                exchange_cut(ex);
+            else if (way == BY_END)
+                exchange_end(&b.world->ex, EXCHANGE_END_CLIENT_GONE);
+            else
+                await_leave(ex);
+            assert_int_equal(b.left, 1);
+            pass_time(&b, HOLD_MS);
+            assert_int_equal(b.begun, 0);
+            if (way == BY_END)
+                b.world->ex = exchange_new(&b.world->fixture->client, &world_client_ops, b.world);
+            exchange_world_free(b.world);
+            assert_int_equal(b.left, 1);
+        }
+}
+
+/* A box may end its direction only. */
+static void a_client_goes_on_in_a_held_tunnel(void **state)
+{
+    (void)state;
+    bed_t b;
+    start_held(&b, IN_TUNNEL);
+    exchange_t *ex = b.world->ex;
+    b.world->origin_room = 5;
+    assert_int_equal(exchange_request_room(ex), 5);
+    exchange_request_body(ex, STR("hello"));
+    exchange_request_end(ex);
+    exchange_request_flush(ex);
+    assert_int_equal(b.world->taken_n, 5);
+    assert_int_equal(b.world->origin_ends, 1);
+    assert_ptr_equal(await_source(ex), &holder);
+    exchange_world_free(b.world);
+    assert_int_equal(b.left, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +334,9 @@ int main(void)
         cmocka_unit_test(a_deadline_outlasts_a_completion),
         cmocka_unit_test(it_is_answered_before_the_step_returns),
         cmocka_unit_test(every_end_leaves_it),
+        cmocka_unit_test(a_held_end_goes_on_with_its_source_or_in_time),
+        cmocka_unit_test(every_end_leaves_a_held_one),
+        cmocka_unit_test(a_client_goes_on_in_a_held_tunnel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

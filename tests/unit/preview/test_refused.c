@@ -190,6 +190,47 @@ static void a_controller_that_does_not_answer(void **state)
     assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
 }
 
+/* The request to the controller has no timer of its own: it counts for as long as an exchange would wait. */
+static void the_clients_leave_before_the_answer(void **state)
+{
+    world_t *w = *state;
+    loop_t *loop = w->fixture->context->loop;
+    loop_hold(loop);
+    exchange_start(w->x[0]->ex);
+    loop_skip(loop, REFUSED_WAIT_MS - 1);
+    loop_turn(loop, 0);
+    exchange_start(w->x[1]->ex);
+    exchange_end(&w->x[0]->ex, EXCHANGE_END_CLIENT_GONE);
+    loop_skip(loop, REFUSED_WAIT_MS - 1);
+    loop_turn(loop, 0);
+    assert_true(refused_waits(w->x[1]->ex)); /* the deadline is its own */
+    assert_int_equal(asked(w, 5), 1);
+    exchange_end(&w->x[1]->ex, EXCHANGE_END_CLIENT_GONE);
+    exchange_start(w->x[2]->ex);
+    assert_int_equal(asked(w, 5), 1); /* the first request is too old to wait for */
+    tell(w, 5, &loopback);
+    assert_string_equal(w->x[2]->ex->local_code, "port_on_loopback");
+}
+
+/* The answer of the controller, or its silence, is the same for all: the first deadline ends all waits. */
+static void the_first_deadline_is_that_of_all(void **state)
+{
+    world_t *w = *state;
+    loop_t *loop = w->fixture->context->loop;
+    loop_hold(loop);
+    exchange_start(w->x[0]->ex);
+    loop_skip(loop, REFUSED_WAIT_MS / 2);
+    loop_turn(loop, 0);
+    exchange_start(w->x[1]->ex);
+    loop_skip(loop, REFUSED_WAIT_MS / 2);
+    loop_turn(loop, 0);
+    for (int i = 0; i < 2; i++)
+        assert_string_equal(w->x[i]->ex->local_code, "port_not_listening");
+    exchange_start(w->x[2]->ex);
+    assert_string_equal(w->x[2]->ex->local_code, "port_not_listening"); /* at once */
+    assert_int_equal(asked(w, 5), 1);
+}
+
 /* The advice for containers would be wrong for a process, which is reached on loopback. */
 static void a_process_is_reached_on_loopback(void **state)
 {
@@ -286,6 +327,8 @@ int main(void)
         TEST(asked_once_and_remembered),
         TEST(forgotten_in_time),
         TEST(a_controller_that_does_not_answer),
+        TEST(the_clients_leave_before_the_answer),
+        TEST(the_first_deadline_is_that_of_all),
         TEST(a_process_is_reached_on_loopback),
         TEST(the_line_is_shown),
         TEST(an_app_that_closed),
