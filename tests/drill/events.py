@@ -8,6 +8,8 @@ import time
 NONE, OWN, DRAIN, RESTART = "none", "own", "drain", "restart"
 
 Event = collections.namedtuple("Event", "name title rule act setup")
+# Events of one rule that the table has in one row.
+Group = collections.namedtuple("Group", "title names")
 PAUSE = 0.6
 
 
@@ -99,14 +101,23 @@ EVENTS = [
     Event("kill-controller", "`kill -9` of the controller", OWN, kill("controller"), {}),
     Event("kill-logger", "`kill -9` of the logger", OWN, kill("logger"), {}),
     Event("kill-runner", "`kill -9` of the runner", OWN, kill("runner"), {}),
-    Event("kill-supervisor", "`kill -9` of the supervisor, and a start", RESTART, kill_all, {}),
+    Event("kill-supervisor", "`kill -9` of the supervisor (the master), and a start", RESTART, kill_all, {}),
     Event("stop-worker", "SIGSTOP of a worker for 3 s", NONE, stop("worker"), {}),
     Event("stop-controller", "SIGSTOP of the controller for 3 s", NONE, stop("controller"), {}),
     Event("stop-logger", "SIGSTOP of the logger for 3 s", NONE, stop("logger"), {}),
     Event("stop-runner", "SIGSTOP of the runner for 3 s", NONE, stop("runner"), {}),
-    Event("stop-supervisor", "SIGSTOP of the supervisor for 3 s", NONE, stop("supervisor"), {}),
+    Event("stop-supervisor", "SIGSTOP of the supervisor (the master) for 3 s", NONE, stop("supervisor"), {}),
     Event("hang-worker", "SIGSTOP of a worker for good", OWN, hang, {}),
     Event("drain", "end by SIGTERM", DRAIN, drain, {}),
+]
+GROUPS = [
+    Group("reload: nothing changed, a limit, a timeout, another access log, each ×3",
+          ("reload-same", "reload-limits", "reload-timeouts", "reload-log")),
+    Group("reload: other files of certificates, more names and origins, each ×3", ("reload-certificates", "reload-routes")),
+    Group("reload: one listener more, one less, each ×3", ("reload-listeners-more", "reload-listeners-fewer")),
+    Group("reload: one worker more, one less, each ×3", ("reload-workers-more", "reload-workers-fewer")),
+    Group("`kill -9` of the controller, the logger, the runner", ("kill-controller", "kill-logger", "kill-runner")),
+    Group("SIGSTOP of the controller, the logger, the runner, each for 3 s", ("stop-controller", "stop-logger", "stop-runner")),
 ]
 QUICK = ["reload-timeouts", "renewal", "upgrade-twice", "kill-worker", "kill-controller"]
 

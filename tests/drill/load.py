@@ -9,8 +9,6 @@ import time
 
 from connections import ERRORS, Http1, Http2, Trace, Unanswered, WebSocket
 
-KINDS = {"fresh": "fresh", "kept": "kept", "h2": "h2", "upload": "upload", "slow": "slow", "sse": "SSE",
-         "websocket": "WebSocket", "open": "new WebSocket"}
 RATES = {"fresh": 30, "upload": 3, "slow": 3, "sse": 3}  # a second, each on a connection of its own
 KEPT, H2_CONNECTIONS = 8, 2
 KEPT_EVERY, H2_EVERY = 0.3, 0.08

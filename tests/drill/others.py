@@ -34,14 +34,13 @@ def children(pid):
 class Other(Server, fault_proxies.Proxy):
     """Starts a copy of the Debian program, whose file can be replaced."""
 
-    roles = ("worker",)
+    roles = ("worker", "supervisor")
 
     def __init__(self, directory, keys, apps):
         Server.__init__(self, directory, keys, apps)
         self.dir, self.process = directory, None
         self.good, self.binary = pathlib.Path(shutil.which(self.binary_name)), directory / self.binary_name
         shutil.copy(self.good, self.binary)
-        self.workers = self.settings.workers
 
     @classmethod
     def version(cls):
@@ -80,8 +79,20 @@ class Other(Server, fault_proxies.Proxy):
     def hang(self, role):
         raise Skip
 
+    def pids(self, role):
+        """The supervisor is their master."""
+        if role not in self.roles:
+            raise Skip
+        return [self.master()] if role == "supervisor" else self.workers()
+
     def kill_all(self):
-        raise Skip
+        """SIGKILL to the master, and so by systemd to what it leaves; then a start."""
+        workers = self.pids("worker")
+        clients = self.clients_of(workers)
+        self.end(self.group())
+        self.wait(lambda: all(map(gone, workers)), "the end of the workers")
+        self.start()
+        return clients
 
     @staticmethod
     def wait_drained(ended):
@@ -96,7 +107,7 @@ class Other(Server, fault_proxies.Proxy):
         self.process.wait(10)
 
     def close(self):
-        self.end(self.process.pid)
+        self.end(self.group())
 
 
 class Nginx(Other):
@@ -104,20 +115,20 @@ class Nginx(Other):
     the old master once the new one runs. All are in one process group."""
 
     name = binary_name = "nginx"
-    group = 0
+    first = 0
 
     def start(self):
         super().start()
-        self.group = self.master()
+        self.first = self.master()
         return self
+
+    def group(self):
+        return self.first
 
     def is_up(self):
         if self.process.poll():
             raise RuntimeError(f"nginx did not start: {self.output()}")
         return self.answers()
-
-    def close(self):
-        self.end(self.group)
 
     def configure(self):
         now, pair = self.settings, self.settings.pair
@@ -152,9 +163,7 @@ http {{
     def master(self):
         return int((self.directory / "pid").read_text())
 
-    def pids(self, role):
-        if role != "worker":
-            raise Skip
+    def workers(self):
         return [pid for pid, title in sorted(children(self.master()).items()) if "worker process" in title and
                 "shutting down" not in title]
 
@@ -174,7 +183,7 @@ http {{
         if kind == "late":
             raise Skip
         old = self.master()
-        if old != self.group and not gone(self.group):
+        if old != self.first and not gone(self.first):
             raise Skip  # it ignores USR2 while the master before it has WebSockets
         self.replace_binary({"same": self.good, "other": self.good, "failing": FAILING, "hanging": HANGING}[kind])
         os.kill(old, signal.SIGUSR2)
@@ -234,10 +243,13 @@ backend echo
 """)
         return [self.binary, "-W", "-f", self.directory / "haproxy.cfg"]
 
-    def pids(self, role):
+    def master(self):
+        return self.process.pid
+
+    group = master
+
+    def workers(self):
         """The newest process of the master is the worker."""
-        if role != "worker":
-            raise Skip
         return sorted(children(self.process.pid))[-1:]
 
     def checked(self):

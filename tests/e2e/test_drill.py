@@ -15,7 +15,7 @@ ROW = re.compile(r"^\| (?!event )([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
 
 def drill(*options):
-    """The exit status of the drill, all that it printed, and its table: event -> failures."""
+    """With --quick: the exit status of the drill, all that it printed, and its table: event -> failures."""
     with subprocess.Popen([sys.executable, ROOT / "tests/drill/run", "--quick", "--binary", BINARY, *options],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}) as process:
@@ -41,12 +41,14 @@ def test_reload_renewal_upgrade_and_deaths_fail_nothing_else():
     assert ("not known whose" in output) == (os.geteuid() != 0)
 
 
-def test_failures_are_counted_and_named():
+def test_failures_are_counted_and_named(tmp_path):
     """An upgrade that waits for nothing: WebSockets are closed and requests cut."""
-    status, output, table = drill("--events", "upgrade-same", "--config", "{timeouts: {drain: 10ms, drain_tunnels: 0s}}")
+    status, output, table = drill("--events", "upgrade-same", "--config", "{timeouts: {drain: 10ms, drain_tunnels: 0s}}",
+                                  "--json", tmp_path / "failed.json")
     assert status == 1, output
     assert output.rstrip().endswith("boxedge failed in upgrade-same")
     assert list(table) == ["upgrade to the same program"]
+    assert drill("--table", tmp_path / "failed.json")[2] == table
     found = dict(re.findall(r"(\w+) (\d+)", table.popitem()[1]))
     assert int(found.pop("WebSocket")) > 0
     assert found, "only WebSockets failed"
