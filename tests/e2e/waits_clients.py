@@ -1,4 +1,4 @@
-"""Clients that make a request which waits (waits_world.py), over HTTP/1.1 and HTTP/2, and end it in every way."""
+"""Clients whose request waits (waits_world.py), over HTTP/1.1 and HTTP/2, with every way to end it."""
 
 import contextlib
 import re
@@ -35,10 +35,11 @@ def turns(edge):
 class Http1:
     """One request over HTTP/1.1."""
 
-    def __init__(self, edge, wait, whole, window=0):
+    def __init__(self, edge, wait, whole, window=0, ready=None):
+        """`ready`: what the class's function of that name returned before the wait began."""
         del window
-        self.wait = wait
-        self.client = self.connect(edge)
+        self.wait, self.whole = wait, whole
+        self.client = self.connect(edge, ready or self.ready(edge))
         if wait.websocket:
             self.client.send(HANDSHAKE.format(path=wait.path, host=wait.host).encode())
             return
@@ -52,8 +53,13 @@ class Http1:
     def _chunk(data):
         return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
-    def connect(self, edge):
+    @staticmethod
+    def ready(edge):
+        """The part of a client that can be made before the wait begins."""
         return edge.connect("plain")
+
+    def connect(self, _, ready):
+        return ready
 
     def send_rest(self, rest):
         self.client.send(self._chunk(rest) + b"0\r\n\r\n")
@@ -82,6 +88,9 @@ class Http1:
 
     def half_close(self):
         self.client.half_close()
+        if not self.whole:  # within its body: the client has left
+            assert self.client.read_to_end(LONG) == b""
+            return
         assert self.wait.websocket or self.client.read_head(LONG).status == 102
         self.client.reset()
 
@@ -107,29 +116,44 @@ class StuckHttp1(Http1):
     FILL = f"HEAD /.well-known/boxedge/nothing HTTP/1.1\r\nHost: box-1.{DOMAIN}\r\n\r\n".encode()
     LOTS = 2000
 
-    def connect(self, edge):
-        self.edge, self.made, self.fills = edge, None, self.LOTS
+    @classmethod
+    def ready(cls, edge):
+        """A connection with the number of answers that fill it, and the figures of the edge then."""
+        fills = cls.LOTS
         for _ in range(10):
-            before, count = figure(edge, "exchanges_open"), self.fills
+            before, count = figure(edge, "exchanges_open"), fills
             client = small(edge)
-            self.fills = self._taken(edge, client, count)
-            if self.fills == count:
+            fills = cls._taken(edge, client, count)
+            if fills == count:
                 break
             client.reset()
             edge.wait_until(lambda most=before: figure(edge, "exchanges_open") <= most, LONG, "its end")
-        assert self.fills == count < self.LOTS, (self.fills, count)
-        self.local, self.over = figure(edge, "responses_local_total"), figure(edge, "responses_4xx_total")
+        assert fills == count < cls.LOTS, (fills, count)
+        return client, fills, figure(edge, "responses_local_total"), figure(edge, "responses_4xx_total")
+
+    def connect(self, edge, ready):
+        self.edge, self.made, self.kept = edge, None, True
+        client, self.fills, self.local, self.over = ready
         return client
 
-    def _taken(self, edge, client, count):
+    @classmethod
+    def _taken(cls, edge, client, count):
         """How many answers of so many the kernel takes."""
         before = figure(edge, "responses_4xx_total")
-        client.send(self.FILL * count)
+        client.send(cls.FILL * count)
         taken, more = -1, 0
         while more != taken:
             turns(edge)
             taken, more = more, figure(edge, "responses_4xx_total") - before
         return taken
+
+    def status(self):
+        """Reads the answers before it first."""
+        if self.kept:
+            for _ in range(self.fills):
+                assert self.client.read_message(LONG, request_method="HEAD").status == 404
+        self.kept = False
+        return super().status()
 
     def _answered(self, status):
         self.edge.wait_until(lambda: figure(self.edge, "responses_local_total") > self.local, LONG, "an answer")
@@ -154,8 +178,6 @@ class StuckHttp1(Http1):
         """The answer that was made is the one that leaves when its client reads."""
         if self.made is not None:
             assert figure(self.edge, "responses_4xx_total") == self.over  # it was kept all the while
-            for _ in range(self.fills):
-                assert self.client.read_message(LONG, request_method="HEAD").status == 404
             assert self.status() == self.made
         self.client.close()
 
@@ -163,7 +185,12 @@ class StuckHttp1(Http1):
 class Http2:
     """One request over HTTP/2, whose answer cannot leave."""
 
-    def __init__(self, edge, wait, whole, window=0):
+    @staticmethod
+    def ready(_):
+        """Nothing: the authority of its request is that of the wait."""
+
+    def __init__(self, edge, wait, whole, window=0, ready=None):
+        del ready
         self.wait = wait
         self.client = Client(edge, wait.host, settings={WINDOW: window})
         self.refused = False
