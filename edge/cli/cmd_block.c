@@ -108,7 +108,8 @@ static int wrong_words(const cli_t *cli, const char *command)
     return usage(stderr, command, CLI_USAGE);
 }
 
-int cmd_block(int argc, char **argv)
+/* Runs `act` on the value of the command line. `lists`: the command also has the verb `list`. */
+static int run(int argc, char **argv, bool lists, int (*act)(const cli_t *cli, const char *value))
 {
     cli_t cli;
     char value[VALUE_BYTES];
@@ -116,18 +117,17 @@ int cmd_block(int argc, char **argv)
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, argv[0], CLI_OK);
-    if (cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
+    if (lists && cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
         return cli_show(&cli, "GET", "/v1/blocks", NULL, print_list);
-    return take_value(&cli, value) ? block(&cli, value) : wrong_words(&cli, argv[0]);
+    return take_value(&cli, value) ? act(&cli, value) : wrong_words(&cli, argv[0]);
+}
+
+int cmd_block(int argc, char **argv)
+{
+    return run(argc, argv, true, block);
 }
 
 int cmd_unblock(int argc, char **argv)
 {
-    cli_t cli;
-    char value[VALUE_BYTES];
-    if (!cli_parse(argc, argv, CLI_JSON, &cli))
-        return CLI_USAGE;
-    if (cli.help)
-        return usage(stdout, argv[0], CLI_OK);
-    return take_value(&cli, value) ? unblock(&cli, value) : wrong_words(&cli, argv[0]);
+    return run(argc, argv, false, unblock);
 }

@@ -116,6 +116,21 @@ static void start_failed(child_slot_t *child, uint64_t now_ms)
         child_set_state(child, CHILD_WAITING);
 }
 
+/* In the parent, after child_fork. Keeps our end of the channel; or records the failure, and returns false.
+ */
+static bool keep_channel(const supervisor_t *s, child_slot_t *child, pid_t pid, int channel[2],
+                         uint64_t now_ms)
+{
+    if (pid < 0) {
+        start_failed(child, now_ms);
+        return false;
+    }
+    child->fd = channel[0];
+    channel[0] = -1;
+    child->generation = s->generation;
+    return true;
+}
+
 static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
 {
     int channel[2] = {-1, -1}, link[2] = {-1, -1};
@@ -132,16 +147,9 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     for (size_t i = 0; i < s->listeners->count; i++)
         keep[count++] = s->listeners->at[i].fds[child->index];
     pid_t pid = child_fork(child, now_ms, keep, count);
-    if (pid < 0) {
-        start_failed(child, now_ms);
-        goto Done;
-    }
     if (pid == 0)
         run_worker(s, child, channel[1], link[1]);
-    child->fd = channel[0];
-    channel[0] = -1;
-    child->generation = s->generation;
-    if (link[0] >= 0)
+    if (keep_channel(s, child, pid, channel, now_ms) && link[0] >= 0)
         child_send(&s->controller, PROCESS_LINK, child->number, STR(""), &link[0], 1);
 Done:
     close_fd(&channel[0]);
@@ -193,14 +201,8 @@ static void start_runner(supervisor_t *s, uint64_t now_ms)
     }
     if (pid == 0)
         run_runner(s, channel[1]);
-    if (pid < 0) {
-        start_failed(child, now_ms);
-    } else {
-        child->fd = channel[0];
-        channel[0] = -1;
-        child->generation = s->generation;
+    if (keep_channel(s, child, pid, channel, now_ms))
         supervise_join_runner(s);
-    }
     close_fd(&channel[0]);
     close_fd(&channel[1]);
 }
@@ -232,12 +234,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
     }
     if (pid == 0)
         run_controller(s, child, channel[1], theirs);
-    if (pid < 0) {
-        start_failed(child, now_ms);
-    } else {
-        child->fd = channel[0];
-        channel[0] = -1;
-        child->generation = s->generation;
+    if (keep_channel(s, child, pid, channel, now_ms)) {
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
             if (ours[i] >= 0)
                 child_send(&s->workers[i], PROCESS_LINK, 0, STR(""), &ours[i], 1);

@@ -18,6 +18,17 @@ END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
+def receive(sock, timeout):
+    """The bytes that come within `timeout`; b"" at the end of the connection, also a reset or a TLS error."""
+    sock.settimeout(timeout)
+    try:
+        return sock.recv(262144)
+    except (ConnectionResetError, ssl.SSLError) as error:
+        if isinstance(error, TimeoutError):
+            raise
+        return b""
+
+
 class Answer:
     """What came for one stream."""
 
@@ -111,13 +122,7 @@ class Client:
         """Takes what comes next."""
         if timeout <= 0:
             raise TimeoutError("nothing came")
-        self.sock.settimeout(timeout)
-        try:
-            data = self.sock.recv(262144)
-        except (ConnectionResetError, ssl.SSLError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            data = b""
+        data = receive(self.sock, timeout)
         if not data:
             self.eof = True
             return
@@ -229,13 +234,8 @@ class Frames:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("no frame came")
-            self.sock.settimeout(left)
             try:
-                data = self.sock.recv(262144)
-            except (ConnectionResetError, ssl.SSLError) as error:
-                if isinstance(error, TimeoutError):
-                    raise
-                data = b""
+                data = receive(self.sock, left)
             finally:
                 self.sock.settimeout(PATIENCE)
             if not data:

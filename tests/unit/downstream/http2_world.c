@@ -462,3 +462,11 @@ int world_tear_down(void **state)
     free(*state);
     return 0;
 }
+
+size_t world_nv_count(const nghttp2_nv *nva)
+{
+    size_t n = 0;
+    while (n < 8 && nva[n].name != NULL)
+        n++;
+    return n;
+}

@@ -128,6 +128,19 @@ int32_t world_upload(world_t *world, const nghttp2_nv *extra, size_t extra_count
 /* The open upload sends so much more; `open` as before. */
 void world_upload_more(world_t *world, int32_t id, const char *body, size_t n, bool open);
 
+/* Literal fields of a request. */
+#define NV(n, v)                                                                                             \
+    {                                                                                                        \
+        .name = (uint8_t *)(n), .namelen = sizeof(n) - 1, .value = (uint8_t *)(v), .valuelen = sizeof(v) - 1 \
+    }
+#define METHOD    NV(":method", "GET")
+#define SCHEME    NV(":scheme", "https")
+#define AUTHORITY NV(":authority", "a-1.test")
+#define PATH      NV(":path", "/")
+
+/* The fields of a list of at most 8, which a field without a name ends earlier. */
+size_t world_nv_count(const nghttp2_nv *nva);
+
 /* Raw bytes from the client, past its session. */
 void world_raw(world_t *world, const void *bytes, size_t n);
 

@@ -5,66 +5,19 @@
 
 #include <cmocka.h>
 
-#include "arena.h"
-#include "chunked.h"
-#include "heads.h"
+#include "chunked_pieces.h"
 
 #define MAX_FIELDS 10
-
-typedef struct decoded {
-    chunked_result_t result;
-    text_t body;
-    size_t left; /* input that was not taken */
-    arena_t pool;
-    fields_t trailers;
-} decoded_t;
-
-/* Feeds `step` bytes at a time, each piece in memory of its own. */
-static void decode(decoded_t *out, str_t input, size_t step)
-{
-    *out = (decoded_t){.result = CHUNKED_MORE};
-    arena_init(&out->pool);
-    chunked_t chunked;
-    chunked_init(&chunked, &out->pool, MAX_FIELDS);
-    while (input.n != 0 && out->result == CHUNKED_MORE) {
-        size_t n = input.n < step ? input.n : step;
-        char *bytes = NULL;
-        str_t piece = heads_copy(&bytes, str_make(input.p, n)), data;
-        while ((out->result = chunked_decode(&chunked, &piece, &data)) == CHUNKED_DATA) {
-            assert_true(data.n != 0);
-            text_add(&out->body, data);
-        }
-        assert_true(out->result != CHUNKED_MORE || piece.n == 0);
-        input = str_from_offset(input, n - piece.n);
-        free(bytes);
-    }
-    out->left = input.n;
-    out->trailers = chunked.trailers;
-    /* an end and an error stay what they are */
-    str_t more = STR("5\r\n"), data;
-    if (out->result == CHUNKED_END || out->result == CHUNKED_BAD) {
-        assert_int_equal(chunked_decode(&chunked, &more, &data), out->result);
-        assert_int_equal(more.n, 3);
-    }
-}
-
-static void decoded_fini(decoded_t *d)
-{
-    free(d->body.p);
-    arena_clear(&d->pool);
-}
 
 static const size_t steps[] = {1, 2, 3, 5, 17};
 
 static void decode_all_ways(decoded_t *whole, str_t input)
 {
-    decode(whole, input, input.n);
+    decoded_init(whole, input, input.n, MAX_FIELDS);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         decoded_t pieces;
-        decode(&pieces, input, steps[i]);
-        assert_int_equal(pieces.result, whole->result);
-        assert_true(str_eq(str_make(pieces.body.p, pieces.body.n), str_make(whole->body.p, whole->body.n)));
-        assert_true(fields_equal(&pieces.trailers, &whole->trailers));
+        decoded_init(&pieces, input, steps[i], MAX_FIELDS);
+        assert_true(decoded_same(&pieces, whole));
         if (whole->result == CHUNKED_END)
             assert_int_equal(pieces.left, whole->left);
         decoded_fini(&pieces);
@@ -319,7 +272,7 @@ static void test_no_memory_without_trailers(void **state)
 {
     (void)state;
     decoded_t d;
-    decode(&d, STR("5;a=b\r\nhello\r\n0\r\n\r\n"), 1);
+    decoded_init(&d, STR("5;a=b\r\nhello\r\n0\r\n\r\n"), 1, MAX_FIELDS);
     assert_int_equal(d.result, CHUNKED_END);
     assert_null(d.pool.chunks);
     assert_null(d.pool.large);

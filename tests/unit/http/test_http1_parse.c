@@ -1,19 +1,8 @@
 /* Request heads: what is taken, what is refused and how, limits at their bounds, and pieces against the
  * whole. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include "heads.h"
+#include "heads_expect.h"
 
 #include "arena.h"
-
-#define KEY  "dGhlIHNhbXBsZSBub25jZQ=="
-#define GET  "GET / HTTP/1.1\r\n"
-#define HOST "Host: a.test\r\n"
-#define POST "POST / HTTP/1.1\r\n" HOST
 
 static void expect_ok(request_parse_t *p, str_t data)
 {
@@ -21,18 +10,6 @@ static void expect_ok(request_parse_t *p, str_t data)
     if (p->result != HTTP1_OK)
         fail_msg("refused (%s): %.*s", p->result == HTTP1_BAD ? p->error.sentence : "incomplete",
                  STR_ARG(data));
-}
-
-static void expect_status(str_t data, int status)
-{
-    request_parse_t p;
-    parse_request_all_ways(&p, data);
-    if (p.result != HTTP1_BAD || p.error.status != status)
-        fail_msg("result %d, status %d, not %d: %.*s", p.result, p.result == HTTP1_BAD ? p.error.status : 0,
-                 status, STR_ARG(data));
-    assert_non_null(p.error.code);
-    assert_true(strlen(p.error.sentence) > 5);
-    request_parse_fini(&p);
 }
 
 #define assert_str(actual, literal)                                                                          \

@@ -1,30 +1,8 @@
 /* Request heads that are refused, each with its status, and every byte at the places where bytes are
  * restricted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "heads.h"
-
-#define KEY  "dGhlIHNhbXBsZSBub25jZQ=="
-#define GET  "GET / HTTP/1.1\r\n"
-#define HOST "Host: a.test\r\n"
-#define POST "POST / HTTP/1.1\r\n" HOST
-
-static void expect_status(str_t data, int status)
-{
-    request_parse_t p;
-    parse_request_all_ways(&p, data);
-    if (p.result != HTTP1_BAD || p.error.status != status)
-        fail_msg("result %d, status %d, not %d: %.*s", p.result, p.result == HTTP1_BAD ? p.error.status : 0,
-                 status, STR_ARG(data));
-    assert_non_null(p.error.code);
-    assert_true(strlen(p.error.sentence) > 5);
-    request_parse_fini(&p);
-}
+#include "heads_expect.h"
 
 /* What Connection names is compared with every field: the list has a bound, over all its lines. */
 static void test_connection_options(void **state)

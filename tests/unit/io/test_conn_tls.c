@@ -80,14 +80,36 @@ static void raw_close(raw_t *raw)
     close(raw->fd);
 }
 
+/* A world whose client has run its handshake up to the last flight. */
+static world_t *raw_begin(raw_t *raw)
+{
+    world_t *world = conn_world_new(TLS13);
+    raw_connect(world, raw);
+    raw_handshake(world, raw);
+    return world;
+}
+
+/* A world whose handshake is over on both sides. */
+static world_t *raw_established(raw_t *raw)
+{
+    world_t *world = raw_begin(raw);
+    raw_send(raw);
+    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    return world;
+}
+
+static void raw_end(world_t *world, raw_t *raw)
+{
+    raw_close(raw);
+    conn_world_free(world);
+}
+
 /* Finished and application data in one segment: the bytes are there when the handshake is. */
 static void test_bytes_with_finished(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
+    world_t *world = raw_begin(&raw);
     assert_int_equal(SSL_write(raw.ssl, "early bird", 10), 10);
     assert_int_equal(world->a.handshake, CONN_AGAIN);
     raw_send(&raw);
@@ -101,8 +123,7 @@ static void test_bytes_with_finished(void **state)
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.in_len > 0);
     expect_in(&world->a, "early bird");
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* All connections of a loop share what an SSL reads and writes through. */
@@ -141,35 +162,27 @@ static void test_a_connection_goes_while_another_shakes_hands(void **state)
 static void test_ticket_leaves_by_itself(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
-    raw_send(&raw);
-    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    world_t *world = raw_established(&raw);
     assert_true(conn_flushed(world->a.conn));
     raw_receive(&raw);
     char byte;
     assert_int_equal(SSL_read(raw.ssl, &byte, 1), -1);
     assert_true(SSL_SESSION_is_resumable(SSL_get_session(raw.ssl)));
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* A connection that goes in the turn of its handshake takes its ticket along. */
 static void test_ticket_of_a_freed_connection(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
+    world_t *world = raw_begin(&raw);
     raw_send(&raw);
     world->a.freed_when_done = true;
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
     assert_null(world->a.conn);
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* Where the first request came with the handshake, the ticket waits for the response and leaves in the same
@@ -177,10 +190,8 @@ static void test_ticket_of_a_freed_connection(void **state)
 static void test_ticket_leaves_with_the_first_bytes(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
+    world_t *world = raw_begin(&raw);
     assert_int_equal(SSL_write(raw.ssl, "request", 7), 7);
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
@@ -193,19 +204,14 @@ static void test_ticket_leaves_with_the_first_bytes(void **state)
     raw_receive(&raw);
     assert_int_equal(SSL_read(raw.ssl, buf, sizeof(buf)), 5);
     assert_true(SSL_SESSION_is_resumable(SSL_get_session(raw.ssl)));
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* Records without a byte for the owner, as fast as they come: the peer is cut, and soon. */
 static void flood(int (*make)(raw_t *raw))
 {
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
-    raw_send(&raw);
-    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    world_t *world = raw_established(&raw);
     conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     size_t sent = 0;
@@ -226,8 +232,7 @@ static void flood(int (*make)(raw_t *raw))
     assert_true(sent <= 3 * CONN_TURN_BYTES);
     assert_int_equal(world->a.in_len, 0);
     ERR_clear_error();
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 static int make_key_update(raw_t *raw)
@@ -257,12 +262,8 @@ static void test_key_update_request_flood(void **state)
 static void test_key_updates_between_bytes(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
-    raw_send(&raw);
-    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    world_t *world = raw_established(&raw);
     conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     for (int i = 0; i < 10; i++) {
@@ -275,18 +276,15 @@ static void test_key_updates_between_bytes(void **state)
         char buf[100];
         assert_int_equal(SSL_read(raw.ssl, buf, sizeof(buf)), 6);
     }
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* The ticket waits for a response, but an alert waits for nothing. */
 static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
+    world_t *world = raw_begin(&raw);
     assert_int_equal(SSL_write(raw.ssl, "bad", 3), 3);
     char *data;
     long len = BIO_get_mem_data(raw.out, &data);
@@ -302,8 +300,7 @@ static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
     assert_int_equal(ERR_GET_REASON(ERR_get_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
     assert_true(SSL_SESSION_has_ticket(SSL_get_session(raw.ssl)));
     ERR_clear_error();
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 static void test_rubbish_fails_the_handshake(void **state)
@@ -315,8 +312,7 @@ static void test_rubbish_fails_the_handshake(void **state)
     assert_int_equal(send(raw.fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, MSG_NOSIGNAL), 27);
     TURN_UNTIL(world, world->a.handshake != CONN_AGAIN);
     assert_int_equal(world->a.handshake, CONN_FAILED);
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 static void test_fin_fails_the_handshake(void **state)
@@ -328,20 +324,15 @@ static void test_fin_fails_the_handshake(void **state)
     shutdown(raw.fd, SHUT_WR);
     TURN_UNTIL(world, world->a.handshake != CONN_AGAIN);
     assert_int_equal(world->a.handshake, CONN_FAILED);
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* A record that was changed on its way: the bytes before it are given out, then the stream has failed. */
 static void test_a_forged_record_fails_after_the_good_ones(void **state)
 {
     (void)state;
-    world_t *world = conn_world_new(TLS13);
     raw_t raw;
-    raw_connect(world, &raw);
-    raw_handshake(world, &raw);
-    raw_send(&raw);
-    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    world_t *world = raw_established(&raw);
     conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     assert_int_equal(SSL_write(raw.ssl, "good", 4), 4);
     assert_int_equal(SSL_write(raw.ssl, "bad", 3), 3);
@@ -353,8 +344,7 @@ static void test_a_forged_record_fails_after_the_good_ones(void **state)
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
     expect_in(&world->a, "good");
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 /* Client-initiated renegotiation of TLS 1.2 is refused. */
@@ -386,8 +376,7 @@ static void test_no_renegotiation(void **state)
     }
     assert_int_equal(reason, SSL_R_NO_RENEGOTIATION);
     ERR_clear_error();
-    raw_close(&raw);
-    conn_world_free(world);
+    raw_end(world, &raw);
 }
 
 int main(void)

@@ -67,23 +67,6 @@ static void test_tunnel_of_a_silent_client(void **state)
 
 /* ---- pages of other origins ---- */
 
-static size_t count_of(const nghttp2_nv *nva)
-{
-    size_t n = 0;
-    while (n < 8 && nva[n].name != NULL)
-        n++;
-    return n;
-}
-
-#define NV(n, v)                                                                                             \
-    {                                                                                                        \
-        .name = (uint8_t *)(n), .namelen = sizeof(n) - 1, .value = (uint8_t *)(v), .valuelen = sizeof(v) - 1 \
-    }
-#define METHOD    NV(":method", "GET")
-#define SCHEME    NV(":scheme", "https")
-#define AUTHORITY NV(":authority", "a-1.test")
-#define PATH      NV(":path", "/")
-
 /* Host and Origin of a refused head count where they were read, in one way only (docs/http.md, "Pages of
  * other origins"). */
 static void test_whose_origin_counts(void **state)
@@ -117,7 +100,7 @@ static void test_whose_origin_counts(void **state)
         {false, {METHOD, SCHEME, NV(":authority", "u@a-1.test"), PATH, ORIGIN}},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        int32_t id = world_raw_request(world, rows[i].nva, count_of(rows[i].nva));
+        int32_t id = world_raw_request(world, rows[i].nva, world_nv_count(rows[i].nva));
         world_pump(world);
         const seen_t *seen = world_seen(world, id);
         bool counts = strstr(seen->fields, "access-control-allow-credentials: true\n") != NULL;
