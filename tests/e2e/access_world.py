@@ -1,5 +1,5 @@
-"""What the tests of access share: an app that remembers what it saw, previews with all the secrets that a client can
-have of them, and requests as programs and browsers send them."""
+"""Parts that the tests of access share: an app that remembers its requests, previews with all secrets that a client can
+have, and requests as programs and browsers send them."""
 
 import base64
 import contextlib

@@ -1,5 +1,5 @@
-"""What the tests of access over the admin API share: an API without blocks left behind, credentials, and where secrets
-lie."""
+"""Parts that the tests of access over the admin API share: an API without leftover blocks, credentials, and the places
+of secrets."""
 
 import base64
 import pathlib

@@ -1,4 +1,4 @@
-"""What tests of the API host share: a configuration with servers, calls, answers."""
+"""Parts that the tests of the API host share: a configuration with servers, calls, answers."""
 
 import hashlib
 import json

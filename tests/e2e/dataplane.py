@@ -1,5 +1,5 @@
-"""What the tests of the data path share: boxes that say a few bytes, tunnels through the edge, and what the edge
-holds."""
+"""Parts that the tests of the data path share: boxes that answer with a few bytes, tunnels through the edge, and the
+edge's gauges."""
 
 import base64
 import contextlib

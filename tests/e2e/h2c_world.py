@@ -1,4 +1,4 @@
-"""What the tests of servers that speak HTTP/2 share: an edge, an app behind a preview, and what their answers say."""
+"""Parts that the tests of HTTP/2 servers share: an edge, an app behind a preview, and readers of their answers."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""What stands in the box: scripted servers on loopback that do exactly what a test says and remember what they got."""
+"""Stand-ins for the app in a box: scripted servers on loopback that follow a test's script and remember their
+requests."""
 
 import asyncio
 import hashlib

@@ -1,5 +1,4 @@
-"""What the tests of the processes share: requests without a pause beside what happens, and what is known of a
-process."""
+"""Parts that the tests of the processes share: uninterrupted requests beside an event, and facts about a process."""
 
 import contextlib
 import os

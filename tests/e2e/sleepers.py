@@ -1,4 +1,4 @@
-"""Boxes of a control plane that sleep, and wake as a test says: each step waits for the test."""
+"""Boxes of a control plane that sleep. The test controls each step of their wakes."""
 
 import http.server
 import json

@@ -1,5 +1,5 @@
-"""The rules of access beside the table: guessing, signing in, links, plain listeners, blocks, tunnels, and what is told
-about previews that are not there."""
+"""The rules of access beside the table: guessing, signing in, links, plain listeners, blocks, tunnels, and answers
+about missing previews."""
 
 import contextlib
 import itertools

@@ -1,5 +1,5 @@
-"""Credentials that change under load: no request that was sent after a change was acknowledged is judged by what was in
-force before."""
+"""Credentials that change under load: a request sent after the acknowledgement of a change is never judged by the old
+credentials."""
 
 import collections
 import contextlib

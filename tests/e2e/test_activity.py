@@ -1,5 +1,6 @@
-"""What holds a box awake, and what becomes of open exchanges when it is paused or moves (docs/operations.md, "What
-holds a box awake"): boxes that are processes, and boxes of a control plane, which pauses them as it likes."""
+"""The activity that holds a box awake, and the end of open exchanges when their box is paused or moves
+(docs/operations.md, "What holds a box awake"): process boxes, and boxes of a control plane, which pauses them as it
+likes."""
 
 import base64
 import contextlib

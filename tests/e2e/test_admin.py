@@ -1,4 +1,4 @@
-"""The admin API: what it answers, and its bounds."""
+"""The admin API: its answers and its bounds."""
 
 import concurrent.futures
 import contextlib

@@ -1,5 +1,5 @@
-"""What the admin API and the commands do to who may see a preview: credentials made and replaced, expiry, and blocks.
-How requests are judged is in test_access.py."""
+"""The effect of the admin API and the commands on access to previews: new and replaced credentials, expiry, blocks.
+test_access.py judges requests."""
 
 import base64
 import contextlib

@@ -1,5 +1,5 @@
-"""Changes over the admin API are live everywhere at once, and what was acknowledged survives the death of
-everything."""
+"""Changes over the admin API are live everywhere at once, and acknowledged changes survive the death of all
+processes."""
 
 import concurrent.futures
 import http.client

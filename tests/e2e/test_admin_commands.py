@@ -1,4 +1,4 @@
-"""The commands that use the admin API: what they print, how they find the edge, and who may use them."""
+"""The commands that use the admin API: their output, their search for the edge, and their rights."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Open tunnels end where who may see a preview has changed, and only there."""
+"""Open tunnels end when their preview's access changes, and only then."""
 
 import base64
 import hashlib

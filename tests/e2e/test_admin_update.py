@@ -1,4 +1,4 @@
-"""Changing a preview (PATCH, `preview update`), and what keeps one that asks for credentials from becoming public."""
+"""Changes of a preview (PATCH, `preview update`), and the guard that keeps a private preview from becoming public."""
 
 import json
 

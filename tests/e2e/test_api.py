@@ -1,4 +1,4 @@
-"""The API host: whose requests go through, and how many."""
+"""The API host: which requests pass, and how many."""
 
 import base64
 import hashlib

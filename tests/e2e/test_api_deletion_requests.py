@@ -1,5 +1,5 @@
-"""The API host: the request that goes up for a call that deletes boxes has only the parts by which the API's GET has
-shown them. What else could delete a box is refused."""
+"""The API host: a call that deletes boxes goes up only with the parts that the API's GET has shown. The edge refuses
+other forms of deletion."""
 
 import contextlib
 import json

@@ -1,5 +1,5 @@
-"""The API host: boxes that are deleted there, in every way and spelling. Their previews are not found from before the
-call goes up, and end or come back with what is known of it."""
+"""The API host: deletions of boxes, in every way and spelling. The previews of a box answer 404 from before the call
+goes up, and end or come back by its outcome."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""The API host: boxes of a control plane that are deleted. Its word about them decides where the end of a deletion is
-unknown, and their addresses are given to others."""
+"""The API host: deletions of a control plane's boxes. The control plane decides an unknown outcome, and gives their
+addresses to other boxes."""
 
 import os
 import signal

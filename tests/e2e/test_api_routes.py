@@ -1,5 +1,5 @@
-"""The API host: routes that need no key, routes that prove one, pages that call it, what a key may look like, and keys
-that are sent where they do not belong."""
+"""The API host: routes without a key, routes that prove one, pages that call the API, the form of a key, and keys sent
+to other hosts."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The API host: to which server a request goes, what is repeated, and how bodies pass."""
+"""The API host: the choice of a server, repetitions, and bodies."""
 
 import itertools
 import re

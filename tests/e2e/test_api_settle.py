@@ -1,4 +1,5 @@
-"""The API host: boxes whose deletion ended without a word, of which the edge asks the API itself (api.settle_key)."""
+"""The API host: boxes whose deletion has an unknown outcome. The edge asks the API itself about them
+(api.settle_key)."""
 
 import subprocess
 import time

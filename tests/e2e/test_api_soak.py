@@ -1,4 +1,4 @@
-"""Clients and servers of the API that do anything at any moment: whatever ends how, nothing stays counted or held."""
+"""Clients and servers of the API that act at random: after any end of an exchange, no count and no memory is left."""
 
 import contextlib
 import random

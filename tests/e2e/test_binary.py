@@ -1,4 +1,4 @@
-"""What the presets ask of compiler and linker is in the binary."""
+"""The binary has the compiler and linker settings of the presets."""
 
 import re
 import subprocess

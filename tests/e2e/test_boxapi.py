@@ -1,4 +1,5 @@
-"""What the suites of the SDKs do not see of the box API service (tests/boxapi): who may, and who left."""
+"""Parts of the box API service (tests/boxapi) that the suites of the SDKs do not reach: rights, and clients that
+leave."""
 
 import contextlib
 import http.client

@@ -1,4 +1,5 @@
-"""The wall clock jumps ten days for a moment and comes back: what is expired is hidden at once, and nothing is lost."""
+"""The wall clock jumps ten days for a moment and comes back: expired previews are hidden at once, and nothing is
+lost."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""Boxes of a control plane: waking, what is pushed, activity, and a control plane that is slow, wrong and down. The
-contract is docs/control-plane.yaml, by which both sides are judged."""
+"""Boxes of a control plane: waking, pushed states, activity, and a control plane that is slow, wrong or down. Both
+sides are judged by the contract, docs/control-plane.yaml."""
 
 import http.client
 import itertools

@@ -1,5 +1,5 @@
-"""The data path under peers that do what they should not, or do it at the worst moment: what comes out on the other
-side must be right to the byte, and nothing may stay behind."""
+"""The data path under misbehaving peers at the worst moment: the other side must get the right bytes, and nothing may
+stay behind."""
 
 import os
 import socket

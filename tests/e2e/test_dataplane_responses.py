@@ -1,5 +1,5 @@
-"""Responses of boxes that write, break or close at the worst moment, to clients that read late or not at all: what
-comes out on the other side must be right to the byte, and nothing may stay behind."""
+"""Responses of boxes that write, break or close at the worst moment, to clients that read late or not at all: the other
+side must get the right bytes, and nothing may stay behind."""
 
 import contextlib
 import os

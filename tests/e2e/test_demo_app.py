@@ -1,4 +1,4 @@
-"""The demo app, by itself and behind a preview: what quickstart shows, and what other tests stream with."""
+"""The demo app, by itself and behind a preview. The quickstart shows it, and other tests stream with it."""
 
 import asyncio
 import hashlib

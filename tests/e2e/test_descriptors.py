@@ -1,4 +1,4 @@
-"""Descriptors run out: who is told what, and what goes on."""
+"""Descriptors run out: the answers and messages, and the work that goes on."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""How an edge ends: what is open may finish, within its time, and nothing that waits is lost."""
+"""The end of an edge: open work may finish in time, and no waiting request is lost."""
 
 import os
 import signal

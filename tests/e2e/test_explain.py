@@ -1,4 +1,4 @@
-"""`boxedge explain HOST`: it names what a request meets. Each row is explained, then asked, and both agree."""
+"""`boxedge explain HOST` names the edge's answer. Each row is explained, then requested, and both agree."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Previews whose app speaks HTTP/2 without TLS: what passes both ways, what is sent again, and what does not pass."""
+"""Previews whose app speaks HTTP/2 without TLS: forwarding in both directions, repetitions, and limits."""
 
 import hashlib
 import json

@@ -1,5 +1,5 @@
-"""HTTP/1 as RFC 9112 and the rules of docs/design.md ("HTTP rules") have it: what is ambiguous is refused, nothing of
-it reaches the box, and the connection is closed."""
+"""HTTP/1 by RFC 9112 and the rules of docs/design.md ("HTTP rules"): the edge refuses an ambiguous request, passes none
+of it to the box, and closes the connection."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""HTTP/2 towards clients, by Python's h2 and by frames made by hand: what passes, what is refused, what is bounded."""
+"""HTTP/2 towards clients, by Python's h2 and by hand-made frames: valid requests, refusals, bounds."""
 
 import errno
 import hashlib

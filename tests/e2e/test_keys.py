@@ -1,5 +1,5 @@
-"""API keys that the edge knows by name: the admin API and `boxedge key`. What a key may do at the API host is tested
-with the API host."""
+"""API keys that the edge knows by name: the admin API and `boxedge key`. test_api.py has the rights of a key at the API
+host."""
 
 import hashlib
 import json

@@ -1,5 +1,5 @@
-"""What one client may take of limits.memory: small versions of the attacks of bench/attack, and what others get meanwhile.
-The attack comes from 127.0.0.1, the others from 127.0.0.2."""
+"""The share of limits.memory that one client may take: small versions of the attacks of bench/attack, and the service
+for others meanwhile. The attack comes from 127.0.0.1, the others from 127.0.0.2."""
 
 import concurrent.futures
 import contextlib

@@ -1,5 +1,4 @@
-"""An API upstream over TLS: whose certificate is taken, what is said where one is not, and that nothing goes out in the
-clear."""
+"""An API upstream over TLS: which certificates count, the messages about others, and nothing in the clear."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Plain HTTP on a TLS port gets an answer that says so."""
+"""Plain HTTP on a TLS port gets an answer that names the mistake."""
 
 import pytest
 

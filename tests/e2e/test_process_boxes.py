@@ -1,5 +1,5 @@
-"""Boxes that are processes of this machine: started by a request, with whose rights and with what, stopped with all
-that they started, and what the end of each process of the edge means for them."""
+"""Boxes that are processes of this machine: their start by a request, their rights and resources, their stop with all
+their children, and the effect of each process's death on them."""
 
 import contextlib
 import json

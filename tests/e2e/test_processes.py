@@ -1,4 +1,4 @@
-"""The processes of an edge: how they start, what they may do, how they end and come back, what they are limited to."""
+"""The processes of an edge: their start, their rights, their deaths and restarts, their limits."""
 
 import contextlib
 import json

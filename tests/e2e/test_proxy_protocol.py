@@ -1,5 +1,4 @@
-"""Client addresses: the PROXY protocol on listeners that ask for it, X-Forwarded-For, and what a client cannot make
-the edge believe."""
+"""Client addresses: the PROXY protocol on listeners that require it, X-Forwarded-For, and attempts to forge them."""
 
 import contextlib
 import json

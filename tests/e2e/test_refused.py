@@ -1,5 +1,5 @@
-"""Boxes that refuse a connection: those of this machine are tried at both loopback addresses, and why a box refuses is
-asked once."""
+"""Boxes that refuse a connection: the edge tries both loopback addresses of this machine, and asks once for the reason
+of a refusal."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What a reload changes in place, and what it refuses as a whole."""
+"""The effect of a reload: changes in place, and refusals of the whole configuration."""
 
 import socket
 import subprocess

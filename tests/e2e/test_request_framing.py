@@ -1,4 +1,4 @@
-"""How an app over HTTP/1.1 sees where a request's body ends: by what has come when its head is written."""
+"""The framing of a request's body for an app over HTTP/1.1, by the bytes that came before its head was written."""
 
 import pytest
 

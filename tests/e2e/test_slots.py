@@ -1,4 +1,5 @@
-"""Connections to origins by client and by box: who has all of his waits, and nobody else does."""
+"""Connections to origins by client and by box: a client with all of its connections waits, and delays no other
+client."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A store with wrong bits: each one is refused, answered with 503 or said by /readyz, or changes no answer."""
+"""A store with wrong bits: the edge refuses it, answers 503, reports it on /readyz, or its answers do not change."""
 
 import concurrent.futures
 import fcntl

@@ -1,4 +1,4 @@
-"""A disk of the store that is full or read-only: said as that, while all else goes on."""
+"""A full or read-only disk of the store: the messages name it, and everything else goes on."""
 
 import contextlib
 import subprocess

@@ -1,4 +1,4 @@
-"""`boxedge support-bundle`: what is in it, that no secret is, and that it works without an edge."""
+"""`boxedge support-bundle`: its contents, the absence of secrets, and its work without an edge."""
 
 import base64
 import copy

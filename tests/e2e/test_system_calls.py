@@ -1,6 +1,6 @@
-"""The filter of system calls that each worker has: which processes have it, and an edge on a kernel without.
+"""The filter of system calls of each worker: the filtered processes, and an edge on a kernel without filters.
 
-tests/unit/os/test_system_calls.c tries what it refuses and allows."""
+tests/unit/os/test_system_calls.c tries the refused and the allowed calls."""
 
 import concurrent.futures
 import ctypes

@@ -1,6 +1,5 @@
-"""What a page does by itself, while nobody looks at it, and what a person does then: heartbeats on an open WebSocket of a
-frozen box, and requests of pages with either position of a preview's `--background-wakes`. With no browser
-(test_tabs_chromium.py has one)."""
+"""Requests that a page makes by itself, and requests of a person: heartbeats on an open WebSocket of a frozen box, and
+pages under both values of a preview's `--background-wakes`. Without a browser; test_tabs_chromium.py has one."""
 
 import json
 import select

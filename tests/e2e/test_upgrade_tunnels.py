@@ -1,4 +1,4 @@
-"""WebSockets outlive upgrades in the old workers, and what changes reaches them there."""
+"""WebSockets outlive upgrades in the old workers, and changes reach them there."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The controller's care of upstreams, from outside: names, active checks, draining, what operators see of it."""
+"""The controller's care of upstreams, from outside: names, active checks, draining, and the view of operators."""
 
 import os
 import re

@@ -1,5 +1,5 @@
-"""A sleeping box wakes on its first request: who waits, for how long, what they are told, and storms of them. The
-boxes are those of a control plane; what listens in them is real."""
+"""A sleeping box wakes on its first request: which requests wait, for how long, their answers, and storms of them. The
+boxes belong to a control plane; their apps are real."""
 
 import asyncio
 import collections

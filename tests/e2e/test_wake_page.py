@@ -1,5 +1,5 @@
-"""What programs see while a box sleeps and wakes: preflights, requests that wake nothing, the waiting page's answer,
-the events of a wake, and what is written of it. The page in a browser: test_wake_chromium.py."""
+"""The view of programs while a box sleeps and wakes: preflights, requests that wake nothing, the waiting page's answer,
+the events of a wake, and its log lines. test_wake_chromium.py has the page in a browser."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The things that a request waits for, for tests that cross each of them with every event."""
+"""The waits of a request, for tests that cross each of them with every event."""
 
 import contextlib
 import json
