@@ -1,6 +1,6 @@
 /*
  * Recognises heartbeats among a client's messages on an open tunnel. Scripts send them with a fixed length
- * and period; a person's messages have neither (docs/design.md, "Waking"). Knows no loop: times are
+ * and period; a person's messages have neither (docs/internals/wake.md, "Activity"). Knows no loop: times are
  * parameters, monotonic ms.
  */
 #ifndef BOXEDGE_HEARTBEAT_H

@@ -1,6 +1,6 @@
 /*
  * The controller's side of waking: one resume per box for any number of waiting workers, probes of ports, and
- * a memory of failures (docs/design.md, "Waking").
+ * a memory of failures (docs/internals/wake.md, "Steps of a wake").
  */
 #ifndef BOXEDGE_WAKE_COORDINATOR_H
 #define BOXEDGE_WAKE_COORDINATOR_H

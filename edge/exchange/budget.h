@@ -1,5 +1,6 @@
 /*
- * The consequences of held memory (docs/design.md, "Memory"). Fractions are of limits.memory, for one worker:
+ * The consequences of held memory (docs/internals/limits.md, "Memory"). Fractions are of limits.memory, for
+ * one worker:
  *
  *   below 1/2
  *     no bound

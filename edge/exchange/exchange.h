@@ -1,6 +1,6 @@
 /*
- * An exchange: one request and its response, from the first header byte to the log line (docs/design.md, "One
- * exchange").
+ * An exchange: one request and its response, from the first header byte to the log line
+ * (docs/internals/exchange.md, "States").
  *
  * It stands between two codecs that know nothing of each other. The client codec (http1_server, http2_server)
  * makes the exchange when a head is complete and turns the response into bytes. The origin codec
@@ -50,6 +50,7 @@ typedef struct client_ops {
     void (*send_head)(exchange_t *ex);
     /* The body bytes that send_body takes now. After 0, wait for exchange_response_room. */
     size_t (*room)(const exchange_t *ex);
+    /* Stages body bytes, at most `room`. The slice must live until the flush. */
     void (*send_body)(exchange_t *ex, str_t data);
     /* The response is complete; ex->response.trailers may hold trailers. For a tunnel: the box ended its
      * direction. */
@@ -65,6 +66,8 @@ typedef struct client_ops {
 
 /* The origin codec's operations, called by the exchange once ex->origin_ops is set. */
 typedef struct origin_ops {
+    /* As in client_ops_t, for the request's body. After a `room` of 0, wait for exchange_request_room_grew.
+     */
     size_t (*room)(const exchange_t *ex);
     void (*send_body)(exchange_t *ex, str_t data);
     void (*send_end)(exchange_t *ex); /* trailers in ex->request.trailers; for a tunnel: half-close */
@@ -208,6 +211,7 @@ struct exchange {
  * exchange_refuse if the head is bad.
  */
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec);
+/* Runs the steps of a checked head. The exchange may have been answered on return. */
 void exchange_start(exchange_t *ex);
 /*
  * The two halves of exchange_start. Between them, in the same turn, the codec can give body bytes that came
@@ -266,6 +270,7 @@ void exchange_reply(exchange_t *ex, int status, str_t content_type, const fields
 
 /* The request body bytes that the exchange takes now. After 0, wait for client_ops.resume_request. */
 size_t exchange_request_room(const exchange_t *ex);
+/* Bytes of the request's body, at most exchange_request_room. The slice must live until the flush. */
 void exchange_request_body(exchange_t *ex, str_t data);
 /* The request is complete; ex->request.trailers may hold trailers. For a tunnel: the client ended its
  * direction. */
@@ -291,12 +296,18 @@ void exchange_end(exchange_t **ex, exchange_end_t how);
 
 /* ---- calls of the origin codec ---- */
 
+/* An interim head: 1xx but not 101 (asserted). Drops it if the client may not get it (100 twice, HTTP/1.0).
+ */
 void exchange_response_informational(exchange_t *ex, int status, const fields_t *fields);
 /* The codec has filled ex->response. */
 void exchange_response_head(exchange_t *ex);
+/* The response body bytes that the client takes now. After 0, wait for origin_ops.resume_response. */
 size_t exchange_response_body_room(const exchange_t *ex);
+/* Bytes of the response's body, at most exchange_response_body_room. The slice must live until the flush. */
 void exchange_response_body(exchange_t *ex, str_t data);
+/* The response is complete; for a tunnel: the box ended its direction. */
 void exchange_response_end(exchange_t *ex);
+/* Call once after each batch of the calls above, except for interim heads. */
 void exchange_response_flush(exchange_t *ex);
 /* The origin takes request body again, or the kernel has the last of it. */
 void exchange_request_room_grew(exchange_t *ex);

@@ -1,7 +1,8 @@
 /*
  * Forgotten tabs: pages that nobody looks at and that reconnect by themselves whenever they are cut
- * (docs/design.md, "Waking"). For each client of a preview whose page has woken the box by itself, a cell
- * remembers the page's requests while it reconnects. The rules are functions of a cell and the time.
+ * (docs/internals/wake.md, "Forgotten tabs"). For each client of a preview whose page has woken the box by
+ * itself, a cell remembers the page's requests while it reconnects. The rules are functions of a cell and the
+ * time.
  *
  * All workers share the cells, because any worker may get a client's connections. Everything in them is
  * atomic and nothing locks. If two workers change one cell at the same moment, a page wakes its box once too

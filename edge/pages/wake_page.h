@@ -1,7 +1,7 @@
 /*
  * The page for people while a box wakes: its progress, and then the app in its place, or the error and a way
- * to try again (docs/design.md, "Waking"). Its markup is wake.html; its script listens to the wake's events
- * (wake_events.h). Without a script the page reloads itself.
+ * to try again (docs/internals/wake.md, "Steps of a wake"). Its markup is wake.html; its script listens to
+ * the wake's events (wake_events.h). Without a script the page reloads itself.
  */
 #ifndef BOXEDGE_WAKE_PAGE_H
 #define BOXEDGE_WAKE_PAGE_H

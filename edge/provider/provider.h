@@ -1,7 +1,7 @@
 /*
- * The part that knows where boxes run and can wake them (docs/design.md, "Waking"): `process`, `docker` and
- * `http`. It lives in the controller, on its loop, and never blocks it. (Boxes of `static` always run, and
- * only the configuration describes them; controller_boxes.c.)
+ * The part that knows where boxes run and can wake them (docs/internals/wake.md, "States of a box"):
+ * `process`, `docker` and `http`. It lives in the controller, on its loop, and never blocks it. (Boxes of
+ * `static` always run, and only the configuration describes them; controller_boxes.c.)
  *
  * A provider reports boxes through its handlers (boxes.c), also unasked. It decides nothing about waiters,
  * allowed addresses or generations. State comes from it and never from a connect: a frozen box still accepts

@@ -1,6 +1,6 @@
 /*
  * A worker's side of waking: the requests that wait for a box, and the answer to all of them. The controller
- * gets one request per box and port, however many wait (docs/design.md, "Waking").
+ * gets one request per box and port, however many wait (docs/internals/wake.md, "The way of a wake").
  */
 #ifndef BOXEDGE_WAKE_H
 #define BOXEDGE_WAKE_H

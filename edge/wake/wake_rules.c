@@ -1,5 +1,6 @@
 /*
- * The rules for requests that may wake a box (docs/design.md, "Waking"): a client must wait for the answer.
+ * The rules for requests that may wake a box (docs/internals/wake.md, "Requests that wake nothing"): a client
+ * must wait for the answer.
  */
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 /*
  * Recognises requests that pages make by themselves, and decides which of them wake a box (tabs.h;
- * docs/design.md, "Waking").
+ * docs/internals/wake.md, "Forgotten tabs").
  */
 #ifndef BOXEDGE_WAKE_TABS_H
 #define BOXEDGE_WAKE_TABS_H
