@@ -92,7 +92,7 @@ static void explain_run(store_job_t *base, store_t *store)
     }
     snprintf(job->base.why, sizeof(job->base.why), "%s", routes_error(routes));
     routes_free(&routes);
-    job->base.result = STORE_OK; /* what cannot be read is part of the answer */
+    job->base.result = STORE_OK; /* the answer names unreadable parts */
 }
 
 /* ---- the answer ---- */

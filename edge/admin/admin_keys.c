@@ -73,7 +73,7 @@ static const char *declared_name(const conf_t *conf, const uint8_t sha256[SHA256
 
 /* ---- on the thread ---- */
 
-/* Each returns the store's result; with STORE_OK, `refusal` tells whether it made the change. */
+/* Each returns the store's result. With STORE_OK, `refusal` is set if nothing was changed. */
 
 static store_result_t write_key(key_job_t *job, store_t *store)
 {

@@ -73,7 +73,7 @@ void api_deletion_answered(exchange_t *ex)
     int status = ex->response.status;
     if (deletion == NULL || deletion->stage != NOTED)
         return;
-    /* 410 for one of several boxes says nothing of the others. */
+    /* A 410 for several boxes may hold for one of them only. */
     if ((status >= 200 && status < 300 && status != 207) || (status == 410 && deletion->box_count == 1))
         report_end(deletion, DELETION_DONE);
     else

@@ -1,7 +1,7 @@
 /*
- * What the wall clock has shown within the last hour of monotonic time. A clock that jumps and comes back
- * must lose nothing: expired previews are hidden by the wall clock at once, but what cannot be undone waits
- * until the whole last hour agrees.
+ * The times of the wall clock within the last hour of monotonic time. A clock that jumps and comes back must
+ * lose nothing: the wall clock hides expired previews at once, but a deletion waits until the whole last hour
+ * agrees.
  */
 #ifndef BOXEDGE_WALL_CLOCK_H
 #define BOXEDGE_WALL_CLOCK_H
@@ -39,7 +39,7 @@ typedef struct wall_clock {
  * the wall clock has jumped since the last call, negative for back; 0: it has not. */
 int64_t wall_clock_note(wall_clock_t *clock, uint64_t now_ms, uint64_t wall_us);
 
-/* So many jumps that the samples of an hour do not fit count as an unknown hour. */
+/* The span of the last hour. WALL_SPAN_UNKNOWN if the hour has too many jumps for WALL_CLOCK_SAMPLES. */
 wall_span_t wall_clock_span(const wall_clock_t *clock, uint64_t now_ms);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The parts of a support bundle (cmd_support_bundle.c): texts, and what could not be had.
+ * The parts of a support bundle (cmd_support_bundle.c): texts, and the reasons for missing ones.
  */
 #ifndef BOXEDGE_BUNDLE_H
 #define BOXEDGE_BUNDLE_H

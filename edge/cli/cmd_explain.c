@@ -8,7 +8,7 @@
 static int usage(FILE *out, int status)
 {
     fprintf(out, "usage: boxedge explain HOST [OPTION]...\n\n"
-                 "Says what a request for HOST would meet right now, and why: blocks, the preview and its\n"
+                 "Explains the edge's answer to a request for HOST right now: blocks, the preview and its\n"
                  "access, the box. Sends no request and wakes no box, and looks at no certificate (boxedge\n"
                  "check does). HOST may be a whole URL.\n\n"
                  "  --client ADDRESS   compare blocked networks with this address of a client\n"

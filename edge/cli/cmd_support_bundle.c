@@ -1,6 +1,6 @@
 /*
- * Collects what a person needs who looks for a fault from far away, in one archive without secrets. A part
- * that cannot be had is named in the archive, and ends nothing.
+ * Collects the facts that a remote person needs to find a fault, in one archive without secrets. The archive
+ * names missing parts, and a missing part ends nothing.
  */
 #include "commands.h"
 
@@ -26,7 +26,7 @@ static int usage(FILE *out, int status)
     fprintf(
         out,
         "usage: boxedge support-bundle [OPTION]...\n\n"
-        "Collects what to send with a report into one new tar archive that only you can read: versions,\n"
+        "Collects the parts of a report in one new tar archive that only you can read: versions,\n"
         "facts of the machine, the configuration and its check, state, metrics and recent messages of\n"
         "the edge, limits, names of files, certificates. Secrets are removed; keys and the contents of\n"
         "the store are never read. It works while the edge runs and while it does not. The exit status\n"

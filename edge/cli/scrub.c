@@ -55,7 +55,7 @@ void scrub_add(void *arg, str_t value)
         qsort(scrub->values, scrub->count, sizeof(*scrub->values), by_length);
 }
 
-/* ---- what is secret by its form ---- */
+/* ---- secrets by their form ---- */
 
 /* The length of "user:password@" at `at`, which follows "://"; 0: none. */
 static size_t userinfo(const char *at)

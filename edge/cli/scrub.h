@@ -14,7 +14,7 @@ typedef struct scrub {
 } scrub_t;
 
 /* Adds a value (conf_removed_t; `arg` is the scrub_t). Messages cut a long value and replace control
- * characters, so its parts count, too. Values that are too short to be told from other text are left out. */
+ * characters, so its parts count, too. Leaves out values too short to differ from other text. */
 void scrub_add(void *arg, str_t value);
 /* A copy of `text` without secrets, to be freed. */
 char *scrub_text(const scrub_t *scrub, const char *text);

@@ -1,7 +1,8 @@
 /*
  * The boxes reported at each address. A control plane may report late, or never, that a box has left its
- * address. When another box is reported there, the edge doubts the first one: it asks the control plane
- * about that box before a request goes there. If the control plane then reports both there, both are there.
+ * address. When it reports another box at that address, the edge doubts the first one, and asks the control
+ * plane about it before the next request. If the control plane then reports both boxes at the address, the
+ * edge uses both.
  *
  * A box with a fixed port is only at that port of its address. Boxes with different ports do not meet, so one
  * address may carry many. A box without a fixed port is at every port, and meets all.

@@ -6,9 +6,8 @@
 
 /* Previews of a deleted box that go in one commit. */
 #define FORGET_BATCH 64
-/* A call without a response after this time has ended (upstreams[].first_byte is a day at most), if its
- * worker is of unknown birth: its id may be another process's by now. A known one lives or not, whatever the
- * clock. */
+/* A call of a worker of unknown birth has ended after this time without a response (upstreams[].first_byte is
+ * at most a day), because the worker's process id may have a new owner. A known birth needs no clock. */
 #define OPEN_MS  (48ull * 3600 * 1000)
 #define FRESH_MS 60000u
 
@@ -147,8 +146,8 @@ typedef struct survey {
     store_deletion_t orphans[DELETION_SWEEP_MAX];
 } survey_t;
 
-/* Whether the clock was set back after the end: no report could settle the deletion until it is there again.
- */
+/* Whether the clock was set back after the end: no report can settle the deletion before the clock has passed
+ * that time again. */
 static bool closed_in_future(const store_deletion_t *deletion, uint64_t now_ms)
 {
     return deletion->closed_at_ms > now_ms + DELETION_LIVING_MS;

@@ -17,8 +17,8 @@
 
 typedef struct health health_t;
 
-/* A server that health_set found has left the balance, or is another: some process wrote what it does not
- * own. The owner sets the servers once more. */
+/* A server of the last health_set is missing from the balance, or was replaced: another process wrote to it.
+ * The owner sets the servers once more. */
 typedef void health_lost_t(void *owner, unsigned index);
 
 /* For upstream `index` of `balance`. `balance` and `random` must outlive it. Idle until health_set. `lost`

@@ -72,8 +72,8 @@ static void take_result(preview_job_t *job, store_result_t result)
     job->job.changed = result == STORE_OK;
 }
 
-/* The box is this machine, and the operator has declared no ports of it. Callers of the API must not choose
- * what the machine exposes. conf_check_files checks that too, but the machine may have got an address since.
+/* The box is this machine, and the operator has declared no ports of it. Callers of the API must not expose
+ * ports of the machine. conf_check_files checks that too, but the machine may have got an address since.
  */
 static bool is_whole_machine(const store_box_t *box)
 {

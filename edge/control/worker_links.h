@@ -34,10 +34,10 @@ void worker_links_notify_all(worker_links_t *worker_links, uint32_t type, uint64
  */
 void worker_links_end_tunnels(worker_links_t *worker_links, const char *which, uint64_t below);
 
-/* This controller ends: takes what the workers have sent so far, and nothing later. They keep that for the
- * next controller. */
+/* This controller ends: takes the messages that workers have sent already. The workers keep later ones for
+ * the next controller. */
 void worker_links_stop_receiving(worker_links_t *worker_links);
-/* Whether all of it was taken. */
+/* Whether all of these messages were taken. */
 bool worker_links_received(const worker_links_t *worker_links);
 
 #endif

@@ -50,7 +50,7 @@ typedef struct controller {
     loop_timer_t maintenance;
 } controller_t;
 
-/* What the admin API asks of the controller; the owner is a controller_t. */
+/* The calls of the admin API to the controller; the owner is a controller_t. */
 extern const admin_controls_t controller_controls;
 
 #endif

@@ -60,7 +60,7 @@ void controller_look_at_clock(wall_clock_t *clock, const loop_t *loop)
     long long jump_s = wall_clock_note(clock, loop_now(loop), loop_wall_us(loop));
     if (jump_s != 0)
         process_log("controller",
-                    "the wall clock jumped %lld s %s; what expires by it is hidden at once, and deleted only "
+                    "the wall clock jumped %lld s %s; expired previews are hidden at once, and deleted only "
                     "after an hour",
                     jump_s > 0 ? jump_s : -jump_s, jump_s > 0 ? "ahead" : "back");
 }

@@ -282,7 +282,7 @@ static http2_refusal_t check_section(http2_head_t *head, exchange_t *ex, bool en
     fault_t fault = {.reason = missing_pseudo(head, request)};
     if (fault.reason == NULL && end_stream && request->content_length != LENGTH_UNKNOWN &&
         request->content_length != 0)
-        fault.reason = "The request ends with its head, and its Content-Length says that a body follows.";
+        fault.reason = "The request ends with its head, but its Content-Length announces a body.";
     return fault.reason != NULL ? malformed(&fault) : good;
 }
 

@@ -41,8 +41,8 @@ typedef struct exchange_hooks {
     /* Bytes of the origin are about to go to the client. The hook may shorten `data`. False: the hook has
      * ended the exchange with a part of them. */
     bool (*const *response_body)(exchange_t *ex, str_t *data);
-    /* The origin ended its direction (`failure` is NULL) or failed. False: the hook goes on with the
-     * exchange, and calls exchange_response_end or exchange_origin_failed again later. */
+    /* The origin ended its direction (`failure` is NULL) or failed. False: the hook holds the
+     * exchange (await_hold), and calls exchange_response_end or exchange_origin_failed again later. */
     bool (*const *origin_left)(exchange_t *ex, const origin_failure_t *failure);
     /* The origin failed, and an answer follows. */
     void (*const *failed)(exchange_t *ex, origin_failure_t failure);

@@ -80,7 +80,7 @@ static bool read_line(str_t line, proxy_protocol_t *out)
     if (!next_word(&line, &family))
         return false;
     if (str_eq(family, STR("UNKNOWN")))
-        return true; /* the specification says to ignore the rest */
+        return true; /* a receiver must ignore the rest (section 2.1) */
     bool v6 = str_eq(family, STR("TCP6"));
     if (!v6 && !str_eq(family, STR("TCP4")))
         return false;
@@ -200,7 +200,7 @@ static proxy_protocol_result_t parse_v2(str_t bytes, proxy_protocol_t *out)
     enum { LOCAL = 0x20, PROXY = 0x21 }; /* the upper half is the version */
     if (bytes.n > 12 && header[12] != LOCAL && header[12] != PROXY)
         return PROXY_PROTOCOL_BAD;
-    /* For LOCAL, the specification says to ignore the whole block and its family. */
+    /* For LOCAL, a receiver must ignore the whole block and its family (section 2.2). */
     if (bytes.n > 13 && header[12] == PROXY && addresses_len(header[13]) < 0)
         return PROXY_PROTOCOL_BAD;
     if (bytes.n < V2_FIXED)

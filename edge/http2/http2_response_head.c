@@ -161,6 +161,6 @@ const char *http2_response_bad_section(const response_t *response, bool end_stre
     if (response->status < 200)
         return end_stream ? "An interim answer (1xx) ends its stream." : NULL;
     if (end_stream && response->content_length != LENGTH_UNKNOWN && response->content_length != 0)
-        return "The answer ends with its head, and its Content-Length says that a body follows.";
+        return "The answer ends with its head, but its Content-Length announces a body.";
     return NULL;
 }

@@ -26,7 +26,7 @@ typedef struct channel_handlers {
 channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers, void *owner);
 /* Lets messages of this channel use the descriptor reserve (descriptors.h). */
 void channel_use_reserve(channel_t *channel);
-/* Receives what the peer has sent so far, then calls `closed`; the peer's later sends fail. Until
+/* Receives the messages that the peer has sent, then calls `closed`; the peer's later sends fail. Until
  * channel_free, also after `closed`, messages can still be sent. */
 void channel_stop_receiving(channel_t *channel);
 /* Closes and nulls. NULL is a no-op. */

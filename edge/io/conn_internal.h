@@ -40,7 +40,7 @@ struct conn {
     unsigned want_write : 1;
     unsigned polled : 1;  /* registered for reading; lasts until an event that is not wanted */
     unsigned armed : 1;   /* a write notification is under way */
-    unsigned drained : 1; /* the last read took all that the kernel had; while polled, an event says more */
+    unsigned drained : 1; /* the last read emptied the kernel's queue; while polled, an event reports more */
     unsigned connecting : 1;
     unsigned broken : 1;         /* a write failed: nothing more can be moved */
     unsigned shut_requested : 1; /* conn_shutdown_write or conn_cut_write was called */

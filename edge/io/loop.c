@@ -5,8 +5,8 @@
  * too early for a list, and corrects the bound then. The durations that find no list share a wheel
  * (timer_wheel.h).
  *
- * Callbacks may start, stop and free anything: what is due is merged into a list of its own first and taken
- * off one by one, and stopping unlinks from whichever list a timer is on.
+ * Callbacks may start, stop and free anything: due timers move to a list of their own first and leave it one
+ * by one, and stopping a timer unlinks it from its current list.
  */
 #include "loop.h"
 
@@ -119,8 +119,7 @@ void loop_free(loop_t **loop)
         return;
     if (l->shared != NULL)
         l->free_shared(l->shared);
-    /* The turn frees the memory of closed sockets; what is linked here and left behind stays linked to
-     * nothing. */
+    /* The turn frees the memory of closed sockets. Nothing may be linked to the loop after this. */
     h2o_evloop_run(l->evloop, 0);
     h2o_evloop_destroy(l->evloop);
     free(l->wheel);

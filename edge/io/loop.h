@@ -1,6 +1,6 @@
 /*
- * The event loop of one process: libh2o's evloop for sockets, and what it lacks: timers on CLOCK_MONOTONIC,
- * and work put off to the end of the turn. A turn is: wait for sockets, their callbacks, expired timers,
+ * The event loop of one process: libh2o's evloop for sockets. It adds timers on CLOCK_MONOTONIC, and work put
+ * off to the end of the turn. A turn is: wait for sockets, their callbacks, expired timers,
  * deferred work.
  */
 #ifndef BOXEDGE_LOOP_H
@@ -14,7 +14,7 @@
 typedef struct loop loop_t;
 
 /*
- * A timer is embedded in what it belongs to. All timers of one duration form a list in the order of their
+ * A timer is embedded in its owner. All timers of one duration form a list in the order of their
  * start, so that starting, stopping and expiring cost O(1) each; durations beyond the first 64 in use share a
  * timing wheel, which costs a little more. A turn runs its expired timers in the order of their due times,
  * however late it is. Zero-filled is a valid stopped timer (loop_timer_start sets the rest).
@@ -35,14 +35,14 @@ loop_t *loop_new(void);
 /* Frees a loop whose sockets were closed and whose timers and tasks are stopped or never touched again. */
 void loop_free(loop_t **loop);
 
-/* One turn: waits at most `max_wait_ms` (less where a timer is due sooner). */
+/* One turn: waits at most `max_wait_ms`, less if a timer is due sooner. */
 void loop_turn(loop_t *loop, int32_t max_wait_ms);
 
-/* Monotonic milliseconds, read once a turn (after the wait). A timer may thus come early by the time that the
- * callbacks before its start had taken in that turn, and by the rounding to a millisecond. */
+/* Monotonic milliseconds, read once a turn (after the wait). So a timer may come early by the time that
+ * earlier callbacks of its turn took, and by the rounding to a millisecond. */
 uint64_t loop_now(const loop_t *loop);
 /* For tests: from here on the loop's clocks are `ms` further than the machine's, as if that time had gone by;
- * what is due then runs in the next turn. */
+ * due timers run in the next turn. */
 void loop_skip(loop_t *loop, uint64_t ms);
 /* For tests: from here on the loop's clocks stand still but for loop_skip. */
 void loop_hold(loop_t *loop);
@@ -69,8 +69,8 @@ void loop_defer_next(loop_t *loop, loop_task_t *task, void (*run)(loop_task_t *)
 void loop_undefer(loop_task_t *task);
 bool loop_deferred(const loop_task_t *task);
 
-/* What conn.c shares among the connections of a loop: set once, with the function that frees it in loop_free;
- * NULL before. */
+/* The state that conn.c shares among the connections of a loop. Set once, with the function that frees it in
+ * loop_free; NULL before. */
 void *loop_shared(const loop_t *loop);
 void loop_set_shared(loop_t *loop, void *shared, void (*free_shared)(void *shared));
 

@@ -251,8 +251,8 @@ void shm_leave(shm_t *shm)
 
 /* ---- slots of workers ---- */
 
-/* Whether slot `i` with this owner can be taken: it has none, or that edge was killed. The cell says nothing
- * about this supervisor's own slots. */
+/* Whether slot `i` with this owner can be taken: it has none, or that edge was killed. This supervisor's
+ * own slots cannot: it trusts its own memory, not their cells. */
 static bool is_free(const shm_t *shm, unsigned i, uint64_t owner)
 {
     if (shm->taken[i])

@@ -1,6 +1,6 @@
 /*
- * The damage of the store that processes of this edge have met, so that the log tells each once and
- * not once a process. In shared memory; everything is atomic.
+ * The damage of the store that processes of this edge have met, so that the log reports each once and
+ * not once per process. In shared memory; everything is atomic.
  */
 #ifndef BOXEDGE_STORE_HEALTH_H
 #define BOXEDGE_STORE_HEALTH_H

@@ -134,7 +134,7 @@ static void on_crash(int signal, siginfo_t *info, void *context)
         _exit(128 + signal);
 }
 
-/* ---- preparation: nothing of this may happen in the handler ---- */
+/* ---- preparation: none of these calls is safe in the handler ---- */
 
 static void read_build_id(const struct dl_phdr_info *info, const ElfW(Phdr) * header)
 {

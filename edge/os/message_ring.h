@@ -19,9 +19,9 @@ typedef struct message_ring {
     char bytes[MESSAGE_RING_BYTES];
 } message_ring_t;
 
-/* Appends; the oldest bytes go. Of more than MESSAGE_RING_BYTES the last ones stay. */
+/* Appends, and drops the oldest bytes. Of more than MESSAGE_RING_BYTES, keeps the last ones. */
 void message_ring_put(message_ring_t *ring, str_t bytes);
-/* Copies the whole lines that are there, the oldest first, into `out`, which has room for
+/* Copies the whole lines of the ring, oldest first, into `out`, which has room for
  * MESSAGE_RING_BYTES. Returns their length. */
 size_t message_ring_read(const message_ring_t *ring, char *out);
 

@@ -1,11 +1,10 @@
 /*
- * See system_calls.h. The list is of what a worker needs from PROCESS_READY to its exit, no more. A call
- * that is not on it fails with EPERM. To find a missing one: `dmesg` has its number (type=1326), and so
- * has `strace -f -p WORKER -e status=failed`.
+ * See system_calls.h. The list has the calls that a worker needs from PROCESS_READY to its exit, and no
+ * others. A call that is not on it fails with EPERM. To find a missing one: `dmesg` has its number
+ * (type=1326), and so has `strace -f -p WORKER -e status=failed`.
  *
- * The kernel remembers calls that are allowed whatever their arguments are, and does not run the filter
- * for these (since Linux 5.11). Calls of every request therefore have no condition, where they can be
- * without one.
+ * The kernel remembers calls that are allowed with any arguments, and does not run the filter for them
+ * (since Linux 5.11). So the calls of every request have no condition, if that is safe.
  */
 #include "system_calls.h"
 
@@ -188,7 +187,7 @@ static bool add_descriptors(scmp_filter_ctx filter)
     static const uint64_t commands[] = {F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL,
                                         F_SETFL,         F_GETLK, F_SETLK};
     static const uint64_t requests[] = {FIONREAD, SIOCOUTQ, FIONBIO};
-    /* The C library's fstat. A path that is not empty works too: it tells sizes and times. */
+    /* The C library's fstat. With a path, it also shows sizes and times of files. */
     static const uint64_t flags[] = {AT_EMPTY_PATH};
     return add_values(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, commands, COUNT_OF(commands)) &&
            add_values(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, requests, COUNT_OF(requests)) &&
@@ -205,7 +204,7 @@ static bool add_memory(scmp_filter_ctx filter)
 
 /*
  * This process only: a thread, but no process; its own limit of descriptors (descriptors.h); its title in
- * ps(1), which tells a draining worker (drain.c); the signal of abort. The flags of clone3 are in memory,
+ * ps(1), which marks a draining worker (drain.c); the signal of abort. The flags of clone3 are in memory,
  * where a filter cannot look; the C library then uses clone.
  */
 static bool add_process(scmp_filter_ctx filter)

@@ -1,10 +1,10 @@
 /*
- * The filter of system calls (seccomp) that a worker puts on itself once it has opened all it needs.
+ * The filter of system calls (seccomp) that a worker puts on itself once it has opened all of its files.
  * Code that an attacker runs in a worker can then open no file, start no program, and make no socket
  * but a TCP one that connects. system_calls.c has the allowed calls with their reasons.
  *
  * A refused call returns EPERM and the worker goes on; the kernel logs it where its audit log is on.
- * The filter cannot be taken off again, and threads of later inherit it.
+ * The filter cannot be removed, and later threads inherit it.
  */
 #ifndef BOXEDGE_SYSTEM_CALLS_H
 #define BOXEDGE_SYSTEM_CALLS_H

@@ -11,7 +11,7 @@ static void answer_store_unavailable(exchange_t *ex)
     exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
 }
 
-/* The log tells once of each record. */
+/* The log has one line for each record. */
 static void answer_damaged(exchange_t *ex)
 {
     const char *sentence = routes_error(worker_of(ex->context)->routes);

@@ -28,7 +28,7 @@ static inline uint64_t wake_stage_elapsed_ms(uint64_t value)
 }
 
 typedef enum wake_result {
-    WAKE_OK = 1,      /* the port listens, and the store says so */
+    WAKE_OK = 1,      /* the port listens, and the store has that */
     WAKE_GONE,        /* the box does not exist (any more) */
     WAKE_FAILED,      /* the box was not resumed, or the port never listened */
     WAKE_UNAVAILABLE, /* the provider cannot be reached */

@@ -22,7 +22,7 @@ typedef enum handover_message {
     HANDOVER_LINK, /* descriptor [0] is a controller's end of the channel to the worker with number `value` */
     HANDOVER_DIED, /* the worker with number `value` ended */
     HANDOVER_SERVES,
-    HANDOVER_LOG, /* descriptor [0] is where access lines go from now on; without one, nowhere */
+    HANDOVER_LOG, /* write access lines to descriptor [0] from now on; without one, write none */
     HANDOVER_END, /* tunnels end within timeouts.drain from now on */
 } handover_message_t;
 

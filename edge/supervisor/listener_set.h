@@ -41,7 +41,7 @@ typedef struct listener_sources {
  */
 listener_set_t *listener_set_open(const conf_t *conf, const listener_sources_t *from, uint32_t patience_ms,
                                   char *error, size_t error_len);
-/* Sets what the edge wants of a bound TCP socket, which listens then. Returns false with errno. */
+/* Sets the edge's options on a bound TCP socket, and makes it listen. Returns false with errno. */
 MUST_USE bool listener_socket_prepare(int fd);
 /*
  * For a configuration without a running edge: adds the sentence of listener_set_open for each address

@@ -14,7 +14,7 @@
 /* A worker that starts sooner gets its queue itself. */
 #define QUEUE_LOANS_START_MS 100u
 
-/* What a loan depends on, for one worker. */
+/* The facts about one worker that decide a loan. */
 typedef struct queue_loans_worker {
     bool wanted; /* has sockets */
     bool accepts;
@@ -22,7 +22,7 @@ typedef struct queue_loans_worker {
     int32_t process; /* changes with each process; 0: none */
 } queue_loans_worker_t;
 
-/* To which worker the queue of each one is lent. Zero-filled: none is. */
+/* The borrower of one worker's queue. Zero-filled: none. */
 typedef struct queue_loan {
     unsigned borrower; /* index + 1; 0: none */
     int32_t process;   /* of the borrower when it got the sockets */
@@ -47,7 +47,7 @@ queue_loans_step_t queue_loans_next(queue_loans_t *loans, const queue_loans_work
                                     unsigned count);
 /* The borrower got the message without the sockets: this loan begins anew. */
 void queue_loans_forget_loan(queue_loans_t *loans, unsigned owner, unsigned borrower);
-/* All borrowers have closed what they borrowed, as they do on a new configuration. */
+/* All borrowers have closed the borrowed sockets, as they do on a new configuration. */
 void queue_loans_forget(queue_loans_t *loans);
 
 #endif

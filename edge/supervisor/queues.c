@@ -1,5 +1,5 @@
 /*
- * Queues of workers that cannot accept: what queue_loans.h decides is done here. See
+ * Queues of workers that cannot accept: carries out the decisions of queue_loans.h. See
  * supervisor_internal.h.
  */
 #include "supervisor_internal.h"

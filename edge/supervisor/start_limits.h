@@ -1,7 +1,6 @@
 /*
  * Limits under which the edge cannot work: those of this process (getrlimit(2)), and the room for a
- * new store. The start and
- * `boxedge check` ask here, so that both have the same words.
+ * new store. The start and `boxedge check` both call this, so that they have the same words.
  */
 #ifndef BOXEDGE_START_LIMITS_H
 #define BOXEDGE_START_LIMITS_H
@@ -20,9 +19,8 @@
 /* Returns whether files may be large enough; otherwise writes a sentence. The kernel kills a process
  * that writes more (SIGXFSZ), so a start asks before it makes anything. */
 MUST_USE bool start_limits_files(char *error, size_t len);
-/* Adds an error where `descriptors`, as of privileges_raise_descriptors, are too few, or where there
- * is no room for a store that is to be made, and a warning where the store cannot grow to
- * store.map_size. */
+/* Adds an error if `descriptors`, as of privileges_raise_descriptors, are too few, or if a missing store
+ * has no room. Adds a warning if the store cannot grow to store.map_size. */
 void start_limits(const conf_t *conf, size_t descriptors, conf_errors_t *errors);
 
 #endif

@@ -13,7 +13,7 @@
     "the store is damaged (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a "      \
     "backup in its place)"
 
-/* Begins a sentence about a check that tells nothing about the store. */
+/* Begins a sentence about a check without a result. */
 #define STORE_UNDONE "the check of the store did not end (`boxedge store check` repeats it)"
 
 /* Bound of a check before a start, in ms: it must not exceed the patience of a service manager. */

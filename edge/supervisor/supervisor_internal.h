@@ -121,7 +121,8 @@ void supervisor_check_descriptors(const supervisor_t *s);
  * start. */
 MUST_USE bool supervisor_check_store(const supervisor_t *s);
 
-/* Starts the controller, and what waits for it. In a new binary: the predecessor's has ended. */
+/* Starts the controller, and the children that wait for it. A new binary calls it once the predecessor's
+ * controller has ended. */
 void supervisor_start_children(supervisor_t *s);
 
 /* ---- supervisor_drain.c ---- */
@@ -209,7 +210,7 @@ void upgrade_ended(supervisor_t *s, int status);
 void upgrade_watch(supervisor_t *s, uint64_t now_ms);
 /* A worker ended: the new binary's controller frees its reader slot. */
 void upgrade_note_death(supervisor_t *s, unsigned number);
-/* Tells the controller how the last upgrade ended, if it failed. */
+/* Reports the failure of the last upgrade to the controller; no-op if it did not fail. */
 void upgrade_report(supervisor_t *s);
 
 /* ---- inherit.c: the new binary ---- */

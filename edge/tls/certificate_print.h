@@ -1,5 +1,5 @@
 /*
- * What a file of certificates says, for people: subject, issuer, names, validity. Keys are never printed.
+ * The contents of a certificate file for people: subject, issuer, names, validity. Keys are never printed.
  */
 #ifndef BOXEDGE_CERTIFICATE_PRINT_H
 #define BOXEDGE_CERTIFICATE_PRINT_H

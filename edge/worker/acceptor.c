@@ -27,7 +27,7 @@
 
 /* Maximum accepts from a socket before it closes: the length of the kernel's queue. */
 #define QUEUE_MAX 4096
-/* A worker counts as full for so long after it could not accept: over several pauses. */
+/* After a failed accept, a worker counts as full for this time: several pauses. */
 #define FAILED_MS (5 * ACCEPTOR_PAUSE_MS)
 
 struct acceptor {

@@ -97,7 +97,7 @@ H2_ANSWERS = {
     "length_text": ([(":status", "200"), ("content-length", "2a")], "Content-Length is not a number, or is too large.", '"2a"'),
     "length_204": ([(":status", "204"), ("content-length", "7")], "An answer with 1xx or 204 has Content-Length.", '"7"'),
     "no_body": ([(":status", "200"), ("content-length", "2")],
-                "The answer ends with its head, and its Content-Length says that a body follows.", ""),
+                "The answer ends with its head, but its Content-Length announces a body.", ""),
     "interim": ([(":status", "103")], "An interim answer (1xx) ends its stream.", ""),
     "connection": ([(":status", "200"), ("connection", "s3cret")],
                    "The answer has a connection-specific field, which HTTP/2 forbids.", '"connection"'),

@@ -169,7 +169,7 @@ ROWS = {
     "h2 twice": Http2(TWICE, '"authorization"', fields=[("authorization", "s3cret")] * 2, malformed=False),
     "h2 lengths": Http2(TWICE, '"content-length"', fields=[("content-length", "0")] * 2, malformed=False),
     "h2 length": Http2("Content-Length is not a number.", '"+1"', fields=[("content-length", "+1")]),
-    "h2 length without a body": Http2("The request ends with its head, and its Content-Length says that a body follows.",
+    "h2 length without a body": Http2("The request ends with its head, but its Content-Length announces a body.",
                                       fields=[("content-length", "5")]),
     # ---- HTTP/2: bodies and trailers
     "h2 lengths with a body": Http2(TWICE, '"content-length"', fields=[("content-length", "5"), ("content-length", "3")],
