@@ -108,7 +108,7 @@ EVENTS = [
     Event("stop-runner", "SIGSTOP of the runner for 3 s", NONE, stop("runner"), {}),
     Event("stop-supervisor", "SIGSTOP of the supervisor (the master) for 3 s", NONE, stop("supervisor"), {}),
     Event("hang-worker", "SIGSTOP of a worker for good", OWN, hang, {}),
-    Event("drain", "end by SIGTERM", DRAIN, drain, {}),
+    Event("drain", "end in order (SIGTERM; nginx: QUIT, HAProxy: USR1)", DRAIN, drain, {}),
 ]
 GROUPS = [
     Group("reload: nothing changed, a limit, a timeout, another access log, each ×3",
