@@ -3,12 +3,17 @@
  */
 #include "env_size.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "env_pages.h"
 #include "read_guard.h"
+
+/* Of LMDB's file of readers: a slot, and at least the rest. */
+#define READER_BYTES    64
+#define LOCK_HEAD_BYTES 4096
 
 typedef struct pages {
     MDB_env *env;
@@ -82,6 +87,22 @@ bool env_size_complete(MDB_env *env, bool in_order, char *error, size_t error_le
     /* The writer may extend the file, and change its pages, during the walk. */
     return env_size_whole(env, error, error_len) || only_free_pages_miss(env, in_order) ||
            env_size_whole(env, error, error_len);
+}
+
+void env_size_reserve_readers(const char *dir, unsigned readers)
+{
+    char path[4096];
+    off_t bytes = (off_t)readers * READER_BYTES + LOCK_HEAD_BYTES;
+    int n = snprintf(path, sizeof(path), "%s/lock.mdb", dir);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return; /* LMDB finds the error */
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes) != 0) {
+        /* The disk is full, or cannot do that: a reader beyond the first page may fail. */
+    }
+    close(fd);
 }
 
 void env_size_keep(MDB_env *env)

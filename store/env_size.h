@@ -30,5 +30,9 @@ MUST_USE bool env_size_complete(MDB_env *env, bool in_order, char *error, size_t
 /* After an opening or a commit of the writer: extends the file to the length of its pages. Costs no disk
  * space and one system call. If that fails, the next opening walks the pages. */
 void env_size_keep(MDB_env *env);
+/* LMDB makes the file of its readers sparse and maps it: on a full disk, the first use of a further page
+ * would be a SIGBUS. So the writer takes the space beforehand; no-op on a disk without room. Only before
+ * mdb_env_open: to close the file releases the locks by which LMDB knows a live process. */
+void env_size_reserve_readers(const char *dir, unsigned readers);
 
 #endif

@@ -28,12 +28,14 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
                                .map_bytes = map_bytes,
                                .writer = writer,
                                .synced = true,
+                               .trouble = &store->durable_trouble,
                                .unfinished = store_made_unfinished(durable_dir, store_durable_names[0])};
     if (store_made_check(durable_dir, store->error, sizeof(store->error)))
         store->previews = table_open(&options, store->error);
     if (store->previews != NULL) {
         options.dir = volatile_dir;
         options.synced = options.unfinished = false;
+        options.trouble = &store->volatile_trouble;
         store->boxes = table_open(&options, store->error);
     }
     if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
@@ -62,6 +64,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
                                .map_bytes = map_bytes,
                                .writer = writer,
                                .synced = true,
+                               .trouble = &store->durable_trouble,
                                .unfinished = store_made_unfinished(durable_dir, name)};
     return table_open(&options, store->error);
 }
@@ -279,12 +282,17 @@ store_result_t store_get_stats(store_t *store, store_stats_t *out)
         result = stats_of(store->boxes, &boxes);
     if (result != STORE_OK)
         return result;
+    store_trouble_t durable = store_trouble(store, true), in_memory = store_trouble(store, false);
     *out = (store_stats_t){.previews = previews.records,
                            .boxes = boxes.records,
                            .durable_bytes = previews.bytes,
                            .volatile_bytes = boxes.bytes,
                            .map_bytes = store->map_bytes,
-                           .readers = previews.readers + boxes.readers};
+                           .readers = previews.readers + boxes.readers,
+                           .durable_failed = durable.failed,
+                           .volatile_failed = in_memory.failed,
+                           .durable_trouble = durable.why != NULL,
+                           .volatile_trouble = in_memory.why != NULL};
     return STORE_OK;
 }
 
@@ -453,7 +461,7 @@ store_result_t store_apply(store_t *store, store_change_t *changes, size_t count
         return STORE_OK;
     for (size_t i = 0; i < count; i++) {
         changes[i].result = result;
-        changes[i].disk_full = result == STORE_FULL && table_disk_full(store->previews);
+        changes[i].disk_error = table_disk_error(store->previews);
     }
     return result;
 }

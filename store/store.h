@@ -241,6 +241,17 @@ MUST_USE store_result_t store_is_being_deleted(store_t *store, str_t id);
 MUST_USE store_result_t store_each_deletion(store_t *store, str_t id,
                                             bool (*each)(const store_deletion_t *, void *), void *arg);
 
+/* Changes that the disk or a full map refused, of the writer. */
+typedef struct store_trouble {
+    uint64_t failed; /* since the opening */
+    const char *why; /* why the last one was refused; NULL: it was taken. Valid until the next change */
+    const char *dir; /* of the environment */
+} store_trouble_t;
+/* Those of the durable environments, or of the volatile one. */
+store_trouble_t store_trouble(const store_t *store, bool durable);
+/* Whether either refuses changes: the store's thread logs it, once. */
+bool store_in_trouble(const store_t *store);
+
 /* A number that grows with each change of deletions; cheap. 0 if the store cannot be read. */
 uint64_t store_deletions_version(store_t *store);
 
@@ -252,6 +263,11 @@ typedef struct store_stats {
     uint64_t volatile_bytes;
     uint64_t map_bytes; /* of each environment */
     uint64_t readers;   /* reader slots in use, both environments */
+    /* Of the writer: store_trouble. */
+    uint64_t durable_failed;
+    uint64_t volatile_failed;
+    bool durable_trouble;
+    bool volatile_trouble;
 } store_stats_t;
 MUST_USE store_result_t store_get_stats(store_t *store, store_stats_t *out);
 
@@ -270,7 +286,7 @@ typedef struct store_change {
                           expired by the new one's created_at */
     bool keep_version; /* keep its version, so that sessions and open tunnels stay valid */
     store_preview_t preview; /* the new record; gets its version, a delete one above all earlier */
-    bool disk_full;          /* of STORE_FULL: the disk has no room, not the map */
+    int disk_error;          /* of STORE_FULL and STORE_FAILED: ENOSPC, EROFS or EIO of the disk; else 0 */
     store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete without a record, STORE_CONFLICT,
                                 STORE_TAKEN, or STORE_FAILED for a refused name; other changes continue */
 } store_change_t;

@@ -23,6 +23,7 @@ struct store {
     table_t *aliases;     /* durable: host labels that replace box ids */
     table_t *deletions;   /* durable: boxes with a requested deletion */
     store_ended_t *ended; /* the writer's: boxes whose deletions ended lately */
+    table_trouble_t durable_trouble, volatile_trouble;
     uint64_t map_bytes;
     bool bad_record; /* store_bad_record */
     char error[TABLE_ERROR_MAX];

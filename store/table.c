@@ -81,12 +81,11 @@ store_result_t table_result(table_t *table, const char *doing, int rc)
                      "%s: the store is full: delete what is not needed, or raise store.map_size and restart "
                      "the edge",
                      doing);
-        table->disk_full = false;
         return STORE_FULL;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        table->disk_full = true;
+        table->disk_error = ENOSPC;
         table_failed(table, "%s: the disk is full: %s", doing, mdb_strerror(rc));
         return STORE_FULL;
     default:
@@ -234,6 +233,8 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
      * the thread. A read then costs no system call, and the writing thread may read as well. */
     unsigned flags = MDB_NOTLS | (options->writer ? 0 : MDB_RDONLY) | (options->look ? MDB_NOLOCK : 0) |
                      (options->synced ? 0 : MDB_NOSYNC | MDB_NOMETASYNC);
+    if (options->writer && !options->look)
+        env_size_reserve_readers(options->dir, TABLE_READERS);
     if (rc == 0)
         rc = mdb_env_open(table->env, options->dir, flags, 0600);
     if (rc == ENOENT && !options->writer)
@@ -293,6 +294,7 @@ table_t *table_open(const table_options_t *options, char *error)
     }
     table->error = error;
     table->writer = options->writer;
+    table->trouble = options->trouble;
     if (open_all(table, options) == STORE_OK)
         return table;
     name_place(options->dir, error);

@@ -22,13 +22,20 @@
 
 typedef struct table table_t;
 
+/* Of the tables of one disk. */
+typedef struct table_trouble {
+    uint64_t failed; /* changes that the disk or a map refused */
+    char why[256];   /* it refused the last one; empty: the last one was taken */
+} table_trouble_t;
+
 typedef struct table_options {
     const char *dir;    /* must exist */
     uint64_t map_bytes; /* of address space; rounded up to whole pages */
     bool writer;
-    bool synced;     /* a commit is on disk when it returns */
-    bool look;       /* for table_look */
-    bool unfinished; /* store_made_unfinished: a writer begins it anew */
+    bool synced;              /* a commit is on disk when it returns */
+    bool look;                /* for table_look */
+    bool unfinished;          /* store_made_unfinished: a writer begins it anew */
+    table_trouble_t *trouble; /* updated by each change; must outlive the table. NULL: not counted */
 } table_options_t;
 
 /*
@@ -48,8 +55,11 @@ MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 /* Returns false if the file has become shorter than its records need. */
 MUST_USE bool table_whole(table_t *table);
 
-/* Whether the last STORE_FULL was the disk's, and not the map's. */
-bool table_disk_full(const table_t *table);
+/* The disk's reason for the failure of the last change: ENOSPC, EROFS or EIO; 0: none of its own, such as a
+ * full map. */
+int table_disk_error(const table_t *table);
+/* The directory of table_options_t. */
+const char *table_dir(const table_t *table);
 /* Whether a read or a change has met damaged pages since the opening. */
 bool table_damaged(const table_t *table);
 

@@ -26,8 +26,9 @@ struct table {
     size_t map_bytes;
     siphash_key_t hash_key;
     uint64_t given_out; /* highest number of the sequence given out, committed or not */
-    bool disk_full;     /* table_disk_full */
-    bool damaged;       /* table_damaged */
+    int disk_error;     /* table_disk_error */
+    table_trouble_t *trouble;
+    bool damaged; /* table_damaged */
     char *error;
     char found[BUCKET_RECORD_MAX]; /* the record of the last table_find */
     char bucket[BUCKET_MAX];       /* for the bucket being written */

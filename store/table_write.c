@@ -2,11 +2,28 @@
  * Changes of a table. See table.h.
  */
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "bytes.h"
 #include "env_size.h"
 #include "order.h"
 #include "table_internal.h"
+
+/* Notes a change that the disk or the map refuses. */
+static store_result_t change_result(table_t *table, int rc)
+{
+    static const char doing[] = "cannot change the store";
+    table->disk_error = rc == EROFS || rc == EIO ? rc : 0;
+    store_result_t result = table_result(table, doing, rc);
+    if ((result != STORE_FULL && result != STORE_FAILED) || table->trouble == NULL)
+        return result;
+    table->trouble->failed++;
+    snprintf(table->trouble->why, sizeof(table->trouble->why), "%.*s", (int)sizeof(table->trouble->why) - 1,
+             table->error + strlen(doing) + strlen(": "));
+    return result;
+}
 
 store_result_t table_write_begin(table_t *table)
 {
@@ -16,7 +33,7 @@ store_result_t table_write_begin(table_t *table)
         table->write = NULL;
     if (rc == 0)
         env_size_keep(table->env);
-    return table_result(table, "cannot change the store", rc);
+    return change_result(table, rc);
 }
 
 uint64_t table_write_version(const table_t *table)
@@ -32,7 +49,9 @@ store_result_t table_write_commit(table_t *table)
     table->write = NULL;
     if (rc == 0)
         env_size_keep(table->env);
-    return table_result(table, "cannot change the store", rc);
+    if (rc == 0 && table->trouble != NULL)
+        table->trouble->why[0] = '\0';
+    return change_result(table, rc);
 }
 
 void table_write_abort(table_t *table)
@@ -64,7 +83,7 @@ static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t
     if (rc == MDB_NOTFOUND && record.p != NULL)
         value.mv_size = 0;
     else if (rc != 0)
-        return table_result(table, "cannot change the store", rc);
+        return change_result(table, rc);
     str_t old = str_make(value.mv_data, value.mv_size);
     bucket_entry_t entry;
     /* Except for one chance in 2^64, the damaged record is the one to replace or delete. */
@@ -91,7 +110,7 @@ store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record)
     MDB_val key = table_val(order.bytes, order.len), empty = table_val("", 0);
     if (rc == 0)
         rc = mdb_put(table->write, table->order, &key, &empty, MDB_NOOVERWRITE);
-    return rc == MDB_KEYEXIST ? STORE_OK : table_result(table, "cannot change the store", rc);
+    return rc == MDB_KEYEXIST ? STORE_OK : change_result(table, rc);
 }
 
 store_result_t table_delete(table_t *table, str_t id, uint16_t port)
@@ -108,7 +127,7 @@ store_result_t table_delete(table_t *table, str_t id, uint16_t port)
     MDB_val key = table_val(order.bytes, order.len);
     if (rc == 0)
         rc = mdb_del(table->write, table->order, &key, NULL);
-    return rc == MDB_NOTFOUND ? STORE_OK : table_result(table, "cannot change the store", rc);
+    return rc == MDB_NOTFOUND ? STORE_OK : change_result(table, rc);
 }
 
 store_result_t table_next(table_t *table, uint64_t *number)
@@ -123,7 +142,7 @@ store_result_t table_next(table_t *table, uint64_t *number)
     if (rc == 0)
         last = bytes_get64(value.mv_data);
     else if (rc != MDB_NOTFOUND)
-        return table_result(table, "cannot change the store", rc);
+        return change_result(table, rc);
     if (last < table->given_out)
         last = table->given_out;
     bytes_put64(bytes, last + 1);
@@ -131,7 +150,7 @@ store_result_t table_next(table_t *table, uint64_t *number)
     rc = mdb_put(table->write, table->meta, &key, &value, 0);
     if (rc == 0)
         *number = table->given_out = last + 1;
-    return table_result(table, "cannot change the store", rc);
+    return change_result(table, rc);
 }
 
 void table_use_reserve(table_t *table, bool on)
@@ -149,7 +168,15 @@ int table_reap_readers(table_t *table)
     return mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
 }
 
-bool table_disk_full(const table_t *table)
+int table_disk_error(const table_t *table)
 {
-    return table->disk_full;
+    return table->disk_error;
+}
+
+const char *table_dir(const table_t *table)
+{
+    const char *dir;
+    int rc = mdb_env_get_path(table->env, &dir);
+    assert(rc == 0);
+    return dir;
 }

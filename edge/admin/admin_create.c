@@ -106,7 +106,7 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
         return;
     }
     if (job->job.change.result != STORE_OK) {
-        admin_store_error(ex, job->job.change.result, job->job.change.disk_full ? "the disk is full" : "");
+        admin_store_error(ex, job->job.change.result, admin_disk_text(job->job.change.disk_error));
         return;
     }
     json_t *body = admin_preview_json_with(ex, &job->job.change.preview, &create->secrets);

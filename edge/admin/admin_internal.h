@@ -73,6 +73,8 @@ void admin_error(exchange_t *ex, int status, const char *code, const char *allow
     __attribute__((format(printf, 5, 6)));
 /* Answers for a store that failed: 507 if it is full, else 503. `why` is the sentence of store_error. */
 void admin_store_error(exchange_t *ex, store_result_t result, const char *why);
+/* Such a sentence for store_change_t.disk_error; empty: the disk has no part in it. */
+const char *admin_disk_text(int error);
 /* The user at the other end of the socket, or -1. */
 long admin_peer_uid(const exchange_t *ex);
 

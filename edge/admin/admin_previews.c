@@ -226,7 +226,7 @@ static void deleted_answer(exchange_t *ex, admin_job_t *job)
         return;
     }
     if (result != STORE_OK) {
-        admin_store_error(ex, result, job->job.change.disk_full ? "the disk is full" : "");
+        admin_store_error(ex, result, admin_disk_text(job->job.change.disk_error));
         return;
     }
     json_t *body = json_pack("{s:s,s:i,s:b}", "box", preview->id, "port", (int)preview->port, "deleted", 1);

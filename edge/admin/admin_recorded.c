@@ -31,7 +31,10 @@ static void wait_expired(loop_timer_t *timer)
     exchange_t *ex = recorded->ex;
     recorded->ex = NULL;
     local_wait_end(ex);
-    admin_error(ex, 503, "not_recorded", NULL, "The state could not be recorded in time.");
+    char why[400];
+    store_thread_trouble(recorded->admin->store, why, sizeof why);
+    admin_error(ex, 503, "not_recorded", NULL, "The state could not be recorded in time%s%s.",
+                why[0] != '\0' ? ": " : "", why);
 }
 
 admin_recorded_t *admin_recorded_new(admin_t *admin, json_t *answer)

@@ -2,6 +2,7 @@
  * Answers of the admin API: always JSON, never cached.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 
 #include <openssl/crypto.h>
@@ -84,6 +85,13 @@ void admin_store_error(exchange_t *ex, store_result_t result, const char *why)
     else
         admin_error(ex, 503, "store_failed", NULL, "The store cannot be used: %s",
                     why[0] != '\0' ? why : "see the edge's own log");
+}
+
+const char *admin_disk_text(int error)
+{
+    if (error == 0)
+        return "";
+    return error == ENOSPC ? "the disk is full" : strerror(error);
 }
 
 long admin_peer_uid(const exchange_t *ex)

@@ -107,6 +107,15 @@ static void store(FILE *out, const store_stats_t *stats)
             (unsigned long long)stats->durable_bytes);
     fprintf(out, PREFIX "store_used_bytes{store=\"volatile\"} %llu\n",
             (unsigned long long)stats->volatile_bytes);
+    head(out, "store_failed_changes_total", "counter",
+         "Changes of the store that its disk or a full map refused, since the controller started");
+    fprintf(out, PREFIX "store_failed_changes_total{store=\"durable\"} %llu\n",
+            (unsigned long long)stats->durable_failed);
+    fprintf(out, PREFIX "store_failed_changes_total{store=\"volatile\"} %llu\n",
+            (unsigned long long)stats->volatile_failed);
+    head(out, "store_writable", "gauge", "0 if the last change of the store was refused so");
+    fprintf(out, PREFIX "store_writable{store=\"durable\"} %d\n", !stats->durable_trouble);
+    fprintf(out, PREFIX "store_writable{store=\"volatile\"} %d\n", !stats->volatile_trouble);
     single(out, "store_map_bytes", "gauge", "Maximum size of each store in bytes", stats->map_bytes);
     single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
 }

@@ -55,6 +55,7 @@ struct box_entry {
     store_result_t job_result;
     box_after_t *after; /* in order */
     loop_timer_t retry; /* runs after a full queue or a failed write */
+    uint32_t retry_ms;  /* its delay after the last failed write; 0: that was taken */
     loop_timer_t gone;  /* deletes its previews once it has been gone for GONE_MS */
 };
 

@@ -10,7 +10,9 @@
 #include "process.h"
 #include "process_log.h"
 
-#define RETRY_MS 50
+/* Delay before a write is retried: of the first failure, which doubles, and of later ones. */
+#define RETRY_MS      50
+#define RETRY_MOST_MS 1000
 /* Delay before deleting a gone box is retried. */
 #define FORGET_RETRY_MS 1000
 
@@ -62,9 +64,12 @@ static void on_written(store_job_t *job)
     if (entry->boxes->stopping)
         return;
     if (entry->job_result != STORE_OK) {
-        loop_timer_start(entry->boxes->loop, &entry->retry, RETRY_MS, on_retry);
+        entry->retry_ms = entry->retry_ms == 0 ? RETRY_MS : entry->retry_ms * 2;
+        entry->retry_ms = entry->retry_ms < RETRY_MOST_MS ? entry->retry_ms : RETRY_MOST_MS;
+        loop_timer_start(entry->boxes->loop, &entry->retry, entry->retry_ms, on_retry);
         return;
     }
+    entry->retry_ms = 0;
     store_box_t old = entry->stored;
     entry->stored = entry->job_box;
     entry->written = entry->job_change;
@@ -80,7 +85,7 @@ static void run_write(store_job_t *job, store_t *store)
     box_entry_t *entry = CONTAINER_OF(box_entry_t, job, job);
     entry->job_result = entry->job_skip ? STORE_OK : store_put_box(store, &entry->job_box);
     job->changed = entry->job_result == STORE_OK && !entry->job_skip;
-    if (entry->job_result != STORE_OK)
+    if (entry->job_result != STORE_OK && !store_in_trouble(store))
         process_log("controller", "the state of box %s cannot be recorded: %s", entry->job_box.id,
                     store_error(store));
 }
@@ -150,7 +155,7 @@ static void run_forget(store_job_t *job, store_t *store)
     } while (result == STORE_OK && forget->count > 0);
     if (result == STORE_OK || result == STORE_NOT_FOUND)
         result = store_delete_box(store, str_from(forget->id));
-    if (result != STORE_OK && result != STORE_NOT_FOUND)
+    if (result != STORE_OK && result != STORE_NOT_FOUND && !store_in_trouble(store))
         process_log("controller", "the remains of the deleted box %s cannot be removed: %s", forget->id,
                     store_error(store));
 }

@@ -49,6 +49,7 @@ struct deletion_job {
     deletion_call_t call;
     preview_answer_t answer;
     size_t deleted;
+    bool trouble; /* the store's thread has logged that its disk refuses changes */
 };
 
 static uint64_t wall_ms(const deletion_service_t *service)
@@ -74,6 +75,7 @@ static void run(store_job_t *base, store_t *store)
     else
         deletion_store_take(store, &job->call, job->now_ms, &job->answer, &job->deleted, &changed);
     job->job.changed = changed;
+    job->trouble = store_in_trouble(store);
 }
 
 static void log_result(const deletion_job_t *job)
@@ -82,7 +84,7 @@ static void log_result(const deletion_job_t *job)
     if (job->deleted != 0)
         process_log("controller", "box %s%s was deleted with %zu previews", id,
                     job->call.count > 1 ? " (and others)" : "", job->deleted);
-    else if (job->answer.status != 200 && job->reported_ms == 0)
+    else if (job->answer.status != 200 && job->reported_ms == 0 && !job->trouble)
         process_log("controller", "the deletion of box %s cannot be recorded: %s", id, job->answer.sentence);
 }
 

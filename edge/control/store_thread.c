@@ -4,11 +4,17 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "process_log.h"
 #include "readable.h"
+
+/* A disk takes changes again if it has taken some, and refused none for so long: on a disk with little room,
+ * some changes fit. */
+#define QUIET_MS 5000
 
 /* First in, first out. */
 typedef struct job_queue {
@@ -16,8 +22,16 @@ typedef struct job_queue {
     store_job_t **end;
 } job_queue_t;
 
+/* What the log has of the disk of a part of the store. */
+typedef struct trouble_note {
+    bool said;
+    uint64_t failed; /* store_trouble_t.failed when last looked at, and when it last grew */
+    uint64_t failed_ms;
+} trouble_note_t;
+
 struct store_thread {
-    store_t *store; /* of the thread */
+    store_t *store;          /* of the thread, as `notes` */
+    trouble_note_t notes[2]; /* volatile, durable */
     shm_t *shm;
     pthread_t thread;
     readable_t *wake_loop; /* owns wake_fd */
@@ -27,6 +41,7 @@ struct store_thread {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wake;
     bool stopping;
+    char trouble[512]; /* store_thread_trouble */
     job_queue_t waiting;
     job_queue_t finished;
 };
@@ -54,13 +69,46 @@ static store_job_t *queue_take(job_queue_t *queue)
 
 /* ---- on the thread ---- */
 
+/* One line when a disk begins to refuse changes, and one when it takes them again. */
+static void note_trouble(store_thread_t *thread, bool durable)
+{
+    trouble_note_t *note = &thread->notes[durable];
+    store_trouble_t trouble = store_trouble(thread->store, durable);
+    uint64_t now = clock_now_ms();
+    if (trouble.failed != note->failed)
+        note->failed_ms = now;
+    note->failed = trouble.failed;
+    if (trouble.why != NULL && !note->said) {
+        process_log("controller",
+                    durable ? "%s takes no change: %s. Changes of previews, keys and blocks fail until then; "
+                              "requests are served on (boxedge_store_failed_changes_total)"
+                            : "%s takes no state of a box: %s. The edge tries again; boxes that wake wait "
+                              "for it (boxedge_store_failed_changes_total)",
+                    trouble.dir, trouble.why);
+        note->said = true;
+    } else if (trouble.why == NULL && note->said && now - note->failed_ms >= QUIET_MS) {
+        process_log("controller", "%s takes changes again", trouble.dir);
+        note->said = false;
+    }
+}
+
+/* Keeps the reason for the loop; the thread holds the lock. */
+static void keep_trouble(store_thread_t *thread)
+{
+    store_trouble_t trouble = store_trouble(thread->store, false);
+    thread->trouble[0] = '\0';
+    if (trouble.why != NULL)
+        snprintf(thread->trouble, sizeof(thread->trouble), "%s takes no state of a box: %s", trouble.dir,
+                 trouble.why);
+}
+
 /* One transaction. Returns true if committed. */
 static bool apply(store_thread_t *thread, store_change_t *changes, size_t count)
 {
     store_result_t result = store_apply(thread->store, changes, count);
     if (result == STORE_OK)
         shm_epoch_bump(thread->shm);
-    else
+    else if (!store_in_trouble(thread->store))
         process_log("controller", "the store took no change: %s", store_error(thread->store));
     return result == STORE_OK;
 }
@@ -124,7 +172,10 @@ static void *run(void *arg)
         pthread_mutex_unlock(&thread->lock);
         do_jobs(thread, jobs);
         report_damage(thread);
+        note_trouble(thread, true);
+        note_trouble(thread, false);
         pthread_mutex_lock(&thread->lock);
+        keep_trouble(thread);
         while (jobs != NULL) {
             store_job_t *next = jobs->next;
             queue_add(&thread->finished, jobs);
@@ -216,6 +267,13 @@ void store_thread_free(store_thread_t **thread)
     call_done(t);
     assert(t->pending == 0); /* `done` cannot add jobs while the thread ends */
     destroy(t);
+}
+
+void store_thread_trouble(store_thread_t *thread, char *out, size_t len)
+{
+    pthread_mutex_lock(&thread->lock);
+    snprintf(out, len, "%s", thread->trouble);
+    pthread_mutex_unlock(&thread->lock);
 }
 
 size_t store_thread_pending(const store_thread_t *thread)

@@ -168,7 +168,8 @@ static void maintenance_run(store_job_t *job, store_t *store)
         rotated = controller_refresh_cookie_keys(store, wall_us() / 1000000, maintenance->span);
     }
     if (controller_sweep(store, maintenance->span.earliest, &maintenance->sweep, &deleted) != STORE_OK) {
-        process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
+        if (!store_in_trouble(store))
+            process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
         maintenance->sweep.done = true;
     }
     job->changed = deleted || rotated;

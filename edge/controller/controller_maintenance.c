@@ -47,9 +47,10 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
 bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix, wall_span_t span)
 {
     bool rotated, lost;
-    if (controller_rotate_cookie_keys(store, now_unix, span, &rotated, &lost) != STORE_OK)
+    store_result_t result = controller_rotate_cookie_keys(store, now_unix, span, &rotated, &lost);
+    if (result != STORE_OK && !store_in_trouble(store))
         process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
-    else if (lost)
+    else if (result == STORE_OK && lost)
         process_log("controller", "the keys of session cookies were damaged, and new ones replace them: "
                                   "every session of a browser has ended");
     return rotated;

@@ -136,11 +136,16 @@ static void the_store(void **state)
                            .durable_bytes = 4096,
                            .volatile_bytes = 8192,
                            .map_bytes = 1ull << 34,
-                           .readers = 5};
+                           .readers = 5,
+                           .volatile_failed = 6,
+                           .volatile_trouble = true};
     text = text_of(shm, 1, &stats);
     assert_int_equal(lines(text, "boxedge_store_up 1"), 1);
     assert_int_equal(lines(text, "boxedge_store_previews 12"), 1);
     assert_int_equal(lines(text, "boxedge_store_used_bytes{store=\"volatile\"} 8192"), 1);
+    assert_int_equal(lines(text, "boxedge_store_failed_changes_total{store=\"volatile\"} 6"), 1);
+    assert_int_equal(lines(text, "boxedge_store_writable{store=\"durable\"} 1"), 1);
+    assert_int_equal(lines(text, "boxedge_store_writable{store=\"volatile\"} 0"), 1);
     assert_int_equal(lines(text, "boxedge_store_map_bytes 17179869184"), 1);
     free(text);
     shm_free(&shm);

@@ -193,6 +193,42 @@ static void test_full_disk(void **state)
     expect_survives_full_disk(41 * 4096 - 1);
 }
 
+/* Each disk has a reason of its own, until it takes a change. */
+static void test_trouble_is_kept(void **state)
+{
+    fixture_t *f = *state;
+    store_box_t box = fixture_box("other", BOX_RUNNING);
+    assert_null(store_trouble(f->store, true).why);
+    assert_string_equal(store_trouble(f->store, true).dir, f->durable);
+    (void)fill(f->store, 0);
+    store_trouble_t trouble = store_trouble(f->store, true);
+    assert_true(trouble.failed >= 1 && store_in_trouble(f->store));
+    assert_non_null(strstr(trouble.why, "store.map_size"));
+    assert_int_equal(store_put_box(f->store, &box), STORE_OK);
+    assert_non_null(store_trouble(f->store, true).why);
+    assert_null(store_trouble(f->store, false).why);
+    assert_string_equal(store_trouble(f->store, false).dir, f->scratch);
+    store_preview_t first = numbered(0);
+    assert_int_equal(store_delete_preview(f->store, str_from(first.id), first.port), STORE_OK);
+    assert_null(store_trouble(f->store, true).why);
+    assert_false(store_in_trouble(f->store));
+    store_stats_t stats;
+    assert_int_equal(store_get_stats(f->store, &stats), STORE_OK);
+    assert_true(stats.durable_failed >= trouble.failed && stats.volatile_failed == 0);
+}
+
+/* Reader slots need no room of the disk later on: LMDB maps their file. */
+static void test_reader_slots_have_room(void **state)
+{
+    fixture_t *f = *state;
+    char path[128];
+    struct stat file;
+    snprintf(path, sizeof(path), "%s/lock.mdb", f->scratch);
+    assert_int_equal(stat(path, &file), 0);
+    assert_true(file.st_size >= 1024 * 64);
+    assert_true((long long)file.st_blocks * 512 >= file.st_size);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +237,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_map_is_emptied, setup_small, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_full_map_and_several_changes, setup_small, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_full_boxes, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_trouble_is_kept, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_reader_slots_have_room, setup_small, fixture_teardown),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
