@@ -58,6 +58,11 @@ void admin_set_wall_clock(admin_t *admin, const wall_clock_t *wall_clock)
     admin->wall_clock = wall_clock;
 }
 
+void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams)
+{
+    admin->upstreams = upstreams;
+}
+
 void admin_set_conf(admin_t *admin, const conf_t *conf)
 {
     local_server_set_conf(admin->server, conf);

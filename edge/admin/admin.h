@@ -11,6 +11,7 @@
 #include "runner_client.h"
 #include "shm.h"
 #include "store_thread.h"
+#include "upstreams.h"
 #include "wall_clock.h"
 
 typedef struct admin admin_t;
@@ -52,6 +53,8 @@ void admin_free(admin_t **admin);
 void admin_set_runner(admin_t *admin, runner_client_t *runner);
 /* Sets the record of the wall clock, for the metrics; it must outlive `admin`. */
 void admin_set_wall_clock(admin_t *admin, const wall_clock_t *wall_clock);
+/* Sets the upstreams, for the metrics; they must outlive it. */
+void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams);
 /* Applies a new configuration. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
 /* A reload has ended: `lines` are its errors, or its warnings if `ok`. Answers all waiting requests. */

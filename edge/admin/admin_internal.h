@@ -37,6 +37,7 @@ struct admin {
     void *owner;
     runner_client_t *runner;        /* NULL before admin_set_runner */
     const wall_clock_t *wall_clock; /* NULL before admin_set_wall_clock */
+    const upstreams_t *upstreams;   /* NULL before admin_set_upstreams */
     list_t reload_waiters;          /* reload_waiter_t.link, in admin_control.c */
     list_t recorded;                /* admin_recorded_t.link */
     size_t recorded_count;

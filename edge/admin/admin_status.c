@@ -246,6 +246,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .messages_lost = logger_lost_lines(),
         .clock_jumps = admin->wall_clock != NULL ? admin->wall_clock->jumps : 0,
         .admin = admin_figures(admin),
+        .names = admin->upstreams != NULL ? upstreams_names(admin->upstreams) : (resolver_figures_t){0},
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
     };
     size_t len;

@@ -120,6 +120,17 @@ static void store(FILE *out, const store_stats_t *stats)
     single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
 }
 
+static void names(FILE *out, const resolver_figures_t *figures)
+{
+    single(out, "resolver_names", "gauge", "Names of servers that the edge resolves", figures->names);
+    single(out, "resolver_names_failing", "gauge", "Those whose last lookup failed", figures->failing);
+    single(out, "resolver_failures_total", "counter", "Failed lookups", figures->failures);
+    head(out, "resolver_oldest_answer_seconds", "gauge",
+         "Age of the oldest addresses in use of a name whose lookups fail");
+    fprintf(out, PREFIX "resolver_oldest_answer_seconds %llu.%03llu\n",
+            (unsigned long long)(figures->oldest_ms / 1000), (unsigned long long)(figures->oldest_ms % 1000));
+}
+
 /* Waiting times of requests for their boxes, over all workers. */
 static void wake_histogram(FILE *out, shm_t *shm)
 {
@@ -197,6 +208,7 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
     single(out, "admin_refused_total", "counter",
            "Requests and connections of the admin socket refused because all places had a request",
            input->admin.refused);
+    names(out, &input->names);
     waking(out, input->shm);
     store(out, input->store);
     workers(out, input);

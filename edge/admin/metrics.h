@@ -10,6 +10,7 @@
 
 #include "balance.h"
 #include "conf.h"
+#include "resolver.h"
 #include "shm.h"
 #include "store.h"
 
@@ -29,6 +30,7 @@ typedef struct metrics_input {
     uint64_t messages_lost; /* logger_lost_lines */
     uint64_t clock_jumps;   /* of the wall clock, seen by this controller */
     metrics_admin_t admin;
+    resolver_figures_t names;   /* of servers */
     const store_stats_t *store; /* NULL: unreadable */
 } metrics_input_t;
 

@@ -194,6 +194,11 @@ bool upstreams_have(const upstreams_t *upstreams, unsigned upstream, const balan
     return false;
 }
 
+resolver_figures_t upstreams_names(const upstreams_t *upstreams)
+{
+    return resolver_figures(upstreams->resolver);
+}
+
 /* ---- life ---- */
 
 upstreams_t *upstreams_new(loop_t *loop, const conf_t *conf, balance_t *balance)

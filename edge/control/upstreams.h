@@ -8,6 +8,7 @@
 
 #include "balance.h"
 #include "loop.h"
+#include "resolver.h"
 
 typedef struct upstreams upstreams_t;
 
@@ -16,6 +17,8 @@ upstreams_t *upstreams_new(loop_t *loop, const conf_t *conf, balance_t *balance)
 void upstreams_free(upstreams_t **upstreams);
 /* Servers in both configurations keep their state. */
 void upstreams_set_conf(upstreams_t *upstreams, const conf_t *conf);
+/* How the names of servers resolve. */
+resolver_figures_t upstreams_names(const upstreams_t *upstreams);
 /*
  * Whether `server`, as of balance_look, has the address and the port that this process itself has for it:
  * from the configuration, or by resolving its name. Other processes can write the balance. A secret may go to

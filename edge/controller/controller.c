@@ -409,6 +409,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
                                   args->admin_fd, &controller_controls, controller);
     admin_set_runner(controller->admin, controller->runner);
     admin_set_wall_clock(controller->admin, &controller->wall_clock);
+    admin_set_upstreams(controller->admin, controller->upstreams);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
     channel_use_reserve(controller->supervisor);

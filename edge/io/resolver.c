@@ -40,7 +40,8 @@ typedef struct name {
     name_state_t state;
     char *text;
     deadline_t again;
-    unsigned failures; /* in a row */
+    unsigned failures;    /* in a row */
+    uint64_t answered_ms; /* loop_now of the last good answer */
     size_t count;
     struct in6_addr addresses[RESOLVER_ADDRESSES_MAX];
 } name_t;
@@ -55,7 +56,8 @@ struct resolver {
     list_t names;
     size_t querying; /* names with a query in c-ares */
     ares_channel channel;
-    bool stale; /* a query failed since the channel was opened: /etc/resolv.conf may have changed */
+    uint64_t failures; /* resolver_figures_t */
+    bool stale;        /* a query failed since the channel was opened: /etc/resolv.conf may have changed */
     list_t watches;
     deadline_t timer; /* c-ares' next timeout */
 };
@@ -225,8 +227,11 @@ static void failed(name_t *name, const char *why)
     resolver_t *resolver = name->resolver;
     uint16_t random;
     if (name->failures++ == 0)
-        process_log("controller", "the name %s cannot be resolved: %s%s", name->text, why,
-                    name->count != 0 ? "; its previous addresses stay in use" : "");
+        process_log("controller",
+                    "the name %s cannot be resolved: %s%s. The edge tries again; the resolvers are those of "
+                    "/etc/resolv.conf (boxedge_resolver_failures_total)",
+                    name->text, why, name->count != 0 ? "; its previous addresses stay in use" : "");
+    resolver->failures++;
     resolver->stale = true;
     random_bytes(resolver->random, (unsigned char *)&random, sizeof(random));
     wait_ms(name, resolver_retry_ms(&resolver->options, name->failures, random));
@@ -251,6 +256,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
             if (name->failures != 0)
                 process_log("controller", "the name %s can be resolved again", name->text);
             name->failures = 0;
+            name->answered_ms = loop_now(resolver->loop);
             take_answer(name, addresses, count);
             wait_ms(name, resolver_ttl_ms(&resolver->options, ttl));
         } else if (status != ARES_EDESTRUCTION) {
@@ -336,6 +342,20 @@ size_t resolver_look(const resolver_t *resolver, const char *name, const struct 
     const name_t *found = find(resolver, name);
     *addresses = found != NULL ? found->addresses : NULL;
     return found != NULL ? found->count : 0;
+}
+
+resolver_figures_t resolver_figures(const resolver_t *resolver)
+{
+    resolver_figures_t figures = {.failures = resolver->failures};
+    uint64_t now = loop_now(resolver->loop);
+    for (list_t *at = resolver->names.next; at != &resolver->names; at = at->next) {
+        const name_t *name = CONTAINER_OF(name_t, link, at);
+        figures.names++;
+        figures.failing += name->failures != 0;
+        if (name->failures != 0 && name->count != 0 && now - name->answered_ms > figures.oldest_ms)
+            figures.oldest_ms = now - name->answered_ms;
+    }
+    return figures;
 }
 
 /* ---- life ---- */

@@ -43,6 +43,14 @@ void resolver_set(resolver_t *resolver, const char *const *names, size_t count);
  */
 size_t resolver_look(const resolver_t *resolver, const char *name, const struct in6_addr **addresses);
 
+typedef struct resolver_figures {
+    uint64_t names;     /* wanted */
+    uint64_t failing;   /* of them, those whose last lookup failed */
+    uint64_t failures;  /* failed lookups since resolver_new */
+    uint64_t oldest_ms; /* the age of the oldest answer of a failing name; 0: none has one */
+} resolver_figures_t;
+resolver_figures_t resolver_figures(const resolver_t *resolver);
+
 /* The lifetime of an answer with this TTL (seconds), and the wait after the `failures`th consecutive failure
  * (from 1) with 16 random bits. In ms. */
 uint32_t resolver_ttl_ms(const resolver_options_t *options, int ttl);

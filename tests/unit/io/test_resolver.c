@@ -298,7 +298,15 @@ static void test_failures_keep_the_last_answer(void **state)
     unsigned before = world->questions[1];
     UNTIL(world, world->questions[1] >= before + 4);
     assert_int_equal(world->changes, 1);
+    resolver_figures_t figures = resolver_figures(world->resolver);
+    assert_int_equal(figures.names, 1);
+    assert_int_equal(figures.failing, 0);
+    assert_int_equal(figures.oldest_ms, 0);
+    assert_true(figures.failures >= 1);
     fails(world, (zone_t){.rcode = RCODE_NAME});
+    figures = resolver_figures(world->resolver);
+    assert_int_equal(figures.failing, 1);
+    assert_true(figures.oldest_ms > 0);
     fails(world, (zone_t){.ttl = 60}); /* no address */
     good.v4++;
     world->zone = good;
