@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from disks import figure
 from harness import PATIENCE, SLOW, RawOrigin
 
 LONG = PATIENCE * SLOW
@@ -57,6 +58,7 @@ def test_a_request_without_a_descriptor_is_told_so(world):
             got = kept.request(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), timeout=LONG)
             assert (got.status, json.loads(got.body)["code"]) == (503, "no_descriptors")
             assert got.get("retry-after") == "1"
+            assert figure(edge, "boxedge_descriptor_shortages_total") >= 1
         edge.wait_until(lambda: edge.get(host).status == 200, LONG, "service")
         kept.close()
     assert edge.pids("worker") == [worker]

@@ -81,6 +81,9 @@ def test_heads_count(edge):
         edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
         served(edge)
         check_growth(edge, before)
+    edge.stderr.wait_for(lambda line: "boxedge[worker 0]: memory is no longer short" in line)
+    (line,) = [line for line in edge.stderr.lines if "memory is short" in line]
+    assert "of the 8388608 bytes of limits.memory are held" in line
 
 
 def test_heads_from_many_addresses(edge):
