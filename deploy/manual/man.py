@@ -28,6 +28,9 @@ The edge does not run, or it refused; the reason is on standard error.
 .TP
 .B 2
 The command line is wrong.
+.TP
+.B 3
+It is done, but a part is missing, such as output that could not be written; the reason is on standard error.
 .SH ENVIRONMENT
 .TP
 .B BOXEDGE_SOCKET

@@ -87,8 +87,25 @@ static void print_list(const json_t *answer)
                "come from `docker` or `control_plane`.\n");
     else
         print_table(boxes);
-    if (json_is_true(json_object_get(answer, "truncated")))
-        printf("... and more.\n");
+}
+
+static int list(const cli_t *cli)
+{
+    json_t *answer;
+    int status = cli_request(cli, "GET", "/v1/boxes", NULL, &answer);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        print_list(answer);
+    if (json_is_true(json_object_get(answer, "truncated"))) {
+        fprintf(stderr, "boxedge: the edge knows more boxes than these %zu.\n",
+                json_array_size(json_object_get(answer, "boxes")));
+        status = CLI_PARTLY;
+    }
+    json_decref(answer);
+    return status;
 }
 
 /* Names the wrong word, and prints the usage. */
@@ -111,5 +128,5 @@ int cmd_box(int argc, char **argv)
         return cmd_box_process(&cli);
     if (cli.arg_count != 1 || strcmp(cli.args[0], "list") != 0)
         return wrong_words(&cli);
-    return cli_show(&cli, "GET", "/v1/boxes", NULL, print_list);
+    return list(&cli);
 }

@@ -2,9 +2,11 @@
  * The command line: the first word selects a command, which has a file of its own (cmd_<name>.c) and gets the
  * rest, with its own name first.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cli.h"
 #include "commands.h"
 
 typedef struct command {
@@ -56,6 +58,17 @@ static int cmd_help(int argc, char **argv)
     return 0;
 }
 
+/* A command whose output is lost, as on a full disk, has not done all of it. */
+static int check_output(const char *name, int status)
+{
+    bool flushed = fflush(stdout) == 0;
+    if (flushed && ferror(stdout) == 0)
+        return status;
+    fprintf(stderr, "boxedge %s: not all of its output could be written%s%s; a change that it made stays\n",
+            name, flushed ? "" : ": ", flushed ? "" : strerror(errno));
+    return status == CLI_OK ? CLI_PARTLY : status;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -68,8 +81,10 @@ int main(int argc, char **argv)
     else if (strcmp(name, "--version") == 0)
         name = "version";
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+        if (strcmp(name, commands[i].name) == 0) {
+            int status = commands[i].run(argc - 1, argv + 1);
+            return commands[i].run == cmd_run ? status : check_output(name, status);
+        }
     fprintf(stderr, "boxedge: unknown command \"%s\"; see boxedge --help\n", name);
     return 2;
 }
