@@ -89,6 +89,15 @@ void box_log_add(box_log_t *log, str_t bytes)
     drop_oldest(log);
 }
 
+void box_log_restore(box_log_t *log, str_t text, uint64_t end)
+{
+    assert(log->end == 0);
+    if (text.n > end)
+        text = STR("");
+    log->begin = log->end = end - text.n;
+    box_log_add(log, text);
+}
+
 void box_log_note(box_log_t *log, str_t line)
 {
     if (log->end > log->begin && at(log, log->end - 1) != '\n')

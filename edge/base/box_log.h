@@ -25,6 +25,10 @@ void box_log_add(box_log_t *log, str_t bytes);
 /* Adds a line of the edge's own, given without its end; ends a partial line of output first. */
 void box_log_note(box_log_t *log, str_t line);
 
+/* Makes an empty log one of which `text` are the last bytes and `end` the position after them. A text that
+ * is too long loses its begin; one longer than `end` is dropped. */
+void box_log_restore(box_log_t *log, str_t text, uint64_t end);
+
 /* The number of bytes ever added. */
 uint64_t box_log_end(const box_log_t *log);
 /*

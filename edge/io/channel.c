@@ -105,6 +105,21 @@ void channel_use_reserve(channel_t *channel)
     channel->reserve = true;
 }
 
+void channel_pause(channel_t *channel)
+{
+    readable_stop(channel->readable);
+}
+
+void channel_resume(channel_t *channel)
+{
+    readable_start(channel->readable);
+}
+
+int channel_fd(const channel_t *channel)
+{
+    return channel->fd;
+}
+
 void channel_stop_receiving(channel_t *channel)
 {
     (void)shutdown(channel->fd, SHUT_RD);

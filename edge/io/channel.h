@@ -26,6 +26,11 @@ typedef struct channel_handlers {
 channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers, void *owner);
 /* Lets messages of this channel use the descriptor reserve (descriptors.h). */
 void channel_use_reserve(channel_t *channel);
+/* Receives nothing, and does not notice the peer's end, until channel_resume. */
+void channel_pause(channel_t *channel);
+void channel_resume(channel_t *channel);
+/* The channel's own descriptor, valid until channel_free. */
+int channel_fd(const channel_t *channel);
 /* Receives the messages that the peer has sent, then calls `closed`; the peer's later sends fail. Until
  * channel_free, also after `closed`, messages can still be sent. */
 void channel_stop_receiving(channel_t *channel);

@@ -76,10 +76,13 @@ typedef enum process_message {
                            socket for each listener of the last PROCESS_CONF, in order. PROCESS_CONF ends it */
     PROCESS_QUEUE_BACK, /* to a worker: close these sockets of worker `value` */
     PROCESS_LEAVING,    /* to workers and the controller: the edge drains soon, so /readyz answers 503 */
+    PROCESS_GIVE_BOXES, /* to the runner of an edge that ends: the runner of the new edge takes the boxes
+                           over. Descriptors: [0] the channel to it, [1] the text of the configuration */
     /* Old and new edges talk: add types at the end. */
 } process_message_t;
 
-/* The listening sockets live on in another process, which accepts the connections in their queues. */
+/* The listening sockets live on in another process, which accepts the connections in their queues. To the
+ * runner: process boxes that the new edge's runner has taken live on. */
 #define PROCESS_DRAIN_OTHERS_ACCEPT 1u
 /* Open tunnels live on until they end, at most for timeouts.drain_tunnels. */
 #define PROCESS_DRAIN_KEEPS_TUNNELS 2u
@@ -112,7 +115,7 @@ typedef struct controller_args {
     int supervisor_fd;
     int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers by number; -1: none yet, PROCESS_LINK brings
                                         one */
-    bool runner_lives; /* a runner existed before this controller: process boxes may be running */
+    bool runner_lives; /* a runner exists, here or in the old edge: process boxes may be running */
     int admin_fd;      /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
 } controller_args_t;
 
@@ -128,13 +131,15 @@ typedef struct runner_args {
     conf_t *conf; /* one reference */
     shm_t *shm;
     int supervisor_fd;
+    int predecessor_fd; /* the channel to the runner of the old edge, whose boxes it takes over; -1: none */
 } runner_args_t;
 
 /*
  * Starts, freezes and stops the process boxes of the configuration as the controller asks over the
  * channel from PROCESS_LINK (runner_message.h). Keeps the supervisor's rights. On PROCESS_DRAIN, or
- * without the supervisor, it stops all boxes and returns. The runner exists only if the
- * configuration has process boxes. Defined in runner.c.
+ * without the supervisor, it stops all boxes and returns. After an upgrade it takes over the boxes of
+ * the old edge's runner, before PROCESS_READY. The runner exists only if the configuration has process
+ * boxes. Defined in runner.c.
  */
 int runner_run(const runner_args_t *args);
 

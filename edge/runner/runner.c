@@ -6,7 +6,8 @@
  *
  *   runner.c          the process: channels, configuration, questions
  *   runner_box.c      a box: its state and its log
- *   box_init.c          the process above each box's command
+ *   box_init.c        the process above each box's command
+ *   giver.c, taker.c  boxes pass to the runner of a new edge
  */
 #include <assert.h>
 #include <errno.h>
@@ -20,17 +21,24 @@
 #include "children.h"
 #include "clock.h"
 #include "descriptors.h"
+#include "giver.h"
 #include "list.h"
 #include "memfile.h"
 #include "process.h"
 #include "process_log.h"
 #include "runner.h"
 #include "runner_box.h"
+#include "taker.h"
 
 /* Interval between checks for remaining processes of a dead box init. */
 #define SWEEP_MS 20
 
-typedef enum runner_life { RUNNER_SERVES, RUNNER_ENDS } runner_life_t;
+typedef enum runner_life {
+    RUNNER_TAKES, /* boxes of the old edge's runner arrive */
+    RUNNER_SERVES,
+    RUNNER_GIVES, /* the boxes are suspended: the runner of a new edge takes them */
+    RUNNER_ENDS,
+} runner_life_t;
 
 struct runner {
     loop_t *loop;
@@ -40,6 +48,9 @@ struct runner {
     int status; /* of the process, when it ends */
     channel_t *supervisor;
     channel_t *controller; /* NULL: none now */
+    int next_controller;   /* of RUNNER_TAKES: its channel; -1: none */
+    giver_t *giver;        /* of RUNNER_GIVES */
+    taker_t *taker;        /* NULL: no boxes were to be taken, or the old runner has let go of them */
     runner_box_t **boxes;
     size_t box_count;
     runner_box_t **leaving; /* removed from the configuration, and not stopped yet */
@@ -191,12 +202,36 @@ static void use_conf(runner_t *runner, conf_t *conf)
     runner->conf = conf;
 }
 
-static void end(runner_t *runner)
+/* Another runner has the boxes, too, so that they live on. */
+static void release_boxes(runner_t *runner)
+{
+    for (size_t i = 0; i < runner->box_count; i++)
+        runner_box_free(&runner->boxes[i]);
+    runner->box_count = 0;
+}
+
+static void continue_boxes(runner_t *runner)
+{
+    giver_free(&runner->giver);
+    runner->life = RUNNER_SERVES;
+    for (size_t i = 0; i < runner->box_count; i++)
+        runner_box_continue(runner->boxes[i]);
+}
+
+/* `handed_over`: the new edge serves. */
+static void end(runner_t *runner, bool handed_over)
 {
     if (runner->life == RUNNER_ENDS)
         return;
+    bool others = (handed_over && giver_is_done(runner->giver)) || taker_shares(runner->taker);
+    if (!others && runner->life == RUNNER_GIVES)
+        continue_boxes(runner);
     runner->life = RUNNER_ENDS;
     atomic_store(&shm_runner(runner->shm)->state, SHM_DRAINING);
+    if (others)
+        release_boxes(runner);
+    giver_free(&runner->giver);
+    taker_free(&runner->taker);
     for (size_t i = 0; i < runner->box_count; i++)
         runner_box_stop(runner->boxes[i], 0);
 }
@@ -210,10 +245,15 @@ static void take_conf(runner_t *runner, int fd, uint64_t generation)
          * restart it. */
         process_log("runner", "cannot take the new configuration: %s", error);
         runner->status = 1;
-        end(runner);
+        end(runner, false);
         return;
     }
-    use_conf(runner, conf);
+    if (runner->life == RUNNER_SERVES) {
+        use_conf(runner, conf);
+    } else { /* used with the boxes that arrive */
+        conf_release(&runner->conf);
+        runner->conf = conf;
+    }
     (void)channel_send(runner->supervisor, PROCESS_CONF_DONE, generation, STR(""), NULL, 0);
 }
 
@@ -304,6 +344,61 @@ static void take_controller(runner_t *runner, int *fd)
     *fd = -1;
 }
 
+/* ---- an upgrade (handover_message.h) ---- */
+
+static void giving_failed(void *owner)
+{
+    continue_boxes(owner);
+}
+
+/* The new edge's runner is at *fd. A further one may ask: the first has died. */
+static void give_boxes(runner_t *runner, int *fd, int *conf_fd)
+{
+    giver_free(&runner->giver);
+    runner->life = RUNNER_GIVES;
+    for (size_t i = 0; i < runner->box_count; i++)
+        runner_box_suspend(runner->boxes[i]);
+    runner->giver =
+        giver_new(runner->loop, fd, conf_fd, runner->boxes, runner->box_count, giving_failed, runner);
+}
+
+static void serve(runner_t *runner)
+{
+    conf_t *conf = runner->conf;
+    runner->conf = NULL;
+    runner->life = RUNNER_SERVES;
+    use_conf(runner, conf);
+    if (runner->next_controller >= 0)
+        take_controller(runner, &runner->next_controller);
+    atomic_store(&shm_runner(runner->shm)->state, SHM_READY);
+    (void)channel_send(runner->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
+}
+
+static void boxes_taken(void *owner, runner_box_t **boxes, size_t count)
+{
+    runner_t *runner = owner;
+    runner->boxes = boxes;
+    runner->box_count = count;
+    for (size_t i = 0; i < count; i++)
+        runner_box_continue(boxes[i]);
+    serve(runner);
+}
+
+/* A channel to the controller. An edge that gives its boxes has none, unless its upgrade has failed. */
+static void link_controller(runner_t *runner, int *fd)
+{
+    if (runner->life == RUNNER_TAKES) {
+        if (runner->next_controller >= 0)
+            close(runner->next_controller);
+        runner->next_controller = *fd;
+        *fd = -1;
+        return;
+    }
+    if (runner->life == RUNNER_GIVES)
+        continue_boxes(runner);
+    take_controller(runner, fd);
+}
+
 /* ---- the supervisor ---- */
 
 static void supervisor_message(void *owner, ipc_message_t *message)
@@ -311,15 +406,19 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     runner_t *runner = owner;
     switch ((process_message_t)message->type) {
     case PROCESS_CONF:
-        if (message->fd_count >= 1 && runner->life == RUNNER_SERVES)
+        if (message->fd_count >= 1 && (runner->life == RUNNER_SERVES || runner->life == RUNNER_TAKES))
             take_conf(runner, message->fds[0], message->value);
         break;
     case PROCESS_DRAIN:
-        end(runner);
+        end(runner, (message->value & PROCESS_DRAIN_OTHERS_ACCEPT) != 0);
         break;
     case PROCESS_LINK:
         if (message->fd_count >= 1)
-            take_controller(runner, &message->fds[0]);
+            link_controller(runner, &message->fds[0]);
+        break;
+    case PROCESS_GIVE_BOXES:
+        if (message->fd_count >= 2 && (runner->life == RUNNER_SERVES || runner->life == RUNNER_GIVES))
+            give_boxes(runner, &message->fds[0], &message->fds[1]);
         break;
     default:
         break; /* not for the runner */
@@ -331,7 +430,7 @@ static void supervisor_closed(void *owner)
     runner_t *runner = owner;
     process_log("runner", "the supervisor is gone");
     channel_free(&runner->supervisor);
-    end(runner);
+    end(runner, false);
 }
 
 /* ---- the process ---- */
@@ -367,13 +466,15 @@ runner_t *runner_new(loop_t *loop, const runner_args_t *args)
         .message = supervisor_message, .closed = supervisor_closed, .lost = supervisor_lost};
     runner_t *runner = calloc(1, sizeof(*runner));
     assert(runner != NULL);
-    *runner = (runner_t){.loop = loop, .shm = args->shm};
-    use_conf(runner, args->conf);
+    int predecessor_fd = args->predecessor_fd;
+    *runner = (runner_t){.loop = loop, .conf = args->conf, .shm = args->shm, .next_controller = -1};
     runner->supervisor = channel_new(loop, args->supervisor_fd, &handlers, runner);
     channel_use_reserve(runner->supervisor);
     beat(&runner->heartbeat);
-    atomic_store(&shm_runner(runner->shm)->state, SHM_READY);
-    (void)channel_send(runner->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
+    if (predecessor_fd >= 0)
+        runner->taker = taker_new(loop, &predecessor_fd, &box_handlers, boxes_taken, runner);
+    else
+        serve(runner);
     return runner;
 }
 
@@ -391,6 +492,10 @@ void runner_free(runner_t **runner)
         runner_box_free(&r->leaving[i]);
     free(r->boxes);
     free(r->leaving);
+    giver_free(&r->giver);
+    taker_free(&r->taker);
+    if (r->next_controller >= 0)
+        close(r->next_controller);
     channel_free(&r->controller);
     channel_free(&r->supervisor);
     conf_release(&r->conf);

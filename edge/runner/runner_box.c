@@ -1,5 +1,3 @@
-#include "runner_box.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <pwd.h>
@@ -10,13 +8,12 @@
 
 #include "box_command.h"
 #include "box_init.h"
-#include "channel.h"
 #include "children.h"
 #include "list.h"
 #include "loopback_listener.h"
 #include "probe.h"
 #include "process_log.h"
-#include "readable.h"
+#include "runner_box_internal.h"
 
 /* Intervals of the checks of the ports: before a start, and later, to learn at which of the two
  * loopback addresses the box listens. During the start, probe_wait_ms decides. */
@@ -31,40 +28,6 @@
 #define OUTPUT_AT_END (1u << 20)
 /* Maximum tries to remove the control group of a killed box init. */
 #define CLEAN_UP_TRIES 100
-
-typedef struct question {
-    uint64_t number;
-    bool is_start; /* otherwise it waits for the end */
-} question_t;
-
-struct runner_box {
-    loop_t *loop;
-    conf_t *conf;                  /* keeps `process` alive */
-    const conf_process_t *process; /* parameters of the next start */
-    const runner_box_handlers_t *handlers;
-    void *owner;
-    runner_state_t state;
-    uint64_t life;
-    uint64_t since_ms; /* of RUNNER_WAITING: its beginning; from RUNNER_RUNNING on: the time of the start */
-    pid_t command;
-    bool loopback6;
-    bool settled;                          /* of RUNNER_RUNNING: it counts as started */
-    bool start_next;                       /* of RUNNER_STOPPING: start it again afterwards */
-    bool ended;                            /* BOX_INIT_ENDED arrived */
-    int status;                            /* of waitpid, with `ended` */
-    char failure[RUNNER_SENTENCE_MAX + 1]; /* reason why it was not started */
-    pid_t box_init;
-    pid_t lost_box_init; /* died before its box, and perhaps left a control group; 0: none */
-    unsigned lost_tries;
-    channel_t *channel; /* to the box init; NULL: none */
-    readable_t *output;
-    int output_fd; /* owned by `output` */
-    box_log_t *log;
-    loop_timer_t timer; /* the next check of the ports */
-    loop_timer_t rest;  /* runs while reading pauses */
-    question_t questions[RUNNER_BOX_QUESTIONS_MAX];
-    size_t question_count;
-};
 
 static void set_state(runner_box_t *box, runner_state_t state)
 {
@@ -276,7 +239,7 @@ static unsigned look_at_ports(const runner_box_t *box, uint16_t *port)
     return where;
 }
 
-static void look_again(loop_timer_t *timer)
+void runner_box_look_again(loop_timer_t *timer)
 {
     runner_box_t *box = CONTAINER_OF(runner_box_t, timer, timer);
     uint64_t age = loop_now(box->loop) - box->since_ms;
@@ -292,7 +255,8 @@ static void look_again(loop_timer_t *timer)
     if (where != 0 || age >= RUNNER_BOX_SETTLE_MS)
         settle(box);
     if (where == 0 && age < LATER_MOST_MS)
-        loop_timer_start(box->loop, timer, box->settled ? LATER_LOOK_MS : probe_wait_ms(age), look_again);
+        loop_timer_start(box->loop, timer, box->settled ? LATER_LOOK_MS : probe_wait_ms(age),
+                         runner_box_look_again);
 }
 
 static void on_started(runner_box_t *box, pid_t command)
@@ -305,7 +269,7 @@ static void on_started(runner_box_t *box, pid_t command)
     box->command = command;
     box->since_ms = loop_now(box->loop);
     set_state(box, RUNNER_RUNNING);
-    look_again(&box->timer);
+    runner_box_look_again(&box->timer);
 }
 
 static void box_init_message(void *owner, ipc_message_t *message)
@@ -383,9 +347,16 @@ static void give_up(runner_box_t *box)
     box->handlers->stopped(box->owner, box);
 }
 
-static void launch(runner_box_t *box)
+void runner_box_connect(runner_box_t *box, int channel_fd, int output_fd)
 {
     static const channel_handlers_t handlers = {.message = box_init_message, .closed = box_init_closed};
+    box->channel = channel_new(box->loop, channel_fd, &handlers, box);
+    box->output_fd = output_fd;
+    box->output = output_fd >= 0 ? readable_new(box->loop, output_fd, on_output, box) : NULL;
+}
+
+static void launch(runner_box_t *box)
+{
     box_init_t box_init;
     if (!fork_box_init(box, &box_init)) {
         give_up(box);
@@ -394,10 +365,8 @@ static void launch(runner_box_t *box)
     box->life = loop_precise_us();
     box->box_init = box_init.pid;
     box->ended = box->settled = box->loopback6 = false;
-    box->channel = channel_new(box->loop, box_init.fd, &handlers, box);
-    box->output_fd = box_init.output_fd;
-    box->output = readable_new(box->loop, box_init.output_fd, on_output,
-                               box); /* read once the note of its start is in the log */
+    runner_box_connect(box, box_init.fd,
+                       box_init.output_fd); /* read once the note of its start is in the log */
     set_state(box, RUNNER_STARTING);
 }
 
@@ -434,7 +403,7 @@ void runner_box_start(runner_box_t *box, uint64_t question)
         note(box, "thawed");
         set_state(box, RUNNER_RUNNING);
         box->settled = true;
-        look_again(&box->timer);
+        runner_box_look_again(&box->timer);
     }
     if (box->state == RUNNER_RUNNING && box->settled) {
         answer_one(box, question, RUNNER_OK);

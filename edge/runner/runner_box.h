@@ -7,8 +7,8 @@
 
 #include "box_log.h"
 #include "conf.h"
+#include "handover_message.h"
 #include "loop.h"
-#include "runner_message.h"
 
 /* Minimum life of a process that counts as started if none of its ports listens sooner. */
 #define RUNNER_BOX_SETTLE_MS 1000
@@ -47,6 +47,19 @@ void runner_box_set_conf(runner_box_t *box, const conf_t *conf, const conf_proce
 void runner_box_start(runner_box_t *box, uint64_t question);
 void runner_box_stop(runner_box_t *box, uint64_t question);
 void runner_box_freeze(runner_box_t *box, uint64_t question);
+
+/*
+ * An upgrade (handover_message.h). A suspended box reads nothing and does nothing, whatever its process does;
+ * a start that has no process yet is given up. Then it is handed on, and either continued here or freed.
+ */
+void runner_box_suspend(runner_box_t *box);
+/* Describes a suspended box that has a process. The descriptors stay the box's; log_fd is -1. */
+void runner_box_handed(const runner_box_t *box, handed_box_t *out);
+void runner_box_continue(runner_box_t *box);
+/* The box as another process had it. `process` is the one that it was started with. Takes over the
+ * descriptors of `handed`, and sets them to -1. */
+runner_box_t *runner_box_adopt(loop_t *loop, const conf_t *conf, const conf_process_t *process,
+                               handed_box_t *handed, const runner_box_handlers_t *handlers, void *owner);
 
 const char *runner_box_id(const runner_box_t *box);
 void runner_box_status(const runner_box_t *box, runner_status_t *out);

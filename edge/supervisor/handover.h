@@ -6,6 +6,7 @@
  *   successor                            old edge
  *      | prepared ------------------------> |   it can start; the old controller ends now
  *      | <------------------------------ go |   the old controller has ended
+ *      | boxes ---------------------------> |   the successor's runner takes the process boxes over
  *      | join ----------------------------> |   the successor's controller runs
  *      | <--------- link, for each worker   |
  *      | serves --------------------------> |   the old workers drain
@@ -22,8 +23,9 @@ typedef enum handover_message {
     HANDOVER_LINK, /* descriptor [0] is a controller's end of the channel to the worker with number `value` */
     HANDOVER_DIED, /* the worker with number `value` ended */
     HANDOVER_SERVES,
-    HANDOVER_LOG, /* write access lines to descriptor [0] from now on; without one, write none */
-    HANDOVER_END, /* tunnels end within timeouts.drain from now on */
+    HANDOVER_LOG,   /* write access lines to descriptor [0] from now on; without one, write none */
+    HANDOVER_END,   /* tunnels end within timeouts.drain from now on */
+    HANDOVER_BOXES, /* descriptor [0] is the channel to the successor's runner (runner/handover_message.h) */
 } handover_message_t;
 
 #endif

@@ -17,6 +17,7 @@
 
 #include "children.h"
 #include "clock.h"
+#include "handover.h"
 #include "process.h"
 #include "process_log.h"
 #include "store_made.h"
@@ -78,7 +79,7 @@ static _Noreturn void run_controller(supervisor_t *s, child_slot_t *child, int c
         .shm = s->shm,
         .supervisor_fd = channel,
         .admin_fd = s->admin_fd,
-        .runner_lives = child_alive(&s->runner),
+        .runner_lives = child_alive(&s->runner) || s->predecessor_fd >= 0,
     };
     memcpy(args.worker_fds, links, sizeof(args.worker_fds));
     leave_child(s->children->controller(&args));
@@ -92,11 +93,13 @@ static void forget_secrets(supervisor_t *s)
 }
 
 /* Keeps its rights, and otherwise only the resources that it needs. */
-static _Noreturn void run_runner(supervisor_t *s, int channel)
+static _Noreturn void run_runner(supervisor_t *s, int channel, int predecessor)
 {
     forget_secrets(s);
-    const runner_args_t args = {
-        .conf = conf_acquire(s->snapshot->conf), .shm = s->shm, .supervisor_fd = channel};
+    const runner_args_t args = {.conf = conf_acquire(s->snapshot->conf),
+                                .shm = s->shm,
+                                .supervisor_fd = channel,
+                                .predecessor_fd = predecessor};
     leave_child(s->children->runner(&args));
 }
 
@@ -190,17 +193,32 @@ void supervise_join_worker(supervisor_t *s, child_slot_t *worker)
     close_fd(&pair[1]);
 }
 
+/* Asks the old edge to hand its process boxes on. Returns our runner's end of the channel to the old
+ * runner, or -1: there is none. */
+static int request_boxes(const supervisor_t *s)
+{
+    int pair[2];
+    if (s->predecessor_fd < 0 || !ipc_pair(pair))
+        return -1;
+    if (ipc_send(s->predecessor_fd, HANDOVER_BOXES, 0, STR(""), &pair[1], 1) != IPC_OK)
+        close_fd(&pair[0]);
+    close(pair[1]);
+    return pair[0];
+}
+
 static void start_runner(supervisor_t *s, uint64_t now_ms)
 {
     child_slot_t *child = &s->runner;
-    int channel[2] = {-1, -1};
+    int channel[2] = {-1, -1}, predecessor = -1;
     pid_t pid = -1;
     if (ipc_pair(channel)) {
-        int keep[] = {channel[1]};
-        pid = child_fork(child, now_ms, keep, 1);
+        predecessor = request_boxes(s);
+        int keep[] = {channel[1], predecessor};
+        pid = child_fork(child, now_ms, keep, 2);
     }
     if (pid == 0)
-        run_runner(s, channel[1]);
+        run_runner(s, channel[1], predecessor);
+    close_fd(&predecessor);
     if (keep_channel(s, child, pid, channel, now_ms))
         supervise_join_runner(s);
     close_fd(&channel[0]);
@@ -262,7 +280,7 @@ void supervise_start_due(supervisor_t *s, uint64_t now_ms)
             start_worker(s, &s->workers[i], now_ms);
 }
 
-void supervise_drain_child(child_slot_t *child, uint64_t within_ms)
+static void drain_child(child_slot_t *child, uint64_t within_ms, unsigned how)
 {
     child->wanted = false;
     if (child->state == CHILD_WAITING) {
@@ -270,8 +288,13 @@ void supervise_drain_child(child_slot_t *child, uint64_t within_ms)
     } else if (child->state == CHILD_STARTING || child->state == CHILD_READY) {
         child_set_state(child, CHILD_DRAINING);
         child->due_ms = clock_now_ms() + within_ms;
-        child_send(child, PROCESS_DRAIN, 0, STR(""), NULL, 0);
+        child_send(child, PROCESS_DRAIN, how, STR(""), NULL, 0);
     }
+}
+
+void supervise_drain_child(child_slot_t *child, uint64_t within_ms)
+{
+    drain_child(child, within_ms, 0);
 }
 
 void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how)
@@ -349,7 +372,7 @@ void supervise_runner(supervisor_t *s, uint64_t now_ms)
 
 void supervise_drain_runner(supervisor_t *s)
 {
-    supervise_drain_child(&s->runner, RUNNER_DRAIN_MS);
+    drain_child(&s->runner, RUNNER_DRAIN_MS, s->handed_over ? PROCESS_DRAIN_OTHERS_ACCEPT : 0);
 }
 
 unsigned supervise_workers_alive(const supervisor_t *s)

@@ -154,8 +154,7 @@ static bool all_workers_drain(const supervisor_t *s)
     return true;
 }
 
-/* After a handover the new edge starts its own boxes on our boxes' ports. Ours end as soon as no
- * new request can reach us. */
+/* After a handover, boxes that the new edge did not take end as soon as no new request can reach us. */
 bool supervisor_awaits_workers(const supervisor_t *s)
 {
     return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == CHILD_READY;

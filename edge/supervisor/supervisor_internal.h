@@ -148,7 +148,7 @@ bool supervisor_awaits_workers(const supervisor_t *s);
 void supervise_workers(supervisor_t *s, uint64_t now_ms);
 /* Fills the runner's slot if the configuration has process boxes; otherwise drains it. */
 void supervise_runner(supervisor_t *s, uint64_t now_ms);
-/* Makes the runner stop all boxes and end. */
+/* Makes the runner end, and stop all boxes that no new edge has taken. */
 void supervise_drain_runner(supervisor_t *s);
 /* Starts the children that are due. Workers wait for the first controller that serves, because it
  * makes the stores. */

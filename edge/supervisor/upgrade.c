@@ -261,6 +261,15 @@ static void link_workers(supervisor_t *s)
     }
 }
 
+/* Without a runner here, the end of the channel says so. */
+static void give_boxes(supervisor_t *s, const ipc_message_t *message)
+{
+    if (s->upgrade_phase != UPGRADE_SWITCHING || message->fd_count != 1 || !child_alive(&s->runner))
+        return;
+    const int fds[] = {message->fds[0], s->snapshot->conf_fd};
+    child_send(&s->runner, PROCESS_GIVE_BOXES, 0, STR(""), fds, 2);
+}
+
 static void on_serves(supervisor_t *s)
 {
     if (s->state != SUPERVISOR_UPGRADING || s->upgrade_phase != UPGRADE_SWITCHING)
@@ -302,6 +311,9 @@ static void on_message(supervisor_t *s, ipc_message_t *message)
     case HANDOVER_JOIN:
         if (s->upgrade_shares)
             link_workers(s);
+        break;
+    case HANDOVER_BOXES:
+        give_boxes(s, message);
         break;
     case HANDOVER_SERVES:
         on_serves(s);

@@ -544,22 +544,3 @@ def test_a_drain_stops_it(start, port):
     box = watch(edge.about(port)["pid"])
     edge.stop()
     assert ended(box, 0)
-
-
-def test_a_new_binary_starts_its_own(start, port):
-    edge = start(app(port))
-    first = watch(edge.about(port)["pid"])
-    edge.process.send_signal(signal.SIGUSR2)
-    line = edge.stderr.wait_for(lambda line: line.endswith("serves now"), PATIENCE * SLOW)
-    successor = int(line.split()[-3])
-    try:
-        assert ended(first)
-        assert edge.about(port)["pid"]
-        assert edge.process.wait(PATIENCE * SLOW) == 0
-        second = watch(edge.about(port)["pid"])
-    finally:
-        gone = watch(successor)
-        os.kill(successor, signal.SIGTERM)
-        assert ended(gone)
-    assert ended(second, 0)
-    edge.process = None

@@ -187,6 +187,29 @@ static void last_words_are_cut(void **state)
     }
 }
 
+static void a_log_goes_on_where_another_one_was(void **state)
+{
+    (void)state;
+    box_log_t *log = box_log_new(32);
+    box_log_restore(log, STR("two\nthr"), 1000);
+    assert_int_equal(box_log_end(log), 1000);
+    assert_string_equal(read_from(log, 0), "two\nthr");
+    assert_string_equal(read_from(log, 996), "\nthr");
+    box_log_add(log, STR("ee\n"));
+    assert_string_equal(read_from(log, 1000), "ee\n");
+    box_log_free(&log);
+    log = box_log_new(8);
+    box_log_restore(log, STR("one\ntwo\nthree\n"), 14); /* too long */
+    assert_int_equal(box_log_end(log), 14);
+    assert_string_equal(read_from(log, 0), "three\n");
+    box_log_free(&log);
+    log = box_log_new(8);
+    box_log_restore(log, STR("one"), 2); /* no log has such an end */
+    assert_int_equal(box_log_end(log), 2);
+    assert_string_equal(read_from(log, 0), "");
+    box_log_free(&log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +219,7 @@ int main(void)
         cmocka_unit_test(notes_have_lines_of_their_own),
         cmocka_unit_test(last_words_are_the_boxs_own),
         cmocka_unit_test(last_words_of_a_rank),
+        cmocka_unit_test(a_log_goes_on_where_another_one_was),
         cmocka_unit_test(last_words_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
