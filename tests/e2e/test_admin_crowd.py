@@ -78,6 +78,7 @@ def test_requests_under_way_are_kept(make_edge):
         for sock in busy:
             sock.sendall(b"POST /v1/blocks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                          b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY[:1]))
+        edge.wait_until(lambda: edge.command("status", check=False).returncode == 1, LONG, "256 requests to be read")
         for _ in range(20):
             done = edge.command("status", check=False)
             assert done.returncode == 1 and "has 256 requests under way, its maximum" in done.stderr, done.stderr
