@@ -167,13 +167,20 @@ static void test_provoked_resets(void **state)
     assert_int_equal(world->counters.exchanges_open, 0);
 }
 
-static void test_ping_flood(void **state)
+/* One frame, over and over. */
+static void flood_of(world_t *world, unsigned type, unsigned flags, uint32_t stream, const void *payload,
+                     uint32_t len)
 {
     static frames_t unit;
     unit.n = 0;
-    put(&unit, NGHTTP2_PING, 0, 0, "12345678", 8);
-    begin(*state);
-    flood(*state, &unit, 100000);
+    put(&unit, type, flags, stream, payload, len);
+    begin(world);
+    flood(world, &unit, 100000);
+}
+
+static void test_ping_flood(void **state)
+{
+    flood_of(*state, NGHTTP2_PING, 0, 0, "12345678", 8);
 }
 
 /* The acknowledgements of a client that does not read are bounded before the bucket is empty. */
@@ -194,38 +201,22 @@ static void test_ping_flood_unread(void **state)
 
 static void test_settings_flood(void **state)
 {
-    static frames_t unit;
-    unit.n = 0;
-    put(&unit, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
-    begin(*state);
-    flood(*state, &unit, 100000);
+    flood_of(*state, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
 }
 
 static void test_window_update_flood(void **state)
 {
-    static frames_t unit;
-    unit.n = 0;
-    put(&unit, NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
-    begin(*state);
-    flood(*state, &unit, 100000);
+    flood_of(*state, NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
 }
 
 static void test_priority_flood(void **state)
 {
-    static frames_t unit;
-    unit.n = 0;
-    put(&unit, NGHTTP2_PRIORITY, 0, 9, "\0\0\0\0\1", 5);
-    begin(*state);
-    flood(*state, &unit, 100000);
+    flood_of(*state, NGHTTP2_PRIORITY, 0, 9, "\0\0\0\0\1", 5);
 }
 
 static void test_unknown_frame_flood(void **state)
 {
-    static frames_t unit;
-    unit.n = 0;
-    put(&unit, 0x77, 0, 0, NULL, 0);
-    begin(*state);
-    flood(*state, &unit, 100000);
+    flood_of(*state, 0x77, 0, 0, NULL, 0);
 }
 
 static void test_empty_data_flood(void **state)

@@ -144,19 +144,26 @@ static void expect_second(box_world_t *box, const char *head, const char *length
     close(second);
 }
 
+/* A part of the request's body was written when the pooled connection broke. */
+static box_world_t broken_upload(const char *method)
+{
+    char text[8192];
+    box_world_t box = box_world_new(method);
+    box.world->ex->request.has_body = true;
+    exchange_start(box.world->ex);
+    send_body(&box, STR("one"));
+    read_until(&box, box.pooled, "\r\n3\r\none", text, sizeof(text));
+    break_pooled(&box);
+    return box;
+}
+
 /* The body that comes between the break and the moment in which it is noticed belongs to the second attempt
  * too. */
 static void test_the_whole_body_is_sent_again(void **state)
 {
     (void)state;
-    char text[8192];
-    box_world_t box = box_world_new("PUT");
+    box_world_t box = broken_upload("PUT");
     exchange_t *ex = box.world->ex;
-    ex->request.has_body = true;
-    exchange_start(ex);
-    send_body(&box, STR("one"));
-    read_until(&box, box.pooled, "\r\n3\r\none", text, sizeof(text));
-    break_pooled(&box);
     send_body(&box, STR("two")); /* this write fails */
     send_body(&box, STR("three"));
     exchange_request_end(ex);
@@ -170,14 +177,8 @@ static void test_the_whole_body_is_sent_again(void **state)
 static void test_a_post_is_not_sent_again(void **state)
 {
     (void)state;
-    char text[8192];
-    box_world_t box = box_world_new("POST");
+    box_world_t box = broken_upload("POST");
     exchange_t *ex = box.world->ex;
-    ex->request.has_body = true;
-    exchange_start(ex);
-    send_body(&box, STR("one"));
-    read_until(&box, box.pooled, "\r\n3\r\none", text, sizeof(text));
-    break_pooled(&box);
     turns(&box, 20);
     assert_int_equal(ex->status, 502);
     assert_false(ex->sent_again);

@@ -150,15 +150,23 @@ static void test_a_slow_client_stalls_only_itself(void **state)
     peer_free(peer);
 }
 
+/* The origin has a GET whose client has no room. */
+static peer_t *stalled_call(origin_world_t *world, call_t **call)
+{
+    *call = call_new(world, "GET");
+    (*call)->room = 0;
+    exchange_start((*call)->ex);
+    peer_t *peer = peer_accept(world);
+    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
+    return peer;
+}
+
 /* The last bytes wait for the client; that their connection has gone meanwhile takes nothing away. */
 static void test_what_came_outlives_its_connection(void **state)
 {
     origin_world_t *world = *state;
-    call_t *call = call_new(world, "GET");
-    call->room = 0;
-    exchange_start(call->ex);
-    peer_t *peer = peer_accept(world);
-    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
+    call_t *call;
+    peer_t *peer = stalled_call(world, &call);
     peer_answer(peer, 1, "200", 5000, "0");
     PUMP_UNTIL(world, peer, ((http2_client_t *)call->ex->origin)->response_ended);
     peer_free(peer);
@@ -175,11 +183,8 @@ static void test_what_came_outlives_its_connection(void **state)
 static void test_room_that_comes_as_the_stream_closes(void **state)
 {
     origin_world_t *world = *state;
-    call_t *call = call_new(world, "GET");
-    call->room = 0;
-    exchange_start(call->ex);
-    peer_t *peer = peer_accept(world);
-    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
+    call_t *call;
+    peer_t *peer = stalled_call(world, &call);
     peer_answer(peer, 1, "200", 300000, NULL);
     http2_client_t *client = call->ex->origin;
     PUMP_UNTIL(world, peer, client->in.size == 65535);

@@ -153,16 +153,22 @@ static void boxes_that_nobody_has_are_gone(void **state)
     assert_int_equal(of(world, "a")->box.state, BOX_GONE);
 }
 
-static void a_box_is_removed_while_it_is_resumed(void **state)
+/* The engine has the call that resumes box "a", and holds it back. */
+static void begin_held_resume(world_t *world)
 {
-    world_t *world = *state;
-    engine_container_t *container = add(world, "a", "paused");
     docker_world_begin(world);
     engine_lock(world->engine);
     world->engine->holds = true;
     engine_unlock(world->engine);
     docker_world_resume(world, "a");
     WAIT(world, docker_engine_busy(docker_of(world)->engine) == 1);
+}
+
+static void a_box_is_removed_while_it_is_resumed(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "paused");
+    begin_held_resume(world);
     engine_lock(world->engine);
     engine_remove(world->engine, container);
     engine_unlock(world->engine);
@@ -178,12 +184,7 @@ static void a_box_is_recreated_while_it_is_resumed(void **state)
 {
     world_t *world = *state;
     engine_container_t *old = add(world, "a", "paused");
-    docker_world_begin(world);
-    engine_lock(world->engine);
-    world->engine->holds = true;
-    engine_unlock(world->engine);
-    docker_world_resume(world, "a");
-    WAIT(world, docker_engine_busy(docker_of(world)->engine) == 1);
+    begin_held_resume(world);
     engine_container_t *new = add(world, "a", "exited");
     WAIT(world, of(world, "a")->renewed == 1);
     take_away(world, old);
