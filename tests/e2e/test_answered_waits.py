@@ -140,7 +140,8 @@ def together(wait, events):
     """The crossings of which requests wait at the same time: (event, codecs)."""
     for event, pairs in itertools.groupby(crossings(wait, events), lambda pair: pair[0]):
         codecs = [codec for _, codec in pairs]
-        apart = [StuckHttp1] if event in CLIENT_EVENTS and event != "stall" else []  # it counts what others are answered
+        # StuckHttp1 counts the answers of others. In Line its exchange holds the only place until its answer has left.
+        apart = [StuckHttp1] if wait is Line or (event in CLIENT_EVENTS and event != "stall") else []
         if event == "body_timeout":
             apart = codecs  # one would be late while the next one comes
         groups = [*([codec] for codec in codecs if codec in apart), [codec for codec in codecs if codec not in apart]]
