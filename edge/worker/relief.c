@@ -123,39 +123,52 @@ static void shed_idle(context_t *context, uint64_t now)
         more = crowd_make_room(context, CROWD_MEMORY);
 }
 
-/* One line when memory becomes short, and one when it has not been for RELIEF_QUIET_MS. */
-static void note_shortage(context_t *context, bool is_short, uint64_t now)
+static void log_memory(const context_t *context, const char *text)
 {
     char name[24];
     (void)snprintf(name, sizeof(name), "worker %u", context->index);
-    if (is_short)
-        context->short_ms = now;
-    if (is_short && !context->short_logged) {
-        process_log(
-            name,
-            "memory is short: %llu of the %llu bytes of limits.memory are held. Clients and boxes over "
-            "their share get 503 (boxedge_shed_total); raise limits.memory if they are no attack",
-            (unsigned long long)context->memory.held, (unsigned long long)context->conf->limits.memory_bytes);
-        context->short_logged = true;
-    } else if (!is_short && context->short_logged && now - context->short_ms >= RELIEF_QUIET_MS) {
-        process_log(name, "memory is no longer short");
-        context->short_logged = false;
-    }
+    process_log(name, "%s", text);
+}
+
+/* One line when memory becomes short, and one when it has not been for RELIEF_QUIET_MS. */
+static void note_shortage(context_t *context, uint64_t now)
+{
+    char text[256];
+    context->short_ms = now;
+    if (context->short_logged)
+        return;
+    context->short_logged = true;
+    (void)snprintf(
+        text, sizeof(text),
+        "memory is short: %llu of the %llu bytes of limits.memory are held. Clients and boxes over "
+        "their share get 503 (boxedge_shed_total); raise limits.memory if they are no attack",
+        (unsigned long long)context->memory.held, (unsigned long long)context->conf->limits.memory_bytes);
+    log_memory(context, text);
+}
+
+static void note_room(context_t *context, uint64_t now)
+{
+    if (!context->short_logged || now - context->short_ms < RELIEF_QUIET_MS)
+        return;
+    context->short_logged = false;
+    log_memory(context, "memory is no longer short");
 }
 
 void relief_turn(context_t *context)
 {
     const conf_t *conf = context->conf;
     uint64_t now = loop_now(context->loop);
-    if (!budget_is_tight(context))
-        note_shortage(context, false, now);
-    if (!budget_is_tight(context) || now < context->relief_ms + RELIEF_PERIOD_MS)
+    if (!budget_is_tight(context)) {
+        note_room(context, now);
+        return;
+    }
+    if (now < context->relief_ms + RELIEF_PERIOD_MS)
         return;
     context->relief_ms = now;
     shed_idle(context, now);
     if (!budget_is_tight(context))
         return;
-    note_shortage(context, true, now);
+    note_shortage(context, now);
     round_t round = {.context = context,
                      .before = now > EXCHANGE_STALL_MS ? now - EXCHANGE_STALL_MS : 0,
                      .share = budget_share(conf),
