@@ -84,7 +84,7 @@ class Upgraded(Boxes):
 def start(tmp_path):
     """Starts an edge with these boxes, and ends what has become of it."""
     with contextlib.ExitStack() as stack:
-        yield lambda *boxes: stack.enter_context(ends_whole(Upgraded(tmp_path, *boxes, workers=2)))
+        yield lambda *boxes, **more: stack.enter_context(ends_whole(Upgraded(tmp_path, *boxes, workers=2, **more)))
 
 
 @pytest.fixture(name="ports")
@@ -182,7 +182,7 @@ def test_what_a_new_configuration_says_of_boxes(start, ports):
 def test_a_box_that_starts_meanwhile(start, ports):
     """It listens 2 s after its start, and its client waits through the upgrade."""
     slow = app(ports[0], command=[sys.executable, "-S", "-c", f"import time; time.sleep(2)\n{APP}"])
-    edge = start(slow)
+    edge = start(slow, config={"timeouts": {"drain": "60s"}})  # an open request has that long
     host = edge.host(ports[0], "web")
     with edge.connect("plain", host) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host.encode())
