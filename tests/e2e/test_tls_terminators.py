@@ -113,7 +113,7 @@ def front(request, tmp_path):
         try:
             yield edge
         finally:
-            process.kill()
+            process.terminate()  # nginx ends its worker, too
             process.wait(PATIENCE)
 
 
