@@ -37,7 +37,7 @@ typedef struct exporter {
     cli_sockets_t sockets;
     fetcher_t *fetcher;
     const local_server_t *server;
-    trouble_t said; /* on stderr */
+    trouble_t reported; /* on stderr */
 } exporter_t;
 
 /* A request that waits for the edge, in its exchange's arena. */
@@ -99,11 +99,11 @@ static void reply_trouble(exchange_t *ex, trouble_t trouble, const char *place)
 {
     static const char advice[] = "run this command as root, or as a user of the socket's group";
     exporter_t *exporter = exporter_of(ex);
-    if (trouble == TROUBLE_FORBIDDEN && exporter->said != trouble)
+    if (trouble == TROUBLE_FORBIDDEN && exporter->reported != trouble)
         fprintf(stderr, "boxedge metrics: this user may not use %s: %s\n", place, advice);
-    if (trouble == TROUBLE_TOO_LARGE && exporter->said != trouble)
+    if (trouble == TROUBLE_TOO_LARGE && exporter->reported != trouble)
         fprintf(stderr, "boxedge metrics: the edge's metrics are larger than %u bytes\n", ADMIN_ANSWER_MAX);
-    exporter->said = trouble;
+    exporter->reported = trouble;
     if (trouble == TROUBLE_FORBIDDEN)
         reply_text(ex, 503, STR("The user of this server may not use the edge's admin socket.\n"));
     else if (trouble == TROUBLE_TOO_LARGE)
@@ -129,7 +129,7 @@ static void on_done(void *owner, const fetch_result_t *result)
     scrape->fetch = NULL;
     if (result->status == 200) {
         local_wait_end(ex);
-        exporter_of(ex)->said = TROUBLE_NONE;
+        exporter_of(ex)->reported = TROUBLE_NONE;
         reply_metrics(ex, result->body);
         return;
     }

@@ -12,8 +12,8 @@
 #include "process_log.h"
 #include "readable.h"
 
-/* A disk takes changes again if it has taken some, and refused none for so long: on a disk with little room,
- * some changes fit. */
+/* The log says that a disk takes changes again if the last one was taken, and none was refused for this time.
+ * On a disk with little room, small changes fit between others that do not. */
 #define QUIET_MS 5000
 
 /* First in, first out. */
@@ -22,9 +22,9 @@ typedef struct job_queue {
     store_job_t **end;
 } job_queue_t;
 
-/* What the log has of the disk of a part of the store. */
+/* Which state of a disk the log has. */
 typedef struct trouble_note {
-    bool said;
+    bool logged;     /* the trouble, and not yet its end */
     uint64_t failed; /* store_trouble_t.failed when last looked at, and when it last grew */
     uint64_t failed_ms;
 } trouble_note_t;
@@ -78,17 +78,18 @@ static void note_trouble(store_thread_t *thread, bool durable)
     if (trouble.failed != note->failed)
         note->failed_ms = now;
     note->failed = trouble.failed;
-    if (trouble.why != NULL && !note->said) {
+    if (trouble.why != NULL && !note->logged) {
         process_log("controller",
-                    durable ? "%s takes no change: %s. Changes of previews, keys and blocks fail until then; "
-                              "requests are served on (boxedge_store_failed_changes_total)"
-                            : "%s takes no state of a box: %s. The edge tries again; boxes that wake wait "
-                              "for it (boxedge_store_failed_changes_total)",
+                    durable
+                        ? "%s takes no change: %s. Changes of previews, keys and blocks fail until it does; "
+                          "requests are served on (boxedge_store_failed_changes_total)"
+                        : "%s takes no state of a box: %s. The edge tries again; boxes that wake wait "
+                          "for it (boxedge_store_failed_changes_total)",
                     trouble.dir, trouble.why);
-        note->said = true;
-    } else if (trouble.why == NULL && note->said && now - note->failed_ms >= QUIET_MS) {
+        note->logged = true;
+    } else if (trouble.why == NULL && note->logged && now - note->failed_ms >= QUIET_MS) {
         process_log("controller", "%s takes changes again", trouble.dir);
-        note->said = false;
+        note->logged = false;
     }
 }
 

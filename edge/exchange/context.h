@@ -41,8 +41,8 @@ struct context {
     uint64_t connection_bytes; /* of `memory`: TLS of client connections, sessions of idle HTTP/2 ones */
     backlogs_t *backlogs;      /* stalled connections; NULL: not counted (the demo app, tests) */
     uint64_t relief_ms;        /* when relief.h last looked */
-    uint64_t short_ms;         /* when relief.h last found memory short */
-    bool short_logged;         /* the log has it, and not yet its end */
+    uint64_t memory_short_ms;  /* when relief.h last found memory short */
+    bool memory_short_logged;  /* the log has the shortage, and not yet its end */
     bool relieving;            /* relief.h is ending exchanges */
     bool leaving;              /* it drains soon */
     bool draining;

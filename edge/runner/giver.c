@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "boxes_message.h"
 #include "channel.h"
-#include "handover_message.h"
 #include "memfile.h"
 #include "process_log.h"
 

@@ -1,5 +1,5 @@
 /*
- * The old runner's side of handover_message.h: gives its running boxes to the runner of a new edge. The
+ * The old runner's side of boxes_message.h: gives its running boxes to the runner of a new edge. The
  * owner has suspended the boxes, and continues or frees them afterwards.
  */
 #ifndef BOXEDGE_GIVER_H

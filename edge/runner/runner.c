@@ -150,14 +150,6 @@ static const runner_box_handlers_t box_handlers = {
 
 /* ---- the configuration ---- */
 
-static const conf_process_t *find_process(const conf_t *conf, const char *id)
-{
-    for (size_t i = 0; i < conf->process_count; i++)
-        if (strcmp(conf->processes[i].id, id) == 0)
-            return &conf->processes[i];
-    return NULL;
-}
-
 /* Stops the boxes that `next` lacks, and moves them to `leaving`. */
 static void part(runner_t *runner, const conf_t *next)
 {
@@ -167,7 +159,7 @@ static void part(runner_t *runner, const conf_t *next)
     assert(runner->leaving != NULL);
     for (size_t i = 0; i < runner->box_count; i++) {
         runner_box_t *box = runner->boxes[i];
-        if (find_process(next, runner_box_id(box)) != NULL)
+        if (runner_box_find_process(next, runner_box_id(box)) != NULL)
             runner->boxes[kept++] = box;
         else
             runner->leaving[runner->leaving_count++] = box;
@@ -344,7 +336,7 @@ static void take_controller(runner_t *runner, int *fd)
     *fd = -1;
 }
 
-/* ---- an upgrade (handover_message.h) ---- */
+/* ---- an upgrade (boxes_message.h) ---- */
 
 static void giving_failed(void *owner)
 {

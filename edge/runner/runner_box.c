@@ -460,6 +460,14 @@ void runner_box_freeze(runner_box_t *box, uint64_t question)
 
 /* ---- the whole ---- */
 
+const conf_process_t *runner_box_find_process(const conf_t *conf, const char *id)
+{
+    for (size_t i = 0; i < conf->process_count; i++)
+        if (strcmp(conf->processes[i].id, id) == 0)
+            return &conf->processes[i];
+    return NULL;
+}
+
 runner_box_t *runner_box_new(loop_t *loop, const conf_t *conf, const conf_process_t *process,
                              const runner_box_handlers_t *handlers, void *owner)
 {

@@ -6,8 +6,8 @@
 #define BOXEDGE_RUNNER_BOX_H
 
 #include "box_log.h"
+#include "boxes_message.h"
 #include "conf.h"
-#include "handover_message.h"
 #include "loop.h"
 
 /* Minimum life of a process that counts as started if none of its ports listens sooner. */
@@ -33,6 +33,8 @@ typedef struct runner_box_handlers {
     void (*stopped)(void *owner, runner_box_t *box);
 } runner_box_handlers_t;
 
+/* The process of `conf` with this id, or NULL. */
+const conf_process_t *runner_box_find_process(const conf_t *conf, const char *id);
 /* `process` is one of `conf`, of which a reference is taken. */
 runner_box_t *runner_box_new(loop_t *loop, const conf_t *conf, const conf_process_t *process,
                              const runner_box_handlers_t *handlers, void *owner);
@@ -49,7 +51,7 @@ void runner_box_stop(runner_box_t *box, uint64_t question);
 void runner_box_freeze(runner_box_t *box, uint64_t question);
 
 /*
- * An upgrade (handover_message.h). A suspended box reads nothing and does nothing, whatever its process does;
+ * An upgrade (boxes_message.h). A suspended box reads nothing and does nothing, whatever its process does;
  * a start that has no process yet is given up. Then it is handed on, and either continued here or freed.
  */
 void runner_box_suspend(runner_box_t *box);

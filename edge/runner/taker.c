@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "boxes_message.h"
 #include "channel.h"
-#include "handover_message.h"
 #include "process.h"
 #include "process_log.h"
 
@@ -53,8 +53,14 @@ static void fail(taker_t *taker, const char *why)
     finish(taker, false);
 }
 
+static void on_patience(loop_timer_t *timer)
+{
+    fail(CONTAINER_OF(taker_t, patience, timer), "its runner does not answer");
+}
+
 static void request_next(taker_t *taker)
 {
+    loop_timer_start(taker->loop, &taker->patience, TAKER_MS, on_patience);
     if (!channel_send(taker->channel, BOXES_NEXT, taker->wanted++, STR(""), NULL, 0))
         fail(taker, "its runner takes no messages");
 }
@@ -70,14 +76,6 @@ static void take_conf(taker_t *taker, const ipc_message_t *message)
         request_next(taker);
 }
 
-static const conf_process_t *find_process(const conf_t *conf, const char *id)
-{
-    for (size_t i = 0; conf != NULL && i < conf->process_count; i++)
-        if (strcmp(conf->processes[i].id, id) == 0)
-            return &conf->processes[i];
-    return NULL;
-}
-
 static void take_box(taker_t *taker, ipc_message_t *message)
 {
     handed_box_t handed;
@@ -85,7 +83,8 @@ static void take_box(taker_t *taker, ipc_message_t *message)
         fail(taker, "a message is malformed");
         return;
     }
-    const conf_process_t *process = find_process(taker->conf, handed.status.id);
+    const conf_process_t *process =
+        taker->conf != NULL ? runner_box_find_process(taker->conf, handed.status.id) : NULL;
     if (process == NULL) {
         handed_box_close(&handed);
         fail(taker, "its configuration lacks one of them");
@@ -118,21 +117,27 @@ static void on_closed(void *owner)
         finish(taker, false); /* an edge without boxes, or of a version that hands none on */
 }
 
-static void on_patience(loop_timer_t *timer)
+/* One that is requested again could be of another box. */
+static void on_lost(void *owner, uint32_t type, uint64_t value)
 {
-    fail(CONTAINER_OF(taker_t, patience, timer), "its runner does not answer");
+    taker_t *taker = owner;
+    (void)type;
+    (void)value;
+    if (!taker->over)
+        fail(taker, "no descriptor is free for them");
 }
 
 taker_t *taker_new(loop_t *loop, int *channel_fd, const runner_box_handlers_t *handlers, taker_taken_t taken,
                    void *owner)
 {
-    static const channel_handlers_t channel_handlers = {.message = on_message, .closed = on_closed};
+    static const channel_handlers_t channel_handlers = {
+        .message = on_message, .closed = on_closed, .lost = on_lost};
     taker_t *taker = mem_alloc(sizeof(*taker));
     *taker = (taker_t){.loop = loop, .handlers = handlers, .taken = taken, .owner = owner};
     taker->channel = channel_new(loop, *channel_fd, &channel_handlers, taker);
     *channel_fd = -1;
     loop_timer_start(loop, &taker->patience, TAKER_MS, on_patience);
-    /* At most one message is on its way, so there is room for it. A giver that is gone closes the channel. */
+    /* If the giver is gone, the end of the channel follows. */
     (void)channel_send(taker->channel, BOXES_NEXT, taker->wanted++, STR(""), NULL, 0);
     return taker;
 }

@@ -1,5 +1,5 @@
 /*
- * The new runner's side of handover_message.h: takes the running boxes of the old edge's runner.
+ * The new runner's side of boxes_message.h: takes the running boxes of the old edge's runner.
  */
 #ifndef BOXEDGE_TAKER_H
 #define BOXEDGE_TAKER_H
@@ -9,7 +9,7 @@
 
 typedef struct taker taker_t;
 
-/* Maximum time until all boxes are here. */
+/* Maximum wait for each message. */
 #define TAKER_MS 3000
 
 /* The taking has ended, called once. `boxes`, with the configuration of the old edge, and their array

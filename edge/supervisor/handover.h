@@ -25,7 +25,7 @@ typedef enum handover_message {
     HANDOVER_SERVES,
     HANDOVER_LOG,   /* write access lines to descriptor [0] from now on; without one, write none */
     HANDOVER_END,   /* tunnels end within timeouts.drain from now on */
-    HANDOVER_BOXES, /* descriptor [0] is the channel to the successor's runner (runner/handover_message.h) */
+    HANDOVER_BOXES, /* descriptor [0] is the channel to the successor's runner (runner/boxes_message.h) */
 } handover_message_t;
 
 #endif

@@ -134,10 +134,10 @@ static void log_memory(const context_t *context, const char *text)
 static void note_shortage(context_t *context, uint64_t now)
 {
     char text[256];
-    context->short_ms = now;
-    if (context->short_logged)
+    context->memory_short_ms = now;
+    if (context->memory_short_logged)
         return;
-    context->short_logged = true;
+    context->memory_short_logged = true;
     (void)snprintf(
         text, sizeof(text),
         "memory is short: %llu of the %llu bytes of limits.memory are held. Clients and boxes over "
@@ -148,9 +148,9 @@ static void note_shortage(context_t *context, uint64_t now)
 
 static void note_room(context_t *context, uint64_t now)
 {
-    if (!context->short_logged || now - context->short_ms < RELIEF_QUIET_MS)
+    if (!context->memory_short_logged || now - context->memory_short_ms < RELIEF_QUIET_MS)
         return;
-    context->short_logged = false;
+    context->memory_short_logged = false;
     log_memory(context, "memory is no longer short");
 }
 

@@ -49,7 +49,7 @@ while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 """
 
-# Further lines of a "new binary": it takes the boxes over (edge/runner/handover_message.h), and then fails.
+# Further lines of a "new binary": it takes the boxes over (edge/runner/boxes_message.h), and then fails.
 TAKES = """
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 socket.send_fds(peer, [struct.pack("<IIQ", 0x62786531, 9, 0)], [theirs.fileno()])  # boxes

@@ -17,12 +17,12 @@
 
 static const char conf_text[] = "preview_domain: preview.localhost\nstate_dir: /nonexistent\n"
                                 "listeners: [{address: \"127.0.0.1:1\", kind: tls}]\nuser: \"%s\"\n"
-                                "processes: [{id: web, command: '%s', directory: /, ports: [2]}]\n";
+                                "processes: [{id: web, command: '%s', directory: /, ports: [%u]}]\n";
 
-conf_t *runner_world_conf(const char *command, int *fd)
+conf_t *runner_world_conf(const char *command, unsigned port, int *fd)
 {
     char text[1024];
-    int n = snprintf(text, sizeof(text), conf_text, geteuid() == 0 ? "nobody" : "", command);
+    int n = snprintf(text, sizeof(text), conf_text, geteuid() == 0 ? "nobody" : "", command, port);
     conf_errors_t *errors = conf_errors_new();
     conf_t *conf = conf_parse("test", str_make(text, (size_t)n), errors);
     if (conf == NULL)

@@ -17,9 +17,10 @@ typedef struct runner_world {
     int supervisor, controller; /* their ends of the channels */
 } runner_world_t;
 
-/* The configuration of a box "web" with this command, as nobody for root; its text goes to *fd unless NULL.
+/* The configuration of a box "web" with this command and port, as nobody for root; its text goes to *fd
+ * unless NULL.
  */
-conf_t *runner_world_conf(const char *command, int *fd);
+conf_t *runner_world_conf(const char *command, unsigned port, int *fd);
 /* `predecessor_fd`: of runner_args_t. */
 void runner_world_begin(runner_world_t *w, loop_t *loop, conf_t *conf, int predecessor_fd);
 /* The runner gets a new controller. */

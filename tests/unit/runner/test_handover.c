@@ -1,5 +1,5 @@
 /* Boxes pass from the runner of one edge to that of the next, or stay where they are. */
-#include "handover_message.h"
+#include "boxes_message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@
 #include "taker.h"
 
 static const char command[] = "echo begun; trap \"echo told; exit 0\" TERM; while :; do sleep 0.01; done";
+
+#define PORT 2 /* nothing listens there */
 
 typedef struct pair {
     loop_t *loop;
@@ -48,7 +51,7 @@ static int setup(void **state)
     p->loop = loop_new();
     loop_hold(p->loop);
     p->descriptors = count_descriptors();
-    conf_t *conf = runner_world_conf(command, &p->conf_fd);
+    conf_t *conf = runner_world_conf(command, PORT, &p->conf_fd);
     runner_world_begin(&p->old, p->loop, conf, -1);
     p->status = runner_world_start(&p->old);
     p->pidfd = (int)syscall(SYS_pidfd_open, (pid_t)p->status.pid, 0);
@@ -96,7 +99,7 @@ static int give(pair_t *p)
 static void begin_next(pair_t *p, const char *box_command, int fd)
 {
     ipc_message_t message;
-    runner_world_begin(&p->next, p->loop, runner_world_conf(box_command, NULL), fd);
+    runner_world_begin(&p->next, p->loop, runner_world_conf(box_command, PORT, NULL), fd);
     runner_world_hear(p->loop, p->next.supervisor, PROCESS_READY, &message);
 }
 
@@ -296,7 +299,7 @@ static void an_old_runner_that_is_silent_is_not_awaited(void **state)
     int channel[2];
     ipc_message_t message;
     assert_true(ipc_pair(channel));
-    runner_world_begin(&p->next, p->loop, runner_world_conf(command, NULL), channel[0]);
+    runner_world_begin(&p->next, p->loop, runner_world_conf(command, PORT, NULL), channel[0]);
     runner_world_hear(p->loop, channel[1], BOXES_NEXT, &message);
     loop_skip(p->loop, TAKER_MS - 1);
     turn(p);
@@ -306,6 +309,68 @@ static void an_old_runner_that_is_silent_is_not_awaited(void **state)
     assert_int_equal(ipc_receive(channel[1], &message), IPC_CLOSED);
     assert_int_equal(look(&p->next).state, RUNNER_STOPPED);
     close(channel[1]);
+}
+
+/* Such as an edge without process boxes, or of an earlier version. */
+static void an_old_edge_may_have_no_boxes(void **state)
+{
+    pair_t *p = *state;
+    int channel[2];
+    assert_true(ipc_pair(channel));
+    close(channel[1]);
+    begin_next(p, command, channel[0]);
+    assert_int_equal(look(&p->next).state, RUNNER_STOPPED);
+    assert_false(runner_world_has_ended(p->pidfd, 0));
+}
+
+/* A new configuration and a second controller come while the boxes are on their way. */
+static void orders_wait_for_the_boxes(void **state)
+{
+    pair_t *p = *state;
+    int channel[2], conf_fd;
+    ipc_message_t message;
+    conf_t *changed = runner_world_conf("sleep 1000", PORT, &conf_fd);
+    conf_release(&changed);
+    assert_true(ipc_pair(channel));
+    runner_world_begin(&p->next, p->loop, runner_world_conf(command, PORT, NULL), channel[0]);
+    runner_world_link(&p->next);
+    assert_int_equal(ipc_send(p->next.supervisor, PROCESS_CONF, 9, STR(""), &conf_fd, 1), IPC_OK);
+    runner_world_hear(p->loop, p->next.supervisor, PROCESS_CONF_DONE, &message);
+    const int fds[] = {channel[1], p->conf_fd};
+    assert_int_equal(ipc_send(p->old.supervisor, PROCESS_GIVE_BOXES, 0, STR(""), fds, 2), IPC_OK);
+    close(channel[1]);
+    close(conf_fd);
+    runner_world_hear(p->loop, p->next.supervisor, PROCESS_READY, &message);
+    assert_true(runner_world_has_ended(p->pidfd, PATIENCE_MS)); /* it has another command now */
+    while (look(&p->next).state != RUNNER_STOPPED) {
+    }
+}
+
+/* The next runner has no descriptor for a box: the old one keeps it. */
+static void a_lack_of_descriptors_leaves_the_boxes(void **state)
+{
+    pair_t *p = *state;
+    struct rlimit before, few;
+    ipc_message_t message;
+    int fd = give(p), conf_fd = dup(p->conf_fd), channel[2];
+    assert_true(conf_fd >= 0 && ipc_pair(channel));
+    close(fd);
+    turn(p);
+    runner_world_begin(&p->next, p->loop, runner_world_conf(command, PORT, NULL), channel[0]);
+    runner_world_hear(p->loop, channel[1], BOXES_NEXT, &message);
+    assert_int_equal(ipc_send(channel[1], BOXES_CONF, 0, STR(""), &conf_fd, 1), IPC_OK);
+    close(conf_fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    turn(p);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    runner_world_hear(p->loop, p->next.supervisor, PROCESS_READY, &message);
+    assert_int_equal(ipc_receive(channel[1], &message), IPC_CLOSED);
+    close(channel[1]);
+    assert_int_equal(look(&p->next).state, RUNNER_STOPPED);
+    runner_world_link(&p->old);
+    assert_int_equal(look(&p->old).state, RUNNER_RUNNING);
 }
 
 /* What no runner sends: the next one serves without boxes. */
@@ -328,7 +393,7 @@ static void bad_messages_are_refused(void **state)
         const int fds[] = {null_fd, null_fd, null_fd};
         ipc_message_t message;
         assert_true(ipc_pair(channel) && null_fd >= 0);
-        runner_world_begin(&p->next, p->loop, runner_world_conf(command, NULL), channel[0]);
+        runner_world_begin(&p->next, p->loop, runner_world_conf(command, PORT, NULL), channel[0]);
         if (bad[i].conf_first)
             assert_int_equal(ipc_send(channel[1], BOXES_CONF, 0, STR(""), &p->conf_fd, 1), IPC_OK);
         assert_int_equal(
@@ -414,6 +479,9 @@ int main(void)
         TEST(an_old_edge_that_ends_by_itself_stops_its_boxes),
         TEST(boxes_are_given_once_more),
         TEST(an_old_runner_that_is_silent_is_not_awaited),
+        TEST(an_old_edge_may_have_no_boxes),
+        TEST(orders_wait_for_the_boxes),
+        TEST(a_lack_of_descriptors_leaves_the_boxes),
         TEST(bad_messages_are_refused),
         cmocka_unit_test(a_message_is_read_as_it_was_written),
         cmocka_unit_test(states_and_process_ids_are_judged),

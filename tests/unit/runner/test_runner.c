@@ -17,6 +17,7 @@
 #include "memfile.h"
 
 #define SWEEP_MS 20
+#define PORT     2 /* nothing listens there */
 
 /* A box that leaves a process behind, which says its number, when it is killed. */
 static const char command[] = "setsid sh -c \"echo \\$\\$; exec sleep 1000\" & exec sleep 1000";
@@ -27,7 +28,7 @@ static int setup(void **state)
     assert_non_null(w);
     loop_t *loop = loop_new();
     loop_hold(loop);
-    runner_world_begin(w, loop, runner_world_conf(command, NULL), -1);
+    runner_world_begin(w, loop, runner_world_conf(command, PORT, NULL), -1);
     *state = w;
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "runner_world.h"
 
 #define PATIENCE_MS 20000
 #define ANSWERS_MAX 32
@@ -69,27 +70,9 @@ static void on_stopped(void *owner, runner_box_t *box)
 static const runner_box_handlers_t handlers = {
     .changed = on_changed, .answered = on_answered, .orphaned = on_orphaned, .stopped = on_stopped};
 
-/* A box with this command, a line for /bin/sh. */
-static conf_t *make_conf(const world_t *w, const char *command)
-{
-    char text[1024];
-    int n = snprintf(text, sizeof(text),
-                     "preview_domain: preview.localhost\nstate_dir: /nonexistent\n"
-                     "listeners: [{address: \"127.0.0.1:1\", kind: tls}]\n%s"
-                     "processes: [{id: web, command: '%s', directory: /, ports: [%u]}]\n",
-                     geteuid() == 0 ? "user: nobody\n" : "user: \"\"\n", command, w->port);
-    conf_errors_t *errors = conf_errors_new();
-    conf_t *conf = conf_parse("test", str_make(text, (size_t)n), errors);
-    if (conf == NULL)
-        conf_errors_print(errors, stderr);
-    conf_errors_free(&errors);
-    assert_non_null(conf);
-    return conf;
-}
-
 static void make_box(world_t *w, const char *command)
 {
-    w->conf = make_conf(w, command);
+    w->conf = runner_world_conf(command, w->port, NULL);
     w->box = runner_box_new(w->loop, w->conf, &w->conf->processes[0], &handlers, w);
 }
 
@@ -378,7 +361,8 @@ static void another_configuration(void **state)
     make_box(w, "exec sleep 1000");
     start(w, 1);
     runner_status_t before = status_of(w);
-    conf_t *same = make_conf(w, "exec sleep 1000"), *other = make_conf(w, "echo other; exec sleep 1000");
+    conf_t *same = runner_world_conf("exec sleep 1000", w->port, NULL),
+           *other = runner_world_conf("echo other; exec sleep 1000", w->port, NULL);
     runner_box_set_conf(w->box, same, &same->processes[0]);
     assert_int_equal(status_of(w).state, RUNNER_RUNNING);
     runner_box_set_conf(w->box, other, &other->processes[0]);

@@ -14,17 +14,17 @@
  *
  * The channel stays open: its end means that the other side has closed its descriptors.
  */
-#ifndef BOXEDGE_HANDOVER_MESSAGE_H
-#define BOXEDGE_HANDOVER_MESSAGE_H
+#ifndef BOXEDGE_BOXES_MESSAGE_H
+#define BOXEDGE_BOXES_MESSAGE_H
 
 #include "runner_message.h"
 
-typedef enum handover_message_type {
+typedef enum boxes_message {
     BOXES_NEXT = 1, /* value: the number of the message that is wanted */
     BOXES_CONF,     /* descriptor [0]: the configuration of the boxes (process_conf_read) */
     BOXES_BOX,      /* bytes: handed_box_write; descriptors: handed_box_t, without those that are -1 */
     BOXES_END,      /* value: the number of boxes */
-} handover_message_type_t;
+} boxes_message_t;
 
 /* A running, frozen or stopping box. */
 typedef struct handed_box {

@@ -1,4 +1,4 @@
-#include "handover_message.h"
+#include "boxes_message.h"
 
 #include <unistd.h>
 
