@@ -158,10 +158,11 @@ def test_a_killed_process_of_the_new_edge_leaves_no_box(start, ports, who):
     pid = edge.pid(ports[0])
     first, new = edge.process.pid, upgrade(edge)
     edge.wait_until(lambda: gone(first), PATIENCE * SLOW, "the end of the old edge")
-    end = watch(pid)
+    end, seen = watch(pid), len(edge.stderr.lines)
     os.kill(new if who == "boxedge" else edge.pids("runner")[0], signal.SIGKILL)
     assert ended(end)
     if who == "runner":
+        said(edge, "runner is back", seen)  # the controller knows of the death
         assert edge.pid(ports[0]) != pid
 
 
