@@ -158,11 +158,11 @@ def test_a_killed_process_of_the_new_edge_leaves_no_box(start, ports, who):
     pid = edge.pid(ports[0])
     first, new = edge.process.pid, upgrade(edge)
     edge.wait_until(lambda: gone(first), PATIENCE * SLOW, "the end of the old edge")
-    end, seen = watch(pid), len(edge.stderr.lines)
+    end = watch(pid)
     os.kill(new if who == "boxedge" else edge.pids("runner")[0], signal.SIGKILL)
     assert ended(end)
     if who == "runner":
-        said(edge, "runner is back", seen)  # the controller knows of the death
+        edge.wait_until(lambda: edge.state() == "paused", PATIENCE * SLOW, "being paused")
         assert edge.pid(ports[0]) != pid
 
 
