@@ -1,7 +1,7 @@
-/* What is told of boxes in use: which are active, and which are silent. Time is a parameter. */
+/* Activity reports: which boxes count as active and which as silent. Time is a parameter. */
 #include "activity_world.h"
 
-/* ---- what is told ---- */
+/* ---- reports ---- */
 
 static void test_static_boxes_have_no_activity(void **state)
 {
@@ -29,7 +29,7 @@ static void test_told_at_once_then_each_second(void **state)
     turn(w, 1);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     exchange_world_t *y = activity_world_begin(w, "box", false);
-    turn(w, 1); /* it was told less than a second ago */
+    turn(w, 1); /* the last report is less than a second old */
     expect_silence(w);
     assert_true(is_active(w));
     assert_true(is_active(w));
@@ -40,7 +40,7 @@ static void test_told_at_once_then_each_second(void **state)
     assert_false(is_active(w));
 }
 
-/* A poller that asks not to wake does not keep a box awake either; what takes long is not cut short. */
+/* A poller that asks not to wake does not keep a box awake either. A slow request is not cut short. */
 static void test_requests_that_wake_nothing_count_while_they_are_long(void **state)
 {
     world_t *w = *state;
@@ -49,7 +49,7 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
     end(&x);
     assert_false(is_active(w));
     x = activity_world_begin(w, "box", false);
-    assert_false(is_active(w)); /* it may have begun just now */
+    assert_false(is_active(w)); /* the request may have just begun */
     assert_true(is_active(w));
     end(&x);
     assert_false(is_active(w));
@@ -64,7 +64,7 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
     end(&x);
 }
 
-/* A cross-origin request of a browser. */
+/* A cross-origin request from a browser. */
 static exchange_world_t *begin_as(world_t *w, const char *id, const char *method)
 {
     w->method = method;
@@ -73,7 +73,7 @@ static exchange_world_t *begin_as(world_t *w, const char *id, const char *method
     return x;
 }
 
-/* Browsers send them every few minutes, and the request itself follows or does not. */
+/* Browsers send preflights every few minutes; the request itself may or may not follow. */
 static void test_preflights_are_no_activity(void **state)
 {
     world_t *w = *state;
@@ -87,7 +87,7 @@ static void test_preflights_are_no_activity(void **state)
     assert_true(is_active(w));
 }
 
-/* One that came and went between two reports. */
+/* A request that began and ended between two reports. */
 static void test_short_activity_is_reported(void **state)
 {
     world_t *w = *state;
@@ -146,7 +146,7 @@ static void test_event_streams_hold_for_a_while(void **state)
     }
 }
 
-/* A slow answer holds for as long as it takes. */
+/* A slow answer keeps its box active until it ends. */
 static void test_others_hold_for_ever(void **state)
 {
     world_t *w = *state;
@@ -187,7 +187,7 @@ static void test_content_of_tunnels_counts_and_control_frames_do_not(void **stat
     end(&x);
 }
 
-/* More than one message holds: none is left out, and none too long. */
+/* Several messages when one is too small: every box is in one, and no message exceeds its bound. */
 static void test_many_boxes_in_several_messages(void **state)
 {
     enum { COUNT = 300 };
@@ -231,7 +231,7 @@ static void test_told_to_the_next_controller(void **state)
     expect_message(w, PROCESS_ACTIVE, "box\n");
     end(&x);
     disconnect_controller(w);
-    turn(w, 1000); /* nobody hears */
+    turn(w, 1000); /* nobody is listening */
     connect_controller(w);
     assert_true(is_active(w));
     assert_false(is_active(w));
@@ -248,7 +248,7 @@ static void test_boxes_at_rest_are_bounded(void **state)
         snprintf(x.ex->box.id, sizeof(x.ex->box.id), "b%d", i);
         activity_begin(x.ex);
         exchange_end(&x.ex, EXCHANGE_END_CLIENT_GONE);
-        if (i % 1000 == 0) { /* so that the channel holds what is told */
+        if (i % 1000 == 0) { /* so that the channel keeps the reports */
             turn(w, 1);
             while (hear(w, (char[IPC_BYTES_MAX + 1]){0}) != 0)
                 continue;
@@ -295,7 +295,7 @@ static void test_no_silence_while_the_request_goes_on_or_after_the_head(void **s
     end(&y);
 }
 
-/* Many silent ones of a box are one question, and no more than one in 5 s. */
+/* Several silent exchanges of a box cause one question, and at most one in 5 s. */
 static void test_silence_of_many(void **state)
 {
     world_t *w = *state;
@@ -312,7 +312,7 @@ static void test_silence_of_many(void **state)
     turn(w, 1000); /* the first two */
     expect_message(w, PROCESS_LOOK, "box");
     expect_message(w, PROCESS_ACTIVE, "box\n");
-    for (int i = 0; i < 4; i++) /* the third is due with the first of these */
+    for (int i = 0; i < 4; i++) /* the third is due with the first two */
         assert_true(is_active(w));
     turn(w, 1000);
     expect_message(w, PROCESS_LOOK, "box");

@@ -1,4 +1,4 @@
-/* What becomes of exchanges whose box changes. Time is a parameter. */
+/* Effects of a box's changes on its open exchanges. Time is a parameter. */
 #include "activity_world.h"
 
 #include "activity.h"
@@ -21,7 +21,7 @@ static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
     turn(w, 250);
     expect_untouched(waits);
     put_box(w, "box", BOX_PAUSED, 2);
-    assert_true(activity_is_current(waits->ex)); /* nobody looked yet */
+    assert_true(activity_is_current(waits->ex)); /* nobody has looked yet */
     turn(w, 249);
     expect_untouched(waits);
     turn(w, 1);
@@ -29,7 +29,7 @@ static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
     assert_int_equal(waits->ends, 1);
     expect_untouched(streams);
     expect_untouched(tunnel);
-    assert_false(activity_is_current(streams->ex)); /* its connection goes to no pool */
+    assert_false(activity_is_current(streams->ex)); /* its connection is not pooled */
     put_box(w, "box", BOX_RUNNING, 3);
     turn(w, 250);
     expect_untouched(streams);
@@ -50,7 +50,7 @@ static void test_looked_at_in_the_turn_of_the_message(void **state)
     expect_code(x, 502, "box_paused");
     end(&x);
     x = activity_world_begin(w, "box", false);
-    activity_boxes_changed(w->activity); /* of another box */
+    activity_boxes_changed(w->activity); /* another box's */
     turn(w, 0);
     expect_untouched(x);
     assert_true(activity_is_current(x->ex));
@@ -71,7 +71,7 @@ static conn_t *idle_conn(worker_t *worker, int *peer)
     return conn_new(worker->context.loop, fds[0], NULL, &handlers, NULL);
 }
 
-/* Also where no exchange is open just then. */
+/* Also when no exchange is open at that time. */
 static void test_pooled_connections_go_with_their_generation(void **state)
 {
     world_t *w = *state;
@@ -147,8 +147,8 @@ static void put_process(world_t *w, box_state_t state, uint64_t generation, uint
     shm_epoch_bump(w->fixture->context->shm);
 }
 
-/* A request learns of the end of its process by its connection, whose failure has the app's last words; one
- * of a box of another provider may have no such end. */
+/* A request learns of the end of its process from its connection; the failure quotes the app's last words. A
+ * box of another provider may give no such sign. */
 static void test_requests_of_a_process_that_ends(void **state)
 {
     world_t *w = *state;
@@ -159,7 +159,7 @@ static void test_requests_of_a_process_that_ends(void **state)
         box.provider = providers[i % 2];
         assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
         exchange_world_t *x = activity_world_begin(w, "box", false);
-        box.pid = i < 2 ? 0 : 101; /* started again at once */
+        box.pid = i < 2 ? 0 : 101; /* started again immediately */
         box.state = i < 2 ? BOX_PAUSED : BOX_RUNNING;
         box.generation++;
         assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
@@ -173,8 +173,7 @@ static void test_requests_of_a_process_that_ends(void **state)
     }
 }
 
-/* Its connection has ended: it waits for the last words of its app, and what became of the box since is
- * another matter. */
+/* Its connection has ended: the request waits for its app's last words, whatever the box has done since. */
 static void test_a_request_that_waits_to_say_why(void **state)
 {
     world_t *w = *state;
@@ -204,20 +203,20 @@ static const char stopped[] = "\x88\x15\x03\xe9the box was stopped";
 
 typedef enum tunnel_loss { LOSS_NONE, LOSS_END, LOSS_FAILURE, LOSS_BOTH } tunnel_loss_t;
 
-/* What the worker sees of the box's process before, or without, the word of the controller. */
+/* The worker may see the end of the box's process before the controller's message, or without it. */
 static void lose(exchange_world_t *tunnel, tunnel_loss_t loss)
 {
     if (loss == LOSS_END || loss == LOSS_BOTH)
         exchange_response_end(tunnel->ex);
     if (loss == LOSS_FAILURE || loss == LOSS_BOTH) {
-        tunnel->ex->origin_ops = NULL; /* it has let go */
+        tunnel->ex->origin_ops = NULL; /* the origin has let go */
         exchange_origin_failed(tunnel->ex, ORIGIN_CUT);
     }
     exchange_response_flush(tunnel->ex);
 }
 
-/* The client gets a Close frame, whichever of the two the worker hears of first: the end of the connection or
- * why. */
+/* The client gets a Close frame, whichever the worker sees first: the end of the connection, or its
+ * reason. */
 static void test_tunnels_of_a_process_that_is_stopped(void **state)
 {
     world_t *w = *state;
@@ -229,7 +228,7 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
         accept_websocket(tunnel);
         lose(tunnel, loss);
         assert_int_equal(tunnel->ends + tunnel->cuts, 0);
-        /* Stopped, or started again at once. */
+        /* Stopped, or restarted immediately. */
         put_process(w, loss % 2 == 0 ? BOX_PAUSED : BOX_RUNNING, generation + 1, loss % 2 == 0 ? 0 : 101);
         turn(w, 250);
         expect_out(tunnel, str_make(stopped, sizeof(stopped) - 1));
@@ -242,7 +241,7 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
     }
 }
 
-/* A drain has its own timer, and does not shorten the wait for the news. */
+/* A drain has its own timer and does not shorten the wait for the controller's message. */
 static void test_a_box_that_leaves_while_the_worker_drains(void **state)
 {
     world_t *w = *state;
@@ -288,7 +287,7 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
         loop_turn(w->fixture->context->loop, 0);
         assert_int_equal(loss == LOSS_END ? tunnel->ends : tunnel->cuts, 1);
         assert_int_equal(tunnel->out_n, 0);
-        /* One that said so, or stands within a frame, is not waited for. */
+        /* A box that announced its end, or that is within a frame, is not waited for. */
         from_box(said, STR("\x88\x00"));
         from_box(within, STR("\x81\x05he"));
         lose(said, loss == LOSS_BOTH ? LOSS_END : loss);
@@ -300,7 +299,7 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
     }
 }
 
-/* A request to each of the boxes b0, b1... */
+/* One request to each of the boxes b0, b1... */
 static void begin_many(world_t *w, exchange_world_t **x, int count)
 {
     char id[16];
@@ -328,8 +327,8 @@ static void test_looks_are_spread_where_boxes_are_many(void **state)
         end(&x[i]);
 }
 
-/* A turn looks up a bounded number of boxes; the next one follows without a wait, and all have their turn.
- * Also of those that rest. */
+/* Each turn looks up a bounded number of boxes. The next turn follows without delay, and every box gets its
+ * turn. The same holds for idle boxes. */
 static void test_a_turn_looks_at_few(void **state)
 {
     enum { COUNT = 3 * ACTIVITY_LOOKS_A_TURN };
@@ -366,7 +365,7 @@ static void test_a_turn_looks_at_few(void **state)
     assert_true(list_is_empty(&w->activity->unlooked));
 }
 
-/* A box that is forgotten, or comes into use, while it is still to be looked up. */
+/* A box is forgotten, or comes into use, while its lookup is still pending. */
 static void test_boxes_that_come_and_go_between_looks(void **state)
 {
     enum { COUNT = ACTIVITY_LOOKS_A_TURN + 2 };
@@ -379,9 +378,9 @@ static void test_boxes_that_come_and_go_between_looks(void **state)
         end(&x[i]);
     snprintf(id, sizeof(id), "b%d", COUNT - 1);
     put_box(w, id, BOX_RUNNING, 2);
-    turn(w, 250); /* the last two are still to be looked up */
+    turn(w, 250); /* the last two lookups are still pending */
     exchange_world_t *late = activity_world_begin(w, id, false);
-    turn(w, 10000); /* those that rested are forgotten, and the last one is looked up */
+    turn(w, 10000); /* the idle ones are forgotten, and the last one is looked up */
     assert_int_equal(activity_boxes(w->activity), 1);
     expect_untouched(late);
     assert_true(activity_is_current(late->ex));
@@ -410,7 +409,7 @@ static void test_connects_again_where_the_box_is_now(void **state)
     exchange_world_t *x = activity_world_begin(w, "box", false);
     x->ex->origin_ops = &ops;
     assert_true(activity_still_there(x->ex));
-    put_box(w, "other", BOX_PAUSED, 9); /* the epoch moves, and nothing of this box */
+    put_box(w, "other", BOX_PAUSED, 9); /* the epoch changes, but this box does not */
     assert_true(activity_still_there(x->ex));
     assert_int_equal(began_again, 0);
     put_box(w, "box", BOX_RUNNING, 2);
@@ -438,7 +437,7 @@ static void test_does_not_connect_where_it_may_not(void **state)
         x[i]->ex->origin_ops = &ops;
     }
     store_box_t box = put_box(w, "box", BOX_RUNNING, 40);
-    box.ports[0] = 3001; /* and no other */
+    box.ports[0] = 3001; /* and for no other */
     box.port_count = 1;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
     assert_false(activity_still_there(x[0]->ex));
@@ -454,7 +453,7 @@ static void test_does_not_connect_where_it_may_not(void **state)
         end(&x[i]);
 }
 
-/* Another box may be at its address by now. */
+/* Its address may belong to another box by now. */
 static void test_does_not_connect_to_a_doubted_box(void **state)
 {
     world_t *w = *state;

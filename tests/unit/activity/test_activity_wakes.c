@@ -1,4 +1,4 @@
-/* A client's bytes for a box that fell asleep under an open exchange. Time is a parameter. */
+/* Client bytes for a box that fell asleep under an open exchange. Time is a parameter. */
 #include "activity_world.h"
 
 static exchange_world_t *sleeping_tunnel(world_t *w)
@@ -19,7 +19,7 @@ static void test_a_clients_bytes_wake(void **state)
     world_t *w = *state;
     char bytes[64];
     exchange_world_t *x = sleeping_tunnel(w);
-    from_client(x, frame(bytes, 9, 10)); /* a ping, and what a closed tab says */
+    from_client(x, frame(bytes, 9, 10)); /* a ping, and the Close frame of a closed tab */
     from_client(x, frame(bytes, 10, 0));
     expect_silence(w);
     from_client(x, frame(bytes, 1, 5));
@@ -37,7 +37,7 @@ static void test_a_clients_bytes_wake(void **state)
     end(&x);
 }
 
-/* A heartbeat does not, and stays in its order in front of what does. */
+/* A heartbeat does not wake the box, and keeps its place in the order of frames. */
 static void test_heartbeats_do_not_wake(void **state)
 {
     world_t *w = *state;
@@ -64,7 +64,7 @@ static void test_heartbeats_do_not_wake(void **state)
     }
     turn(w, 1000);
     expect_silence(w);
-    assert_true(x->taken_n > 8 * 18); /* they went on to the box's socket */
+    assert_true(x->taken_n > 8 * 18); /* both parts went on to the box's socket */
     loop_skip(loop, 30000);
     from_client(x, frame(bytes, 1, 18));
     from_client(x, frame(bytes, 1, 20));
@@ -75,10 +75,10 @@ static void test_heartbeats_do_not_wake(void **state)
     turn(w, 1000);
     turn(w, 1000);
     while (hear(w, bytes) != 0) {
-        /* what was said meanwhile */
+        /* bytes that arrived meanwhile */
     }
     loop_skip(loop, 12000);
-    from_client(x, frame(bytes, 1, 18)); /* not when it is due */
+    from_client(x, frame(bytes, 1, 18)); /* not when the report is due */
     expect_message(w, PROCESS_WAKE, "box-3000");
     end(&x);
 }
@@ -109,14 +109,14 @@ static void test_an_empty_message_wakes_and_carries_nothing(void **state)
     char bytes[16];
     exchange_world_t *x = sleeping_tunnel(w);
     str_t empty = frame(bytes, 1, 0);
-    from_client(x, str_make(empty.p, 1)); /* not yet known whose header it is */
+    from_client(x, str_make(empty.p, 1)); /* the header is not complete, so its type is unknown */
     expect_silence(w);
     from_client(x, str_from_offset(empty, 1));
     expect_message(w, PROCESS_WAKE, "box-3000");
     end(&x);
 }
 
-/* What is lost is said again, while the bytes are fresh. */
+/* A lost request is repeated while the bytes are fresh. */
 static void test_a_wake_is_asked_for_until_it_has_come(void **state)
 {
     world_t *w = *state;
@@ -134,7 +134,7 @@ static void test_a_wake_is_asked_for_until_it_has_come(void **state)
     end(&x);
 }
 
-/* They may lie in the socket of a box that was frozen before it read them. */
+/* The bytes may lie in the socket of a box that was frozen before it read them. */
 static void test_bytes_just_before_the_pause_wake(void **state)
 {
     world_t *w = *state;
@@ -158,7 +158,7 @@ static void test_bytes_just_before_the_pause_wake(void **state)
     end(&x);
 }
 
-/* A box that was stopped has no socket in which they could lie. */
+/* A stopped box has no socket that could hold the bytes. */
 static void test_bytes_just_before_a_stop_do_not_wake(void **state)
 {
     world_t *w = *state;
@@ -169,15 +169,14 @@ static void test_bytes_just_before_a_stop_do_not_wake(void **state)
     expect_message(w, PROCESS_ACTIVE, "box\n");
     from_client(x, frame(bytes, 1, 5));
     store_box_t box = put_box(w, "box", BOX_PAUSED, 2);
-    box.pid = 7; /* its process is another, or there is none any more */
+    box.pid = 7; /* another process, or none */
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
     turn(w, 499);
     expect_silence(w);
     end(&x);
 }
 
-/* It was woken for bytes and is stopped soon after: what was asked for has come, and is not asked for again.
- */
+/* The box wakes for bytes and stops soon after: the request was fulfilled, so it is not repeated. */
 static void test_a_wake_that_came_is_over(void **state)
 {
     world_t *w = *state;

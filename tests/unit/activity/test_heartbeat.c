@@ -1,4 +1,4 @@
-/* Which messages come by the clock. */
+/* Detection of messages that a timer sends. */
 #include "heartbeat.h"
 
 #include <setjmp.h>
@@ -20,7 +20,7 @@ static void by_length_and_period(void **state)
     assert_int_equal(heartbeat_note(&beats, 18, now += 28000), HEARTBEAT_REGULAR);
     assert_int_equal(heartbeat_note(&beats, 18, now += 90000), HEARTBEAT_REGULAR); /* two were left out */
     assert_int_equal(heartbeat_note(&beats, 18, now += 12000), HEARTBEAT_OTHER);
-    /* Once more by the clock, which is another one from there. */
+    /* Regular again, with the new period of 12 s. */
     assert_int_equal(heartbeat_note(&beats, 18, now += 12000), HEARTBEAT_REGULAR);
     assert_int_equal(heartbeat_note(&beats, 18, now += 12000 * (HEARTBEAT_PERIODS_MAX + 1)), HEARTBEAT_OTHER);
 }

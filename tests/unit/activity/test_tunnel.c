@@ -1,4 +1,4 @@
-/* Which open tunnels are ended, and how. */
+/* Which open tunnels end, and how. */
 #include "store_fixture.h"
 #include "worker_fixture.h"
 
@@ -48,11 +48,11 @@ static void of_a_preview(void **state)
     tunnels_close_preview(context, STR("my-box"), 3001, UINT64_MAX);
     tunnels_close_preview(context, STR("my-bo"), 3000, UINT64_MAX);
     tunnels_close_preview(context, STR("my-box2"), 3000, UINT64_MAX);
-    tunnels_close_preview(context, STR("my-box"), 3000, 7); /* it was let in by the one that is there now */
+    tunnels_close_preview(context, STR("my-box"), 3000, 7); /* the present version admitted it */
     expect_open(world);
     tunnels_close_preview(context, STR("my-box"), 3000, 8);
     expect_goodbye(world, "withdrawn");
-    tunnels_close_preview(context, STR("my-box"), 3000, 9); /* over: nothing more is said */
+    tunnels_close_preview(context, STR("my-box"), 3000, 9); /* closed: no further message */
     expect_goodbye(world, "withdrawn");
     exchange_world_free(world);
 }
@@ -75,7 +75,7 @@ static void expired(void **state)
     exchange_world_free(world);
 }
 
-/* By what the store has now: for a worker that may have missed messages. */
+/* Judged by the store's present record: a worker may have missed messages. */
 static void outdated(void **state)
 {
     (void)state;
@@ -109,7 +109,7 @@ static void outdated(void **state)
     fixture_remove(&dirs);
 }
 
-/* Within a frame of the box nothing can be said. */
+/* Within a frame of the box the edge cannot send a Close frame. */
 static void within_a_frame(void **state)
 {
     (void)state;

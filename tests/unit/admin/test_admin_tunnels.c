@@ -1,5 +1,5 @@
-/* When the admin API has tunnels ended: before it answers, also when nobody is left to be answered, and not
- * when the disk has too much to do. */
+/* When the admin API ends tunnels: before it answers, also when its client has gone; not when the disk is
+ * overloaded. */
 #include "store_fixture.h"
 
 #include <sys/un.h>
@@ -22,7 +22,7 @@ typedef struct world {
     unsigned told;
     char which[128];
     uint64_t below;
-    bool answered_before; /* something was answered when it was told */
+    bool answered_before; /* an answer was out when the message arrived */
 } world_t;
 
 static bool has_answer(const world_t *w)
@@ -124,7 +124,7 @@ static void before_the_answer(void **state)
     turn_until_answered(w);
     assert_int_equal(w->told, 1);
     assert_string_equal(w->which, "preview my-box-3000");
-    assert_int_equal(w->below, 2); /* the preview that it deleted was 1 */
+    assert_int_equal(w->below, 2); /* the deleted preview was number 1 */
     assert_false(w->answered_before);
 }
 
@@ -136,7 +136,7 @@ static void only_where_asked(void **state)
     assert_int_equal(w->told, 0);
 }
 
-/* The change is still made, and told, when the API has ended meanwhile. */
+/* The change is made and announced even if the API has ended meanwhile. */
 static void after_the_end(void **state)
 {
     world_t *w = *state;
@@ -144,7 +144,7 @@ static void after_the_end(void **state)
     store_gate_shut(w->thread, &gate);
     ask(w, DELETE("?kill_tunnels=1"));
     for (int i = 0; i < 100; i++)
-        loop_turn(w->loop, 1); /* the request is read: its job waits behind the other */
+        loop_turn(w->loop, 1); /* the request is read: its job waits behind the other one */
     assert_int_equal(w->told, 0);
     admin_free(&w->admin);
     close(w->client);
@@ -166,7 +166,7 @@ static void nothing_done(store_job_t *job)
     (void)job;
 }
 
-/* A queue that is full refuses a request at once, and nothing of it is done. */
+/* A full queue refuses a request immediately, and no part of it is done. */
 static void with_a_full_queue(void **state)
 {
     world_t *w = *state;

@@ -135,7 +135,7 @@ static void lists(void **state)
     char list[STORE_ORIGINS_MAX + 1] = "";
     assert_true(preview_origins_add(list, STR("https://a")));
     assert_true(preview_origins_add(list, STR("http://b:3000")));
-    assert_true(preview_origins_add(list, STR("https://A:443"))); /* there already */
+    assert_true(preview_origins_add(list, STR("https://A:443"))); /* already there */
     assert_true(preview_origins_add(list, STR("https://aa")));
     assert_string_equal(list, "https://a http://b:3000 https://aa");
 }
@@ -151,7 +151,7 @@ static void list_lengths(void **state)
     assert_true(preview_origins_add(list, str_make(text, STORE_ORIGINS_MAX)));
     assert_int_equal(strlen(list), STORE_ORIGINS_MAX);
     assert_false(preview_origins_add(list, STR("http://a")));
-    /* With what separates them, two fit exactly. */
+    /* With their separators, two fit exactly. */
     list[0] = '\0';
     assert_true(preview_origins_add(list, str_make(text, STORE_ORIGINS_MAX - 9)));
     assert_false(preview_origins_add(list, STR("http://ab")));

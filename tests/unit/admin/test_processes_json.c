@@ -1,4 +1,4 @@
-/* The processes as JSON, also when a worker that was taken over has written what it does not own. */
+/* The processes as JSON, also after a compromised worker has written into rows that it does not own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static void forged_cells_end_nothing(void **state)
         free(metrics_text(&input, &len));
         shm_free(&shm);
     }
-    /* The version of an edge that lives is no text. */
+    /* The version of a live edge is not text. */
     shm_t *shm = new_shm();
     atomic_store(&shm_own_edge(shm)->since_s, 1);
     for (size_t i = 0; i < sizeof(shm_own_edge(shm)->version) / 8; i++)

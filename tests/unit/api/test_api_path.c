@@ -56,7 +56,7 @@ static void routes(void **state)
         {"/V2/box/a/preview", API_ROUTE_MISSPELLED},
         {"/v2/BOX/a/Preview", API_ROUTE_MISSPELLED},
         {"/v2/box/a/preview/%33000", API_ROUTE_MISSPELLED},
-        /* Servers that decode a path before they look for its end, or more than once. */
+        /* For servers that decode a path before they look for its end, or more than once. */
         {"/v2/box/a/preview%00", API_ROUTE_MISSPELLED},
         {"/v2/box/a/preview%3fx", API_ROUTE_MISSPELLED},
         {"/v2/box/a/preview%23/b/c/d", API_ROUTE_MISSPELLED},
@@ -84,7 +84,7 @@ static void parts(void **state)
     assert_true(str_eq(path.id, STR("x_1")));
 }
 
-/* However long it is, it is read to its end: a server may well take as much. */
+/* A path of any length is read to its end: a server may accept one as long. */
 static void long_paths(void **state)
 {
     (void)state;
@@ -108,7 +108,7 @@ static void long_paths(void **state)
 static void many_segments(void **state)
 {
     (void)state;
-    /* More segments than are kept are not ours in any reading that a server would make of them. */
+    /* A path with more segments than the edge keeps matches no box route in any server's reading. */
     char many[64] = "";
     for (size_t i = 0; i < sizeof(many) - 1; i++)
         many[i] = i % 2 == 0 ? '/' : 'a';
@@ -134,7 +134,7 @@ static void which_boxes(void **state)
         {"/v2/box/my%20box", API_BOXES_ONE, "my box"},
         {"/v2/box/50%25%20off", API_BOXES_ONE, "50% off"},
         {"/v2/box%2fa", API_BOXES_ONE, "a"},
-        {"/v2/box/a%2Fb", API_BOXES_ONE, ""}, /* by the letter only */
+        {"/v2/box/a%2Fb", API_BOXES_ONE, ""}, /* case-sensitive */
         {"/v2/x/../box/Up", API_BOXES_ONE, "Up"},
         {"/v2/box/a/exec", API_BOXES_NONE, ""},
         {"/v2/boxes/a", API_BOXES_NONE, ""},

@@ -1,30 +1,29 @@
-/* Requests that the edge makes for an exchange: what goes to the origin, which the test plays, what comes
- * back from it, answers that are cut or too long, origins that fail, and callers that leave at each moment.
- */
+/* Requests that the edge makes for an exchange: the request to the origin (played by the test), its answer,
+ * answers that are cut or too long, failing origins, and callers that leave at each moment. */
 #include "worker_fixture.h"
 
 #include "api.h"
 #include "arena.h"
 #include "subrequest.h"
 
-/* The caller's exchange is the world's own, which waits; and the origin of the edge's request. */
+/* The caller's exchange is the world's own, which waits. The test plays the origin of the edge's request. */
 typedef struct caller {
     exchange_world_t *world;
     subrequest_t *request;
 
     /* The origin's side. */
-    exchange_t *ex; /* the edge's; NULL: it has let go */
+    exchange_t *ex; /* the edge's exchange; NULL once the origin has let go */
     unsigned cancels, starts;
-    bool answers_at_once; /* the step does, without an origin */
+    bool answers_at_once; /* the step answers, without an origin */
 
-    /* What the caller heard. */
+    /* The result at the caller. */
     unsigned heard;
     int status;
     bool no_body;
     char body[SUBREQUEST_BODY_MAX + 1];
     size_t body_n;
     char type[64];
-    bool asks_again; /* when it hears */
+    bool asks_again; /* leaves when the result arrives */
 } caller_t;
 
 /* ---- the origin ---- */
@@ -68,7 +67,7 @@ static const origin_ops_t origin_ops = {
     .cancel = on_cancel,
 };
 
-/* Whose step runs: a step is given the exchange only. */
+/* The request whose step runs: a step gets only the exchange. */
 static caller_t *stepping;
 
 static step_result_t to_origin(exchange_t *ex)
@@ -108,7 +107,7 @@ static int teardown(void **state)
     caller_t *c = *state;
     subrequest_cancel(&c->request);
     exchange_world_free(c->world);
-    assert_null(c->ex); /* the origin was let go of */
+    assert_null(c->ex); /* the origin was released */
     free(c);
     return 0;
 }
@@ -120,7 +119,7 @@ static void on_done(exchange_t *parent, void *arg, int status, const fields_t *f
     caller_t *c = stepping;
     assert_null(arg);
     assert_ptr_equal(parent, c->world->ex);
-    assert_int_equal(parent->context->counters->exchanges_open, 1); /* the edge's own has gone */
+    assert_int_equal(parent->context->counters->exchanges_open, 1); /* the edge's own exchange has ended */
     c->request = NULL;
     c->heard++;
     c->status = status;
@@ -142,7 +141,7 @@ static void start_with(caller_t *c, const char *method, const char *target, cons
     unsigned before = c->heard;
     c->request =
         subrequest_start(c->world->ex, steps, str_from(method), str_from(target), fields, on_done, NULL);
-    assert_int_equal(c->heard, before); /* never from within it */
+    assert_int_equal(c->heard, before); /* never from within the call */
 }
 
 static void start(caller_t *c)
@@ -156,7 +155,7 @@ static void turn(caller_t *c)
     loop_turn(c->world->fixture->context->loop, 0);
 }
 
-/* The origin's head; its slices live until this returns, as all of an origin's do. */
+/* The origin's head. Its slices live until this returns, as with every origin. */
 static void head(caller_t *c, int status)
 {
     char *name = strdup("content-type"), *value = strdup("application/json");
@@ -209,7 +208,7 @@ static void expect_heard(const caller_t *c, int status, size_t body_n)
     assert_null(c->request);
 }
 
-/* ---- what is asked ---- */
+/* ---- the request ---- */
 
 static void what_goes_to_the_origin(void **state)
 {
@@ -218,7 +217,7 @@ static void what_goes_to_the_origin(void **state)
     fields_t fields = {0};
     fields_add(&c->world->ex->arena, &fields, FIELD_X_BOX_API_KEY, str_from(name), str_from(value));
     start_with(c, method, target, &fields);
-    memset(method, 'x', 4); /* all of it was copied */
+    memset(method, 'x', 4); /* every part was copied */
     memset(target, 'x', 4);
     memset(name, 'x', 4);
     memset(value, 'x', 4);
@@ -237,7 +236,7 @@ static void what_goes_to_the_origin(void **state)
     assert_null(c->ex->api);
 }
 
-/* It counts for no limit: the caller's exchange was let in for both. */
+/* The request counts against no limit: the caller's exchange already paid for both. */
 static void it_shows_its_callers_key(void **state)
 {
     static const uint8_t seed[16];
@@ -272,13 +271,13 @@ static void it_shows_its_callers_key(void **state)
     c->world->ex = exchange_new(&c->world->fixture->client, &world_client_ops, c->world);
 }
 
-/* ---- what comes back ---- */
+/* ---- the answer ---- */
 
 static void an_answer(void **state)
 {
     caller_t *c = *state;
     start(c);
-    exchange_response_informational(c->ex, 103, &(fields_t){0}); /* is nothing to the caller */
+    exchange_response_informational(c->ex, 103, &(fields_t){0}); /* ignored by the caller */
     head(c, 200);
     body(c, 3, 'a');
     body(c, 2000, 'b');
@@ -293,7 +292,7 @@ static void an_answer(void **state)
     assert_int_equal(c->cancels, 0);
     turn(c);
     assert_int_equal(c->heard, 1);
-    assert_int_equal(c->world->heads, 0); /* the caller's client has heard nothing */
+    assert_int_equal(c->world->heads, 0); /* the caller's client has received nothing */
 }
 
 static void an_answer_without_a_body(void **state)
@@ -359,13 +358,13 @@ static void a_body_that_is_too_long(void **state)
     head(c, 200);
     body(c, SUBREQUEST_BODY_MAX, 'a');
     body(c, 1, 'b');
-    assert_int_equal(exchange_response_body_room(c->ex), 0); /* nothing more is taken */
+    assert_int_equal(exchange_response_body_room(c->ex), 0); /* no further byte is accepted */
     turn(c);
     expect_heard(c, 0, SUBREQUEST_BODY_MAX);
     assert_int_equal(c->cancels, 1);
 }
 
-/* Its status and fields say enough: 429 with Retry-After. */
+/* Status and fields are enough here: 429 with Retry-After. */
 static void a_refusal_whose_body_is_too_long(void **state)
 {
     caller_t *c = *state;
@@ -378,7 +377,7 @@ static void a_refusal_whose_body_is_too_long(void **state)
     assert_int_equal(c->cancels, 1);
 }
 
-/* The last byte is too many, and the origin ends in the same breath. */
+/* The last byte exceeds the bound, and the origin ends in the same call. */
 static void a_body_that_is_too_long_and_ends(void **state)
 {
     caller_t *c = *state;
@@ -436,7 +435,7 @@ static void cancel(caller_t *c)
     turn(c);
     turn(c);
     assert_int_equal(c->heard, 0);
-    subrequest_cancel(&c->request); /* there is none any more */
+    subrequest_cancel(&c->request); /* none any more */
 }
 
 static void a_caller_that_leaves_before_the_head(void **state)
@@ -494,7 +493,7 @@ static void a_caller_that_leaves_an_answer_of_the_edges(void **state)
     cancel(c);
 }
 
-/* Who keeps what it got may cancel it when it has been heard. */
+/* A caller may cancel a request from within the result's handler. */
 static void a_caller_that_leaves_after_the_end(void **state)
 {
     caller_t *c = *state;

@@ -1,5 +1,5 @@
-/* The line of requests that wait for a place at an upstream, over two workers that share memory: its order,
- * its bound, those who leave it, and places that come free here, elsewhere or unheard. */
+/* The queue of requests for a slot at an upstream, over two workers that share memory: order, bound, requests
+ * that leave, and slots that become free in this worker, in another one, or without a message. */
 #include "worker_fixture.h"
 
 #include "exchange.h"
@@ -12,7 +12,7 @@
 
 typedef struct world world_t;
 
-/* A worker, with the test at the controller's end of its channel. */
+/* A worker; the test holds the controller's end of its channel. */
 typedef struct side {
     world_t *world;
     context_fixture_t *fixture;
@@ -20,27 +20,27 @@ typedef struct side {
     int controller;
 } side_t;
 
-/* A request that takes a place where there is one, or waits for it. */
+/* A request that takes a free slot, or waits for one. */
 typedef struct guest {
     side_t *side;
     exchange_t *ex;
     upstream_waiter_t waiter;
     unsigned upstream;
     unsigned tries;
-    unsigned seated;      /* the how manyth that got a place, from 1; 0: none */
-    bool refused;         /* the line was too long */
-    struct guest *throws; /* leaves the line when this one gets its place */
+    unsigned seated;      /* its position among those that got a slot, from 1; 0: no slot yet */
+    bool refused;         /* the queue was full */
+    struct guest *throws; /* leaves the queue when this one gets its slot */
 } guest_t;
 
 struct world {
     shm_t *shm;
     side_t a, b;
-    unsigned free[BALANCE_UPSTREAMS_MAX]; /* places */
+    unsigned free[BALANCE_UPSTREAMS_MAX]; /* slots */
     unsigned seated;
     uint32_t most;
 };
 
-/* ---- a client of which nothing matters ---- */
+/* ---- a client that does nothing ---- */
 
 static void no_informational(exchange_t *ex, int status, const fields_t *fields)
 {
@@ -207,7 +207,7 @@ static void turn(side_t *side)
     loop_turn(side->fixture->context->loop, 0);
 }
 
-/* `count` places come free, of which that worker is told. */
+/* `count` slots become free, and that worker is notified. */
 static void come_free(side_t *side, unsigned upstream, unsigned count)
 {
     side->world->free[upstream] += count;
@@ -219,7 +219,7 @@ static uint32_t waiting(const world_t *w, unsigned upstream)
     return balance_waiters(shm_balance(w->shm), upstream);
 }
 
-/* The upstream of which a worker told the controller; -1: of none. */
+/* The upstream that a worker reported to the controller; -1: none. */
 static int told(const side_t *side)
 {
     ipc_message_t message;
@@ -229,7 +229,7 @@ static int told(const side_t *side)
     return (int)message.value;
 }
 
-/* ---- the line ---- */
+/* ---- the queue ---- */
 
 static void first_come_first_served(void **state)
 {
@@ -245,7 +245,7 @@ static void first_come_first_served(void **state)
     assert_int_equal(guests[0].seated, 1);
     assert_int_equal(guests[1].seated, 2);
     assert_int_equal(guests[2].seated + guests[3].seated, 0);
-    assert_int_equal(guests[3].tries, 1); /* there is no place for the one before it */
+    assert_int_equal(guests[3].tries, 1); /* no slot for the one before it */
     assert_int_equal(waiting(w, 0), 2);
     come_free(&w->a, 0, 1);
     come_free(&w->a, 0, 1); /* both before the turn ends */
@@ -266,7 +266,7 @@ static void each_upstream_has_its_line(void **state)
     come(&last, &w->a, LAST);
     assert_false(upstream_queue_waiting(worker_of(w->a.fixture->context)->upstream_queue, 1));
     turn(&w->a);
-    come_free(&w->a, LAST, 2); /* one more than wait there */
+    come_free(&w->a, LAST, 2); /* one more than may wait */
     turn(&w->a);
     assert_int_equal(last.seated, 1);
     assert_int_equal(waiting(w, LAST), 0);
@@ -276,7 +276,7 @@ static void each_upstream_has_its_line(void **state)
     leave(&last);
 }
 
-/* Over all workers, so that it is the same for any number of them. */
+/* The bound holds over all workers, so it does not depend on their number. */
 static void the_line_is_bounded(void **state)
 {
     world_t *w = *state;
@@ -290,13 +290,13 @@ static void the_line_is_bounded(void **state)
     come(&guests[4], &w->b, 0);
     assert_true(guests[3].refused && guests[4].refused);
     assert_false(guests[0].refused || guests[1].refused || guests[2].refused);
-    assert_int_equal(waiting(w, 0), 3); /* who was refused is not counted */
+    assert_int_equal(waiting(w, 0), 3); /* a refused request does not count */
     for (size_t i = 3; i < 5; i++)
         leave(&guests[i]);
     leave(&guests[0]);
-    come(&guests[3], &w->b, 0); /* in the place of the one that left */
+    come(&guests[3], &w->b, 0); /* in place of the one that left */
     assert_false(guests[3].refused);
-    come(&guests[4], &w->a, LAST); /* another line */
+    come(&guests[4], &w->a, LAST); /* another queue */
     assert_false(guests[4].refused);
     for (size_t i = 1; i < 5; i++)
         leave(&guests[i]);
@@ -313,7 +313,7 @@ static void no_line_at_all(void **state)
     leave(&guest);
 }
 
-/* ---- those who leave ---- */
+/* ---- requests that leave ---- */
 
 static void the_next_one_is_first_when_the_first_leaves(void **state)
 {
@@ -343,7 +343,7 @@ static void one_that_does_not_wait_may_leave(void **state)
     leave(&guest);
 }
 
-/* The place was theirs, and they leave before the turn in which they would hear of it ends. */
+/* The slot was theirs, but they leave before the turn that would notify them ends. */
 static void all_leave_before_they_hear_of_the_place(void **state)
 {
     world_t *w = *state;
@@ -355,12 +355,12 @@ static void all_leave_before_they_hear_of_the_place(void **state)
     leave(&guests[1]);
     turn(&w->a);
     assert_int_equal(w->seated, 0);
-    come(&guests[0], &w->a, 0); /* and it is there for the next one */
+    come(&guests[0], &w->a, 0); /* and the slot goes to the next one */
     assert_int_equal(guests[0].seated, 1);
     leave(&guests[0]);
 }
 
-/* The line changes while it is served. */
+/* The queue changes while it is served. */
 static void one_that_is_served_takes_another_out_of_the_line(void **state)
 {
     world_t *w = *state;
@@ -378,14 +378,14 @@ static void one_that_is_served_takes_another_out_of_the_line(void **state)
         leave(&guests[i]);
 }
 
-/* ---- places elsewhere ---- */
+/* ---- slots that other workers free ---- */
 
 static void others_are_told_where_nobody_waits_here(void **state)
 {
     world_t *w = *state;
     guest_t here, there;
     come_free(&w->a, LAST, 0);
-    assert_int_equal(told(&w->a), -1); /* nobody waits anywhere */
+    assert_int_equal(told(&w->a), -1); /* no request waits in any worker */
     come(&there, &w->b, LAST);
     turn(&w->b);
     come_free(&w->a, LAST, 1);
@@ -398,7 +398,7 @@ static void others_are_told_where_nobody_waits_here(void **state)
     come(&here, &w->a, LAST);
     come(&there, &w->b, LAST);
     come_free(&w->a, LAST, 1);
-    assert_int_equal(told(&w->a), -1); /* it is for the one that waits here */
+    assert_int_equal(told(&w->a), -1); /* the slot goes to the request that waits here */
     turn(&w->a);
     assert_int_equal(here.seated, 2);
     leave(&here);
@@ -417,14 +417,14 @@ static void word_of_no_place(void **state)
     turn(&w->a);
     assert_int_equal(guest.seated, 0);
     upstream_queue_message(worker_of(w->a.fixture->context)->upstream_queue,
-                           0); /* said in vain: another was faster */
+                           0); /* a vain message: another worker was faster */
     turn(&w->a);
     assert_int_equal(guest.seated, 0);
     assert_int_equal(waiting(w, 0), 1);
     leave(&guest);
 }
 
-/* Another worker gave it back and told nobody, since nobody waited yet. */
+/* Another worker freed the slot without a message, since nobody waited yet. */
 static void a_place_that_came_free_just_before_the_wait(void **state)
 {
     world_t *w = *state;
@@ -436,7 +436,7 @@ static void a_place_that_came_free_just_before_the_wait(void **state)
     leave(&guest);
 }
 
-/* Without the controller it is looked for, again and again. */
+/* Without the controller, a timer looks for a slot again and again. */
 static void a_place_of_which_nobody_hears(void **state)
 {
     world_t *w = *state;
@@ -457,7 +457,7 @@ static void a_place_of_which_nobody_hears(void **state)
     }
     loop_skip(w->b.fixture->context->loop, LOOK_MS);
     turn(&w->b);
-    come(&guests[0], &w->b, 0); /* it had stopped: nobody waited any more */
+    come(&guests[0], &w->b, 0); /* the timer had stopped: no request waited any more */
     turn(&w->b);
     w->free[0] = 1;
     loop_skip(w->b.fixture->context->loop, LOOK_MS);

@@ -1,4 +1,4 @@
-/* A table of limits in shared memory, and short names for who asks. */
+/* A table of limits in shared memory, and short names for identities. */
 #ifndef LIMIT_FIXTURE_H
 #define LIMIT_FIXTURE_H
 
@@ -20,16 +20,16 @@ limit_t *limit_fixture_table_new(uint32_t cells);
 void limit_fixture_table_free(limit_t *limit, uint32_t cells);
 limit_id_t id_of(uint64_t n);
 
-/* Takes and keeps it in flight. */
+/* Takes and keeps the request in flight. */
 limit_result_t hold(limit_t *limit, unsigned worker, uint64_t n, const limit_plan_t *plan, uint32_t cost,
                     uint64_t now, limit_ticket_t *ticket);
 
-/* Takes and at once ends. */
+/* Takes and immediately releases. */
 limit_result_t take(limit_t *limit, uint64_t n, const limit_plan_t *plan, uint32_t cost, uint64_t now,
                     limit_state_t *state);
 bool has(const limit_t *limit, uint64_t n);
 
-/* Units that the identity gets at once. */
+/* Units that the identity gets immediately. */
 unsigned drain(limit_t *limit, uint64_t n, const limit_plan_t *plan, uint64_t now);
 
 #endif

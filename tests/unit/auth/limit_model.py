@@ -140,7 +140,7 @@ names_waits = st.tuples(st.integers(0, 30), st.integers(0, 12), st.integers(1, 3
 
 @given(steady, st.lists(waits_costs, max_size=100))
 def test_windows(plan, script):
-    """What is admitted, in every window."""
+    """The admitted units in every window."""
     driver("new", 8)
     now, admitted = START, []
     for number, (wait, cost) in enumerate(script):
@@ -157,8 +157,8 @@ def test_windows(plan, script):
 
 @given(steady, st.lists(names_waits, max_size=120))
 def test_full_table(plan, script):
-    """Thirty identities in a table of eight cells: who owes or holds keeps its cell, and what they get
-    together is bounded by the cells and the shared bucket."""
+    """Thirty identities in a table of eight cells: an identity with a debt or a request in flight keeps its
+    cell. The total is bounded by the cells and the shared bucket."""
     driver("new", 8)
     now, owed, holds = START, {}, {}
     for number, (name, wait, cost, keep) in enumerate(script):

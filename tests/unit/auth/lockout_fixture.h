@@ -1,4 +1,4 @@
-/* A lockout table in shared memory, and short names for who fails. */
+/* A lockout table in shared memory, and short names for clients. */
 #ifndef LOCKOUT_FIXTURE_H
 #define LOCKOUT_FIXTURE_H
 

@@ -1,4 +1,4 @@
-/* Base64: every text of one group, the padding's forms, and that what decodes has one spelling. */
+/* Base64: every text of one group, the forms of padding, and one spelling for each value. */
 #include "base64.h"
 
 #include <setjmp.h>
@@ -63,8 +63,8 @@ static void test_cases(void **state)
     }
 }
 
-/* Of all last groups over a part of the alphabet, exactly those decode that OpenSSL writes for what they
- * mean. */
+/* Of all last groups over a part of the alphabet, exactly the canonical ones decode: those that OpenSSL
+ * writes. */
 static void test_one_spelling(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What browsers say, and what follows: the rules of docs/access.md for every combination of the fields. */
+/* The fields that browsers send, and the verdict: the rules of docs/access.md for every combination of the
+ * fields. */
 #include "browser.h"
 
 #include <setjmp.h>
@@ -20,7 +21,7 @@ static const char *const sites[] = {"", "same-origin", "none", "same-site", "cro
 static const char *const accepts[] = {"", "*/*", "text/html", "application/xhtml+xml,text/html;q=0.9,*/*"};
 static const char *const asked[] = {"", "PUT"};
 static const char *const with[] = {"", "XMLHttpRequest"};
-/* The last three are allowed: the own one, and two of the list. */
+/* The last three are allowed: the preview's own origin, and two of the list. */
 static const char *const origins[] = {"",
                                       "null",
                                       "https://evil.example",
@@ -52,7 +53,7 @@ static browser_request_t request_of(const combination_t *c)
     };
 }
 
-/* The rules, written down a second time over the positions in the tables above. */
+/* The rules, written a second time over the positions in the tables above. */
 static bool is_told_navigation(const combination_t *c)
 {
     return c->method <= 1 && !c->upgrade && c->mode == 1;
@@ -78,7 +79,7 @@ static bool suffices(const combination_t *c)
     return !c->upgrade && c->origin == 0 && c->site <= 2;
 }
 
-/* Counts `c` on, the first part fastest. False after the last. */
+/* Increments `c`, the first part fastest. False after the last combination. */
 static bool next(combination_t *c)
 {
     struct {
@@ -121,12 +122,11 @@ static void test_every_combination(void **state)
                                 COUNT(with) * COUNT(origins) * 4);
 }
 
-/* ---- what browsers really send ---- */
+/* ---- real browsers ---- */
 
 typedef struct seen {
     const char *what;
-    bool navigation, preflight,
-        passes; /* the last: opened by the cookie, nothing allowed but the own origin */
+    bool navigation, preflight, passes; /* the last row: opened by the cookie, only the own origin allowed */
     const char *method, *origin, *mode, *site, *accept;
     bool body, upgrade;
 } seen_t;
@@ -190,7 +190,7 @@ static void test_requests_of_browsers(void **state)
     }
 }
 
-/* What pages of others have a visitor's browser ask for. */
+/* Requests that other sites' pages make a visitor's browser send. */
 static void test_embedded(void **state)
 {
     (void)state;

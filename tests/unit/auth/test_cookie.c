@@ -90,7 +90,7 @@ static void expect_removed(const char *header, const char *wanted)
     char *copy = exact(in), *out = exact(in);
     size_t len = cookie_remove(str_make(copy, in.n), NAME, out, in.n);
     expect_str(str_make(out, len), wanted, header);
-    /* The same over its own input. */
+    /* The same with the output over its own input. */
     len = cookie_remove(str_make(copy, in.n), NAME, copy, in.n);
     expect_str(str_make(copy, len), wanted, header);
     str_t rest = str_make(out, len), value;
@@ -204,7 +204,7 @@ static void test_own_and_foreign_domains_stay(void **state)
     stays("s=1; XDomain=example; Domain2=example");
 }
 
-/* Whichever of several attributes a browser goes by. */
+/* Browsers differ in which of several attributes counts. */
 static void test_repeated_domains(void **state)
 {
     (void)state;
@@ -216,7 +216,7 @@ static void test_repeated_domains(void **state)
     becomes("s=1; Domain=example; Domain=other.example", "s=1; Domain=other.example");
 }
 
-/* What a browser might decode into a parent. */
+/* Values that a browser might decode into a parent domain. */
 static void test_unclear_domains_go(void **state)
 {
     (void)state;

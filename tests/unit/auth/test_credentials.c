@@ -21,7 +21,7 @@ static void test_secret_make(void **state)
     assert_int_equal(strlen(out), SECRET_TEXT_LEN);
     for (size_t i = 0; i < SECRET_TEXT_LEN; i++)
         assert_non_null(strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", out[i]));
-    /* All 256 bits are in it: a change of any one shows. */
+    /* All 256 bits count: a change of any one shows. */
     for (size_t bit = 0; bit < 256; bit++) {
         char other[SECRET_TEXT_LEN + 1];
         random[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -49,7 +49,7 @@ static void test_secret_matches(void **state)
     assert_false(secret_matches(STR("user:a pass-word\0"), hash));
 }
 
-/* What nobody set is opened by nothing: not by the empty secret, whose hash is no secret. */
+/* Credentials that nobody set accept nothing, not even the empty secret, whose hash is no secret. */
 static void test_secret_bounds(void **state)
 {
     (void)state;
@@ -141,7 +141,7 @@ static void test_basic(void **state)
     BASIC("Basic dTpw", "u:p");
     BASIC("Basic dTpwdw==", "u:pw");
     BASIC("Basic dTpwdzI=", "u:pw2");
-    BASIC("Basic dTphOmI=", "u:a:b"); /* the first colon cuts: the password has the others */
+    BASIC("Basic dTphOmI=", "u:a:b"); /* the first colon splits; the password may contain more */
     BASIC("Basic Og==", ":");
     BASIC("Basic OnA=", ":p");
     BASIC("Basic dTo=", "u:");
@@ -149,8 +149,8 @@ static void test_basic(void **state)
     OTHER("Basic");
     OTHER("Basic ");
     OTHER("Basic dXNlcg==");  /* no colon */
-    OTHER("Basic dTpwdw=");   /* padding cut */
-    OTHER("Basic dTpwdw");    /* none */
+    OTHER("Basic dTpwdw=");   /* padding removed */
+    OTHER("Basic dTpwdw");    /* no padding */
     OTHER("Basic dTpwdw==="); /* too much */
     OTHER("Basic dTpwdx==");  /* unused bits set */
     OTHER("Basic dTpw dTpw");
@@ -188,7 +188,7 @@ static void test_lengths(void **state)
     assert_int_equal(len, 0);
 }
 
-/* What was decoded and then refused does not stay behind. */
+/* A value that was decoded and then refused does not stay in memory. */
 static void test_refused_is_cleansed(void **state)
 {
     (void)state;

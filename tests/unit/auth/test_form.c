@@ -12,7 +12,7 @@ static void test_values(void **state)
 {
     (void)state;
     static const struct {
-        const char *body, *name, *expected; /* NULL: there is none */
+        const char *body, *name, *expected; /* NULL: absent */
     } cases[] = {
         {"token=abc", "token", "abc"},
         {"a=1&token=x%2Fy+z&b=2", "token", "x/y z"},
@@ -52,7 +52,7 @@ static void test_rate(void **state)
     assert_false(rate_take(&tat, 1049, 50, 5));
     assert_true(rate_take(&tat, 1050, 50, 5));
     assert_false(rate_take(&tat, 1050, 50, 5));
-    for (int i = 0; i < 5; i++) /* a long rest gives the burst back, and no more */
+    for (int i = 0; i < 5; i++) /* a long pause refills the burst, and no more */
         assert_true(rate_take(&tat, 100000, 50, 5));
     assert_false(rate_take(&tat, 100000, 50, 5));
 }

@@ -52,7 +52,7 @@ static void test_in_flight(void **state)
     assert_int_equal(limit_take(limit, 0, &id, &plan, 1, T, &left, &tickets[0]), LIMIT_ADMITTED);
     assert_int_equal(limit_take(limit, 7, &id, &plan, 1, T, &left, &tickets[1]), LIMIT_ADMITTED);
     assert_int_equal(limit_take(limit, 0, &id, &plan, 1, T, &left, &tickets[2]), LIMIT_IN_FLIGHT);
-    assert_int_equal(left.remaining, 3);  /* refused by the one, it took nothing of the other */
+    assert_int_equal(left.remaining, 3); /* refused by one identity's limit, it took nothing from the other */
     limit_release(limit, 0, &tickets[2]); /* an empty one */
     limit_worker_wipe(limit, 7);
     assert_int_equal(limit_take(limit, 0, &id, &plan, 1, T, &left, &tickets[1]), LIMIT_ADMITTED);
@@ -91,7 +91,7 @@ static void test_clock_jumps(void **state)
     limit_state_t left;
     for (int i = 0; i < 5; i++)
         assert_int_equal(take(limit, 1, &plan, 1, T, &left), LIMIT_ADMITTED);
-    /* Back: not shut for longer than the burst takes to refill. */
+    /* Clock back: shut for no longer than the burst takes to refill. */
     uint64_t before = T - 500 * S;
     assert_int_equal(take(limit, 1, &plan, 1, before, &left), LIMIT_RATE);
     assert_int_equal(left.retry_ms, 100);
@@ -100,7 +100,7 @@ static void test_clock_jumps(void **state)
     for (int i = 0; i < 5; i++)
         assert_int_equal(take(limit, 1, &plan, 1, before + 600 * MS, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &plan, 1, before + 600 * MS, &left), LIMIT_RATE);
-    /* On: one burst, and no more. */
+    /* Clock ahead: one burst, and no more. */
     for (int i = 0; i < 5; i++)
         assert_int_equal(take(limit, 1, &plan, 1, T + 500 * S, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &plan, 1, T + 500 * S, &left), LIMIT_RATE);
@@ -118,7 +118,7 @@ static void test_another_plan(void **state)
     assert_int_equal(left.retry_ms, 1);
     assert_int_equal(take(limit, 1, &fast, 1, T + MS, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &fast, 1, T + MS, &left), LIMIT_RATE);
-    /* Back: at most a burst at once. */
+    /* Clock back: at most one burst at a time. */
     unsigned passed = 0;
     while (take(limit, 1, &slow, 1, T + MS, &left) == LIMIT_ADMITTED)
         passed++;
@@ -126,7 +126,7 @@ static void test_another_plan(void **state)
     limit_fixture_table_free(limit, CELLS);
 }
 
-/* Numbers at which products leave 64 bits: never more is admitted than was asked for, and nothing opens. */
+/* Numbers whose products exceed 64 bits: never admits more than was asked for, and never opens the limit. */
 static void test_extremes(void **state)
 {
     (void)state;
@@ -142,7 +142,7 @@ static void test_extremes(void **state)
     assert_int_equal(take(limit, 1, &plans[0], 1, T + 86400 * S, &left), LIMIT_RATE);
     assert_int_equal(take(limit, 1, &plans[0], 2, T, &left), LIMIT_COST);
     assert_int_equal(take(limit, 1, &plans[0], UINT32_MAX, T, &left), LIMIT_COST);
-    for (unsigned i = 0; i < 800; i++) /* two years and three months of days */
+    for (unsigned i = 0; i < 800; i++) /* two years and three months, in days */
         assert_int_equal(take(limit, 2, &plans[1], 1, T, &left), LIMIT_ADMITTED);
     assert_in_range(left.remaining, 30, 40);
     assert_int_equal(take(limit, 2, &plans[1], 100, T, &left), LIMIT_RATE);
@@ -174,7 +174,7 @@ static void test_known_keys(void **state)
     limit_fixture_table_free(limit, CELLS);
 }
 
-/* Eight cells: who is in debt or has something in flight keeps its cell, others share one bucket. */
+/* Eight cells: an identity in debt or with a request in flight keeps its cell; others share one bucket. */
 static void test_crowd(void **state)
 {
     (void)state;
@@ -189,8 +189,7 @@ static void test_crowd(void **state)
     assert_int_equal(passed, 3);
     for (uint64_t n = 0; n < 8; n++)
         assert_int_equal(take(limit, n, &plan, 1, T, &left), LIMIT_RATE);
-    /* Three seconds later they are whole, and one that has something in flight keeps its cell all the same.
-     */
+    /* Three seconds later all are whole again; one with a request in flight still keeps its cell. */
     limit_id_t held = id_of(3);
     limit_ticket_t ticket;
     assert_int_equal(limit_take(limit, 0, &held, &plan, 0, T + 3 * S, &left, &ticket), LIMIT_ADMITTED);
@@ -201,7 +200,7 @@ static void test_crowd(void **state)
     limit_fixture_table_free(limit, 8);
 }
 
-/* Of cells that are all whole again the one that is so for the longest time is given away. */
+/* Of the cells that are whole again, the one that has been whole longest is reused. */
 static void test_the_oldest_goes(void **state)
 {
     (void)state;
@@ -242,7 +241,7 @@ static void test_fields(void **state)
     assert_int_equal(limit_retry_after(&left), 2);
     left.retry_ms = UINT64_MAX;
     assert_int_equal(limit_retry_after(&left), 366 * 86400);
-    /* Numbers of structured fields have 15 digits; and a name as long as they may be. */
+    /* Numbers of structured fields have 15 digits; and a name of the maximum length. */
     plan = (limit_plan_t){.interval_ns = UINT64_MAX, .burst = UINT32_MAX};
     left = (limit_state_t){.remaining = UINT64_MAX, .reset_ms = UINT64_MAX};
     char name[64];
@@ -258,8 +257,8 @@ static void test_fields(void **state)
 #define GOOD     1000
 #define STRANGER (UINT64_C(1) << 40)
 
-/* A million identities, each seen once, in less than a second. Who owes something or has something in flight
- * before keeps its cell; strangers get what is left of the table and one burst for all others. */
+/* A million identities, each seen once, in less than a second. An identity with a debt or a request in flight
+ * keeps its cell. Strangers get the rest of the table, and one burst for all others. */
 static void test_flood(void **state)
 {
     (void)state;
@@ -291,7 +290,7 @@ static void test_flood(void **state)
     limit_fixture_table_free(limit, MANY);
 }
 
-/* A million random keys: none of them is taken for one that the upstream took, or refused. */
+/* A million random keys: none of them is mistaken for a key that the upstream accepted or refused. */
 static void test_flood_of_keys(void **state)
 {
     (void)state;

@@ -1,7 +1,5 @@
-/*
- * The table among several processes: what is admitted keeps to the plan over all of them and in every window,
- * an identity has one cell whoever makes it, and a process may die or stand still anywhere.
- */
+/* The table among several processes: the admitted units keep to the plan over all processes and in every
+ * window, an identity has one cell whichever process makes it, and a process may die or stop anywhere. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -12,7 +10,7 @@
 #define SET       8
 #define STEPS     2001
 
-/* What the processes of a test share beside the table. */
+/* State that the processes of a test share beside the table. */
 typedef struct meeting {
     pthread_barrier_t barrier;
     _Atomic unsigned wrong;
@@ -22,7 +20,7 @@ typedef struct meeting {
 
 typedef void part_t(limit_t *limit, meeting_t *meeting, const void *arg, unsigned process);
 
-/* Plays a part in PROCESSES children at once; none of them may have seen anything wrong. */
+/* Runs a part in PROCESSES children at the same time; none of them may report a violation. */
 static void play(part_t *part, limit_t *limit, meeting_t *meeting, const void *arg)
 {
     pthread_barrierattr_t shared;
@@ -50,7 +48,7 @@ static void play(part_t *part, limit_t *limit, meeting_t *meeting, const void *a
 
 typedef struct load {
     uint64_t interval_ns, step_ns;
-    uint32_t burst, steps, tries; /* each process tries so often in a step */
+    uint32_t burst, steps, tries; /* attempts of each process in a step */
     uint32_t cost;
 } load_t;
 
@@ -71,8 +69,8 @@ static void play_load(limit_t *limit, meeting_t *meeting, const void *arg, unsig
     }
 }
 
-/* In every window: at most burst + rate * W; and, all the time overloaded, at least 0.99 of rate * W in each
- * that is long enough. */
+/* In every window at most burst + rate * W. Under constant overload also at least 0.99 of rate * W in each
+ * window that is long enough. */
 static void check_windows(const load_t *load, const meeting_t *meeting)
 {
     uint64_t hundred = 100 * load->cost * load->interval_ns, enough = hundred > 10 * S ? hundred : 10 * S;
@@ -146,7 +144,7 @@ static void test_in_flight(void **state)
     play(play_in_flight, limit, meeting, NULL);
     assert_true(meeting->admitted[0] + meeting->admitted[1] + meeting->admitted[2] + meeting->admitted[3] >
                 0);
-    assert_int_equal(hold(limit, 0, 5, &plan, 1, T, &ticket), LIMIT_ADMITTED); /* nothing is left behind */
+    assert_int_equal(hold(limit, 0, 5, &plan, 1, T, &ticket), LIMIT_ADMITTED); /* nothing stays behind */
     munmap(meeting, sizeof(*meeting));
     limit_fixture_table_free(limit, SET);
 }
@@ -155,8 +153,8 @@ static void test_in_flight(void **state)
 
 #define ROUNDS 2000
 
-/* A new identity a round, asked for by all at once while cells beside it become free and are taken: it gets
- * its burst once. */
+/* A new identity each round, requested by all processes at once while cells beside it become free and are
+ * taken: it gets its burst once. */
 static void play_newcomers(limit_t *limit, meeting_t *meeting, const void *arg, unsigned process)
 {
     limit_plan_t plan = {.interval_ns = MS, .burst = 3};
@@ -189,7 +187,7 @@ static void test_newcomers(void **state)
     limit_fixture_table_free(limit, SET);
 }
 
-/* ---- one stands still between any two instructions, and another one comes ---- */
+/* ---- one process stops between any two instructions, and another one runs ---- */
 
 #define SLOW     50
 #define NEWCOMER 60
@@ -197,13 +195,13 @@ static void test_newcomers(void **state)
 
 static const limit_plan_t slow_plan = {.interval_ns = 10 * S, .burst = 5, .in_flight = 4};
 
-/* One set, and what the slow process does in it. */
+/* One set, and the slow process's work in it. */
 typedef struct scene {
     limit_t *limit;
     uint64_t now;
     uint32_t cost;
     limit_ticket_t *slows; /* shared */
-    limit_ticket_t held;   /* by the one who prepared the scene, as worker 0 */
+    limit_ticket_t held;   /* by the process that prepared the scene, as worker 0 */
 } scene_t;
 
 static void act(void *arg)
@@ -232,7 +230,7 @@ static void scene_free(scene_t *scene)
     limit_fixture_table_free(scene->limit, SET);
 }
 
-/* Times at which the other one comes. */
+/* Times at which the other process runs. */
 #define PLACES 40
 
 static void play_everywhere(const drama_t *drama)
@@ -270,8 +268,8 @@ static void check_nothing_left(scene_t *scene)
     assert_int_equal(drain(scene->limit, SLOW, &slow_plan, T), 0);
 }
 
-/* A full set with two cells whose time is past, the second one for longer; that one has something in flight.
- * When that ends, it is the better choice. */
+/* A full set with two expired cells. The second one expired earlier, but has a request in flight. When that
+ * ends, it is the better choice. */
 static void prepare_two_choices(scene_t *scene, uint64_t first, uint64_t second)
 {
     limit_ticket_t ticket;
@@ -301,7 +299,7 @@ static void same_takes_three_there(scene_t *scene)
     same_takes_three(scene);
 }
 
-/* Also by the next requests, an identity is not given a second cell and what it took is not forgotten. */
+/* Later requests do not give an identity a second cell either, and its debt is not forgotten. */
 static void test_one_identity_on_two_workers(void **state)
 {
     (void)state;
@@ -310,7 +308,7 @@ static void test_one_identity_on_two_workers(void **state)
     play_everywhere(&(drama_t){prepare_better_before, same_takes_three_there, check_nothing_left});
 }
 
-/* A full set in which the cell of the slow one is the next to go, and the only one. */
+/* A full set in which the slow process's cell is the next to be reused, and the only one. */
 static void prepare_to_lose(scene_t *scene)
 {
     limit_state_t state;
@@ -359,7 +357,7 @@ static void same_holds(scene_t *scene)
     (void)!hold(scene->limit, 0, SLOW, &slow_plan, 1, T, &scene->held);
 }
 
-/* At most one of them has it; and a unit went to who was admitted only. */
+/* At most one of them has the cell, and only admitted requests took a unit. */
 static void check_one_place(scene_t *scene)
 {
     unsigned admitted = (scene->slows->cell != 0 ? 1u : 0u) + (scene->held.cell != 0 ? 1u : 0u);
@@ -383,12 +381,12 @@ static void test_last_place_in_flight(void **state)
 typedef struct death {
     scene_t scene;
     limit_t *copy, *last;
-    unsigned least, most; /* units that are left to the slow one */
+    unsigned least, most; /* units left to the slow process */
     unsigned left[SET];   /* to the others */
 } death_t;
 
-/* Worker 1 died here, and was wiped. On a copy of what it left: it took its cost once or not, others have
- * what they had, and no cell is lost for ever. */
+/* Worker 1 died here and was wiped. On a copy of the table that it left: it took its cost once or not at all,
+ * others keep theirs, and no cell is lost forever. */
 static void check_heirs(void *arg)
 {
     death_t *death = arg;

@@ -1,4 +1,4 @@
-/* The price of guessing: windows, locks, who they hit, and what a crowded table forgets. */
+/* The price of guessing: windows, locks, whom they hit, and which entries a crowded table drops. */
 #include "lockout_fixture.h"
 
 #define CELLS 1024
@@ -43,7 +43,7 @@ static void test_window(void **state)
     assert_int_equal(left(table, 2, T + 60000), 0);
     fail_once(table, 2, 10, T + 60000);
     assert_int_equal(left(table, 2, T + 60000), 60000);
-    /* As slow as may be for ever, and one ms faster. */
+    /* The slowest pace that never locks, and one ms faster. */
     for (uint64_t i = 0; i < 100; i++) {
         fail_once(table, 3, i, T + i * 6667);
         assert_int_equal(left(table, 3, T + i * 6667), 0);
@@ -65,9 +65,9 @@ static void test_repeats(void **state)
     assert_int_equal(left(table, 1, T + 1), 0);
     fail_once(table, 1, 200, T + 1);
     assert_int_equal(left(table, 1, T + 1), 60000);
-    /* A repeat does not keep the first time from getting old; a minute later it counts again. */
+    /* A repeated secret does not renew its first time; a minute later it counts again. */
     fail_once(table, 2, 7, T);
-    fail_once(table, 2, 7, T + 59999); /* the same failure still */
+    fail_once(table, 2, 7, T + 59999); /* still the same failure */
     fail_times(table, 2, 100, 9, T + 60000);
     assert_int_equal(left(table, 2, T + 60000), 0);
     fail_once(table, 2, 7, T + 60000);
@@ -75,7 +75,7 @@ static void test_repeats(void **state)
     lockout_fixture_table_free(table, CELLS);
 }
 
-/* A lock is not made longer by who goes on, and afterwards counting starts anew. */
+/* Further failures do not extend a lock; afterwards counting starts anew. */
 static void test_after_the_lock(void **state)
 {
     (void)state;
@@ -121,8 +121,8 @@ static void test_who(void **state)
     lockout_fixture_table_free(table, CELLS);
 }
 
-/* Workers read their clocks at different moments: an early one sees no longer lock, and failures out of order
- * count all the same. */
+/* Workers read their clocks at different moments: a worker with an earlier time sees the lock no longer than
+ * others, and failures out of order still count. */
 static void test_clocks_apart(void **state)
 {
     (void)state;
@@ -135,7 +135,7 @@ static void test_clocks_apart(void **state)
     lockout_fixture_table_free(table, CELLS);
 }
 
-/* Times wrap in a cell: across that nothing is seen, and no old lock comes back. */
+/* Times wrap in a cell: after the wrap, no failure is remembered and no old lock returns. */
 static void test_wrap(void **state)
 {
     (void)state;
@@ -156,8 +156,8 @@ static void test_wrap(void **state)
     lockout_fixture_table_free(table, CELLS);
 }
 
-/* One key more than there is room for: the one whose last failure is the longest ago is forgotten, not the
- * one whose first is. */
+/* One key more than fits: the key with the oldest last failure is dropped, not the one with the oldest first
+ * failure. */
 static void test_least_recent_goes(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void test_least_recent_goes(void **state)
         for (uint32_t client = 0; client < SET; client++)
             if (client != idle)
                 fail_once(table, client, 8, T + 100 + client);
-        fail_once(table, SET, 0, T + 200); /* takes the idle one's place */
+        fail_once(table, SET, 0, T + 200); /* takes the idle key's place */
         for (uint32_t client = 0; client < SET; client++) {
             if (client == idle)
                 continue;
@@ -181,7 +181,7 @@ static void test_least_recent_goes(void **state)
     }
 }
 
-/* Locked ones keep their cells; where there are no others, newcomers are not counted. */
+/* Locked keys keep their cells; when all are locked, newcomers are not counted. */
 static void test_locked_stay(void **state)
 {
     (void)state;
@@ -202,7 +202,7 @@ static void test_locked_stay(void **state)
     lockout_fixture_table_free(table, SET);
 }
 
-/* Whoever gets a used cell starts from zero, however often it changed hands. */
+/* A reused cell starts from zero, however often it changed hands. */
 static void test_nothing_is_inherited(void **state)
 {
     (void)state;
@@ -216,8 +216,9 @@ static void test_nothing_is_inherited(void **state)
     lockout_fixture_table_free(table, SET);
 }
 
-/* Nor when a cell's owners, each with a failure, follow each other so fast that those of the first are still
- * recent: tried on a copy after each. All take the first cell here, up to the 4095 owners of lockout.c. */
+/* The same when a cell's owners, each with a failure, follow each other so fast that the first ones' failures
+ * are still recent: tried on a copy after each. All take the first cell here, up to the 4095 owners of
+ * lockout.c. */
 static void test_nothing_is_inherited_later(void **state)
 {
     (void)state;
@@ -244,7 +245,7 @@ typedef struct shown {
     bool counted;
 } shown_t;
 
-/* All that one client ever showed. */
+/* All failures that one client ever had. */
 typedef struct model {
     shown_t shown[EVENTS];
     size_t count;
@@ -267,7 +268,7 @@ static void model_failed(model_t *model, uint64_t secret, uint64_t now_ms)
         model->locked_until = now_ms + 60000;
 }
 
-/* Different secrets that the client showed in the minute up to its i-th. */
+/* The different secrets that the client showed in the minute up to its i-th failure. */
 static unsigned distinct_until(const model_t *model, size_t i)
 {
     unsigned count = 0;
@@ -280,7 +281,7 @@ static unsigned distinct_until(const model_t *model, size_t i)
     return count;
 }
 
-/* Whether there is a reason in the last minute to lock this client. */
+/* Whether the last minute gives a reason to lock this client. */
 static bool is_deserved(const model_t *model, uint64_t now_ms)
 {
     for (size_t i = model->count; i-- > 0 && now_ms - model->shown[i].at < 60000;)
@@ -295,8 +296,8 @@ static uint64_t next_random(uint64_t *seed)
     return *seed >> 33;
 }
 
-/* Random failures of a few clients at a pace that locks some of them some of the time. Where the table has
- * room, it says what the model says (`exact`); where it has not, it locks nobody without a reason. */
+/* Random failures of a few clients at a pace that locks some of them some of the time. While the table has
+ * room, it agrees with the model (`exact`); when it is full, it locks nobody without a reason. */
 static void check_random(uint32_t cells, bool exact, uint64_t seed, unsigned *locks)
 {
     lockout_t *table = lockout_fixture_table_new(cells);
@@ -335,7 +336,7 @@ static void test_random(void **state)
     assert_true(crowded > 5 && crowded < exact);
 }
 
-/* What the edge shares among its workers. */
+/* The part that the edge shares among its workers. */
 static void test_size(void **state)
 {
     (void)state;

@@ -1,7 +1,5 @@
-/*
- * The table among several processes: failures are neither lost nor counted twice where the table has room,
- * nobody is locked without a reason where it has not, and a process may die anywhere.
- */
+/* The table among several processes: while it has room, failures are neither lost nor counted twice; when it
+ * is full, nobody is locked without a reason. A process may die anywhere. */
 #include <pthread.h>
 
 #include "lockout_fixture.h"
@@ -12,7 +10,7 @@
 #define PROCESSES 4
 #define T         ((uint64_t)3600000)
 
-/* What the processes of a test share beside the table. */
+/* State that the processes of a test share beside the table. */
 typedef struct meeting {
     pthread_barrier_t barrier;
     _Atomic unsigned wrong;
@@ -32,7 +30,7 @@ static meeting_t *meeting_new(void)
 
 typedef void part_t(lockout_t *table, meeting_t *meeting, unsigned process);
 
-/* Plays a part in PROCESSES children at once; none of them may have seen anything wrong. */
+/* Runs a part in PROCESSES children at the same time; none of them may report a violation. */
 static void play(part_t *part, uint32_t cells)
 {
     lockout_t *table = lockout_fixture_table_new(cells);
@@ -58,7 +56,7 @@ static void play(part_t *part, uint32_t cells)
 
 #define ROUNDS 1500
 
-/* Ten different wrong secrets, shared out: locked, whoever was first. */
+/* Ten different wrong secrets, split over the processes: locked, whichever was first. */
 static void play_ten(lockout_t *table, meeting_t *meeting, unsigned process)
 {
     for (uint32_t client = 0; client < ROUNDS; client++) {
@@ -71,7 +69,7 @@ static void play_ten(lockout_t *table, meeting_t *meeting, unsigned process)
     }
 }
 
-/* Nine, all shown by all of them in another order: not locked; with one more, locked. */
+/* Nine secrets, all shown by every process in another order: not locked; with one more, locked. */
 static void play_nine(lockout_t *table, meeting_t *meeting, unsigned process)
 {
     for (uint32_t client = 0; client < ROUNDS; client++) {
@@ -88,8 +86,8 @@ static void play_nine(lockout_t *table, meeting_t *meeting, unsigned process)
     }
 }
 
-/* Many clients over one set, each taking cells from the others all the time, none with more than nine wrong
- * secrets: not one is ever locked. A cell has fewer owners here than there are rounds. */
+/* Many clients over one set, none with more than nine wrong secrets, all taking cells from each other the
+ * whole time: none is ever locked. A cell has fewer owners here than there are rounds. */
 static void play_crowd(lockout_t *table, meeting_t *meeting, unsigned process)
 {
     pthread_barrier_wait(&meeting->barrier);
@@ -130,8 +128,8 @@ static void fail_the_last_time(void *arg)
     fail_once(death->table, death->client, 500, T);
 }
 
-/* The process died here. On a copy of what it left: those who failed nine times are not locked, and ten
- * failures lock whoever has a cell or can get one. */
+/* The process died here. On a copy of the table that it left: clients with nine failures are not locked, and
+ * ten failures lock every client that has a cell or can get one. */
 static void check_heirs(void *arg)
 {
     death_t *death = arg;
@@ -148,7 +146,7 @@ static void check_heirs(void *arg)
 }
 
 /* Dies after each instruction of its last failure, of `client`, in a set where `others` have failed nine
- * times. Fails where that leaves anything wrong. */
+ * times. Fails if that corrupts anything. */
 static void die_everywhere(uint32_t others, uint32_t client)
 {
     death_t death = {lockout_fixture_table_new(SET), lockout_fixture_table_new(SET), client};
@@ -180,14 +178,14 @@ static void test_death_at_another_owner(void **state)
     die_everywhere(SET, VICTIM);
 }
 
-/* ---- two at once, one of them between any two instructions of the other ---- */
+/* ---- two at the same time, one between any two instructions of the other ---- */
 
-/* Times at which the other one comes. */
+/* Times at which the other process runs. */
 #define PLACES 60
 
 typedef struct two {
     void (*prepare)(lockout_t *table);
-    uint32_t slow; /* who fails once, with secret 500, and is interrupted */
+    uint32_t slow; /* fails once, with secret 500, and is interrupted */
     void (*other)(lockout_t *table);
     void (*check)(lockout_t *table);
 } two_t;
@@ -206,7 +204,7 @@ static void play_two(const two_t *two, size_t place)
     lockout_fixture_table_free(slow.table, SET);
 }
 
-/* At places all over the work. */
+/* At places throughout the work. */
 static void play_everywhere(const two_t *two)
 {
     death_t alone = {lockout_fixture_table_new(SET), NULL, two->slow};
@@ -233,7 +231,7 @@ static void newcomer_fails_nine_times(lockout_t *table)
     fail_range(table, NEWCOMER, 0, 9);
 }
 
-/* Both newcomers have their own failures, all of them, and no others. */
+/* Both newcomers have all of their own failures, and no others. */
 static void check_both_newcomers(lockout_t *table)
 {
     assert_int_equal(left(table, VICTIM, T), 0);
@@ -279,7 +277,7 @@ static void check_nine(lockout_t *table)
     assert_int_equal(left(table, VICTIM, T), 60000);
 }
 
-/* One client on two workers: two failures are two, and the same one twice is one. */
+/* One client on two workers: two failures count two, and the same one twice counts one. */
 static void test_two_of_one_client(void **state)
 {
     (void)state;
@@ -287,7 +285,7 @@ static void test_two_of_one_client(void **state)
     play_everywhere(&(two_t){prepare_eight, VICTIM, same_fails_with_the_same, check_nine});
 }
 
-/* A full set in which the victim is the next to go. */
+/* A full set in which the victim is the next to be dropped. */
 static void prepare_full(lockout_t *table)
 {
     fail_once(table, VICTIM, 0, T - 50000);
@@ -295,8 +293,8 @@ static void prepare_full(lockout_t *table)
         fail_once(table, client, 0, T - 40000 + client);
 }
 
-/* Its cell may have gone to the newcomer before the failure was written, but the failure is not lost with it:
- * it came after. */
+/* The cell may have gone to the newcomer before the failure was written; the failure still counts, since it
+ * came later. */
 static void check_last_counts(lockout_t *table)
 {
     fail_range(table, VICTIM, 1, 8);
@@ -321,7 +319,7 @@ static void test_cell_goes_meanwhile(void **state)
     play_everywhere(&(two_t){prepare_full, VICTIM, newcomer_fails_nine_times, check_last_counts});
 }
 
-/* A full set whose last cell goes first. */
+/* A full set whose last cell is the next to be reused. */
 static void prepare_others(lockout_t *table)
 {
     for (uint32_t client = 0; client < SET; client++)
@@ -333,7 +331,7 @@ static void same_fails_nine_times(lockout_t *table)
     fail_range(table, VICTIM, 0, 9);
 }
 
-/* A client's first failures on two workers take one cell, and none of them is lost with a second claim. */
+/* A client's first failures on two workers take one cell, and no second claim loses any of them. */
 static void test_one_newcomer_twice(void **state)
 {
     (void)state;

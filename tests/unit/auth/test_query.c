@@ -1,4 +1,4 @@
-/* The parameter that carries a token: found as an app reads it, and nothing else of the target touched. */
+/* The parameter that carries a token: found as an app reads it, and the rest of the target untouched. */
 #include "credentials.h"
 
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #define NAME STR("preview_token")
 #define CAP  8
 
-/* Takes it out of a copy of exactly its size. Returns whether it was there. */
+/* Removes it from a copy of exactly its size. Returns whether it was present. */
 static bool take(str_t target, str_t name, char *out, size_t *out_len, char *value, size_t *value_len)
 {
     char *in = malloc(target.n + 1), *kept = malloc(target.n != 0 ? target.n : 1), *room = malloc(CAP);
@@ -92,7 +92,7 @@ static void test_repeated(void **state)
     TAKES("/?preview_token=1&preview_token", "/", "1");
 }
 
-/* An app decodes names before it compares them, and so do we; the last byte of an escape counts. */
+/* Apps decode names before they compare them, and so does the edge; the last byte of an escape counts. */
 static void test_encoded(void **state)
 {
     (void)state;
@@ -158,7 +158,7 @@ static void test_name_with_space(void **state)
     assert_true(str_eq(str_make(value, len), STR("2")));
 }
 
-/* The value's bound: exactly as long, one more, and much more; decoded characters count, not written ones. */
+/* The value's bound: exactly as long, one more, and much more. Decoded characters count, not written ones. */
 static void test_bound(void **state)
 {
     (void)state;

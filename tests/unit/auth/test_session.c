@@ -1,4 +1,4 @@
-/* Session cookies: what they are bound to, and that nothing but what was signed counts. */
+/* Session cookies: what each one is bound to, and that only the signed values count. */
 #include "session.h"
 
 #include <setjmp.h>
@@ -40,7 +40,7 @@ static bool valid(const session_keys_t *keys, str_t host, uint64_t version, uint
     return result;
 }
 
-/* The value is as documented: made here by other means. */
+/* The documented value, made here by other means. */
 static void test_value(void **state)
 {
     (void)state;
@@ -68,7 +68,7 @@ static void test_bound_to(void **state)
     str_t value = make(&keys, out);
     assert_true(valid(&keys, HOST, VERSION, NOW, value));
     assert_true(valid(&keys, HOST, VERSION, 0, value));
-    /* the preview made again, or another one's number */
+    /* the preview made again, or another preview's number */
     assert_false(valid(&keys, HOST, VERSION + 1, NOW, value));
     assert_false(valid(&keys, HOST, VERSION - 1, NOW, value));
     assert_false(valid(&keys, HOST, VERSION | 1ull << 63, NOW, value));
@@ -94,7 +94,7 @@ static void test_expiry(void **state)
     out[4] = '9';
     assert_false(valid(&keys, HOST, VERSION, NOW, value));
     assert_false(valid(&keys, HOST, VERSION, EXPIRES, value));
-    /* the longest number there is */
+    /* the largest number */
     size_t n = session_make(&keys, HOST, VERSION, UINT64_MAX, out);
     assert_int_equal(n, 3 + 20 + 1 + 43);
     assert_true(valid(&keys, HOST, VERSION, UINT64_MAX - 1, str_make(out, n)));
@@ -116,7 +116,7 @@ static void test_keys(void **state)
     assert_false(valid(&old, HOST, VERSION, NOW, by_new));
     assert_true(valid(&twice, HOST, VERSION, NOW, by_new));
     assert_false(valid(&twice, HOST, VERSION, NOW, by_old));
-    /* Nobody set them: they verify nothing, not even what they themselves would sign. */
+    /* Keys that nobody set verify nothing, not even a cookie signed with them. */
     session_keys_t none = keys_of(0, 0), no_previous = keys_of(7, 0), no_current = keys_of(0, 7);
     char c[SESSION_TEXT_MAX];
     str_t by_none = make(&none, c);
@@ -124,7 +124,7 @@ static void test_keys(void **state)
     assert_false(valid(&no_previous, HOST, VERSION, NOW, by_none));
     assert_false(valid(&no_current, HOST, VERSION, NOW, by_none));
     assert_true(valid(&no_current, HOST, VERSION, NOW, by_old));
-    /* One bit makes a key. */
+    /* One set bit makes a key. */
     none.previous[31] = 1;
     session_keys_t one = keys_of(0, 0);
     one.current[31] = 1;
@@ -156,7 +156,7 @@ static void test_tampered(void **state)
         assert_false(valid(&keys, HOST, VERSION, NOW, str_make(longer, n)));
 }
 
-/* One session has one text: other spellings of the number do not count. */
+/* A session has one text: other spellings of the number are refused. */
 static void test_spellings(void **state)
 {
     (void)state;
@@ -176,7 +176,7 @@ static void test_spellings(void **state)
     }
 }
 
-/* A host of every length up to the longest, none of which speaks for another. */
+/* A host of every length up to the longest; none is valid for another. */
 static void test_hosts(void **state)
 {
     (void)state;

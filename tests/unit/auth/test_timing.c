@@ -1,7 +1,5 @@
-/*
- * What a comparison costs does not tell where the first wrong byte is. Counted in instructions, which are the
- * same on every run and every machine, and not in time.
- */
+/* The cost of a comparison does not reveal the position of the first wrong byte. Counted in instructions,
+ * which repeat on every run and machine, and not in time. */
 #include "credentials.h"
 #include "session.h"
 #include "single_step.h"
@@ -96,7 +94,7 @@ static void test_signature(void **state)
 
 /* ---- the count itself ---- */
 
-/* Compares as nobody should. */
+/* A comparison that nobody should use. */
 static void compare_early(void *arg)
 {
     const volatile char *a = arg, *right = "0123456789abcdef";
@@ -105,7 +103,8 @@ static void compare_early(void *arg)
             return;
 }
 
-/* A comparison that stops at the first wrong byte is told from one that does not; and counts repeat. */
+/* The count distinguishes a comparison that stops at the first wrong byte from one that does not; and counts
+ * repeat. */
 static void test_count_sees_it(void **state)
 {
     (void)state;

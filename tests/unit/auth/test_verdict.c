@@ -58,7 +58,8 @@ static void without_a_session_a_secret_must_match(void **state)
         {{.authorization = password, .basic = true}, VERDICT_PASS, true},
         {{.authorization = token, .basic = true}, VERDICT_WRONG, false},
         {{.authorization = password}, VERDICT_WRONG, false},
-        /* The token opens the preview: an Authorization beside it is the app's, unless it matches too. */
+        /* The token opens the preview: an Authorization field beside it is the app's, unless it matches
+         * too. */
         {{.token = token, .authorization = wrong}, VERDICT_PASS, false},
         {{.token = token, .authorization = token}, VERDICT_PASS, true},
         {{.token = wrong, .authorization = token}, VERDICT_PASS, true},
@@ -132,7 +133,7 @@ static void during_a_lockout_nothing_is_compared(void **state)
     verdict_t verdict = verdict_of_secrets(&by_password, &w->secrets, &w->guard);
     expect(verdict, VERDICT_LOCKED, false);
     assert_int_equal(verdict.retry_after, LOCKOUT_LOCK_MS / 1000);
-    /* The lockout of one preview is none of another one, nor of another client. */
+    /* A lockout concerns one preview and one client. */
     verdict_guard_t other_preview = w->guard, other_client = w->guard;
     struct in6_addr stranger = ipv4(2);
     other_preview.preview = 8;
@@ -143,7 +144,7 @@ static void during_a_lockout_nothing_is_compared(void **state)
     expect(verdict_of_secrets(&by_query, &w->secrets, &w->guard), VERDICT_SIGN_IN, false);
 }
 
-/* Pages of other origins lock nobody out but themselves; a lockout of the visitor holds for them too. */
+/* Pages of other origins lock out only themselves; the visitor's own lockout holds for them too. */
 static void embedded_requests_count_apart(void **state)
 {
     world_t *w = *state;

@@ -37,13 +37,13 @@ static void what_fits_stays(void **state)
     assert_int_equal(box_log_end(log), 13);
     assert_string_equal(read_from(log, 4), "two\nthree");
     assert_string_equal(read_from(log, 13), "");
-    assert_string_equal(read_from(log, 14), "one\ntwo\nthree"); /* never was */
+    assert_string_equal(read_from(log, 14), "one\ntwo\nthree"); /* never existed */
     box_log_free(&log);
     assert_null(log);
     box_log_free(&log);
 }
 
-/* At each size of addition: at most the bound, and it begins with a whole line. */
+/* For each size of an addition: at most the bound, and the log begins with a whole line. */
 static void the_oldest_lines_go(void **state)
 {
     (void)state;
@@ -147,7 +147,7 @@ static void last_words_are_the_boxs_own(void **state)
     }
 }
 
-/* Of a box that runs, stack frames and requests explain nothing. */
+/* While the box runs, stack frames and request lines explain nothing. */
 static void last_words_of_a_rank(void **state)
 {
     (void)state;
@@ -170,7 +170,7 @@ static void last_words_of_a_rank(void **state)
     }
 }
 
-/* Cut at every length, never within a character; read over the end of the ring. */
+/* Cut at every length, never within a character; read across the end of the ring. */
 static void last_words_are_cut(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* JSON written by hand: whatever comes in, valid JSON of a bounded length comes out. */
+/* JSON written by hand: any input gives valid JSON of a bounded length. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 static char out[512];
 
-/* Escapes `s` into at most `max` bytes; returns what was written, NUL-terminated. */
+/* Escapes `s` into at most `max` bytes; returns the output, NUL-terminated. */
 static const char *escaped(str_t s, size_t max)
 {
     assert_true(max + LOG_JSON_CUT_BYTES < sizeof out);
@@ -81,7 +81,7 @@ static void every_byte_pair_is_valid_json(void **state)
         }
 }
 
-/* Plain text is taken eight bytes at a time: every character is found wherever it stands. */
+/* Plain text is taken eight bytes at a time: every special character is found at every position. */
 static void every_character_at_every_place(void **state)
 {
     (void)state;

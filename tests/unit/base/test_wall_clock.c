@@ -1,4 +1,4 @@
-/* What the wall clock has shown for an hour, and its jumps. */
+/* The time that the wall clock has shown for an hour, and its jumps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,8 @@
 #define TEN_DAYS 864000
 #define MINUTE   60000u
 
-/* Runs for `ms`, with a look each quarter of a second as the controller's; returns the sum of the jumps. */
+/* Runs for `ms`, with a reading each quarter of a second like the controller's; returns the sum of the
+ * jumps. */
 static int64_t run(wall_clock_t *clock, uint64_t *now_ms, uint64_t ms, int64_t offset_s)
 {
     int64_t sum = 0;
@@ -42,14 +43,14 @@ static void an_hour(void **state)
     wall_span_t span = wall_clock_span(&clock, now);
     assert_true(span.earliest >= WALL && span.earliest <= WALL + 60);
     assert_true(span.latest >= WALL + 3600 && span.latest <= WALL + 3660);
-    assert_true(run(&clock, &now, 100 * MINUTE, 0) == 0); /* more samples than are kept */
+    assert_true(run(&clock, &now, 100 * MINUTE, 0) == 0); /* more samples than the clock keeps */
     span = wall_clock_span(&clock, now);
     assert_true(span.earliest >= WALL + 99 * 60 && span.earliest <= WALL + 101 * 60);
     assert_true(clock.jumps == 0);
 }
 
-/* Ten days ahead for a minute and back, then ten days back for a second: only what the clock shows for an
- * hour counts as passed. */
+/* Ten days ahead for a minute and back, then ten days back for a second: a time counts as passed only after
+ * the clock has shown it for an hour. */
 static void jumps(void **state)
 {
     (void)state;
@@ -83,7 +84,7 @@ static void a_correction(void **state)
     assert_true(wall_clock_span(&clock, now).earliest >= WALL + TEN_DAYS);
 }
 
-/* Steps of a time service are no jumps; a clock that jumps all the time is never trusted. */
+/* Steps of a time service are no jumps; a clock that keeps jumping is never trusted. */
 static void the_bounds(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What the commands share: options, and figures for people. */
+/* Code that the commands share: options, and figures for people. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -162,7 +162,7 @@ static void members(void **state)
     json_decref(object);
 }
 
-/* ---- where the edge is looked for ---- */
+/* ---- where commands look for the edge ---- */
 
 static void make_conf(char path[32], const char *more)
 {
@@ -197,8 +197,8 @@ static void sockets_that_are_named(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-/* A configuration that leaves the directories out means root's for an edge that root has started, whoever
- * asks. */
+/* A configuration that leaves the directories out means root's for an edge that root started, whoever runs
+ * the command. */
 static void sockets_in_default_directories(void **state)
 {
     (void)state;

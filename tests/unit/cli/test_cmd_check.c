@@ -1,5 +1,5 @@
-/* "boxedge check": what it says about the command line and about files, by its exit code and its output; a
- * start and a reload refuse the same files. */
+/* "boxedge check": its verdict on the command line and on files, by exit code and output. A start and a
+ * reload refuse the same files. */
 #include "commands.h"
 
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "snapshot.h"
 #include "str.h"
 
-/* What the command says on stdout and stderr comes into `output`. */
+/* Captures the command's stdout and stderr in `output`. */
 static int run(char **argv, char *output, size_t room)
 {
     int argc = 0;
@@ -58,7 +58,7 @@ static void files(void **state)
     assert_int_equal(RUN(output, "--config", path), 0);
     unlink(path);
 
-    /* Errors of the text and warnings come together; those of files only where the text is right. */
+    /* Errors of the text and warnings come together; file errors come only once the text is right. */
     path = temporary("preview_domain: p.example\nlisteners: [{address: \"127.8.4.43:8443\", kind: tls}]\n"
                      "state_dir: /tmp/boxedge-none/s\nrun_dir: /tmp/boxedge-none/r\nnode: n\nuser: \"\"\n"
                      "trusted_proxies: [0.0.0.0/0]\ncertificates: [{chain: /nowhere/c, key: /nowhere/k}]\n");
@@ -76,7 +76,7 @@ static void files(void **state)
         output, "/nowhere/e.yaml: cannot be read: No such file or directory\n/nowhere/e.yaml: 1 error\n");
 }
 
-/* ---- what `run` would refuse, and what clients would ---- */
+/* ---- errors that `run` or clients would meet ---- */
 
 #define DAY 86400
 #define HEAD                                                                                                 \
@@ -106,7 +106,8 @@ static void put_pem(const char *name, tls_pem_t pem)
     tls_pem_fini(&pem);
 }
 
-/* Another file's key with a password, in the older form, whose first line is that of one without. */
+/* Another file's key with a password, in the older form, whose first line equals that of a key without
+ * one. */
 static void put_encrypted(const char *from, const char *to)
 {
     char path[128];
@@ -157,7 +158,7 @@ static int remove_folder(void **state)
     return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Whether a start (`running` is NULL) or a reload takes the file; what it says comes into `output`. */
+/* Whether a start (`running` is NULL) or a reload takes the file; its messages go into `output`. */
 static bool starts(const char *path, const conf_t *running, char *output, size_t room)
 {
     FILE *out = fmemopen(output, room, "w");
@@ -182,7 +183,7 @@ static conf_t *running_conf(void)
     return conf;
 }
 
-/* A start and a reload refuse the file where `check` does, and only there. */
+/* A start and a reload refuse the same files as `check`, and no others. */
 static void expect_the_same_of_run(const char *path, const char *text, bool good)
 {
     char said[4096] = "";
@@ -194,7 +195,7 @@ static void expect_the_same_of_run(const char *path, const char *text, bool good
     conf_release(&running);
 }
 
-/* Checks a configuration with `more`; each of `wanted` is in what is said, up to NULL. */
+/* Checks a configuration with `more`; the messages contain each of `wanted`, up to NULL. */
 static void expect(const char *more, int code, const char *const wanted[])
 {
     char text[1024], path[128], output[4096];
@@ -249,7 +250,7 @@ static void places_that_cannot_be_written(void **state)
     EXPECT("state_dir: s\nlog: {access: none/a.log}\n", 1, "log.access: ", "No such file");
     EXPECT("state_dir: s\nlog: {access: .}\n", 1, "log.access: ", "is a directory; allowed: a file");
     if (geteuid() == 0)
-        return; /* who may write everywhere */
+        return; /* a user who may write everywhere */
     EXPECT("state_dir: /proc/s\n", 1, "state_dir: the directory \"/proc/s\" cannot be made");
 }
 
@@ -286,7 +287,7 @@ static void expect_own(const char *address)
     expect_exposure(box, true);
 }
 
-/* Every owner of an API key could publish any port of such a box: at each address of this machine alike. */
+/* Every owner of an API key could publish any port of such a box, at each address of this machine. */
 static void machines_without_declared_ports(void **state)
 {
     (void)state;

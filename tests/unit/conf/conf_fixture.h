@@ -11,19 +11,19 @@
 
 #include "conf_environment.h"
 
-/* The least that a file needs: two lines. */
+/* The minimum of a file: two lines. */
 #define BASE "preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"
 
 conf_environment_t fixture_environment(void);
 
-/* What conf_errors_print prints; the caller frees it. */
+/* The output of conf_errors_print; the caller frees it. */
 char *fixture_print(const conf_errors_t *errors);
 
 /* Parses a copy of exactly that size, so that the sanitizer sees a read beyond it. *printed is the caller's.
  */
 conf_t *fixture_parse_in(const conf_environment_t *env, str_t text, char **printed);
 
-/* The configuration of `text`, which must have neither errors nor warnings. */
+/* The configuration of `text`, which must cause neither errors nor warnings. */
 conf_t *fixture_good(const char *text);
 void fixture_expect_in(const conf_environment_t *env, const char *text, bool good, const char *wanted);
 

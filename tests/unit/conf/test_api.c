@@ -1,4 +1,4 @@
-/* The API part of a configuration: what it says when all is well, and what is refused. */
+/* The API part of a configuration: valid values, and errors. */
 #include "conf_fixture.h"
 
 #define PLACE                                                                                                \
@@ -204,7 +204,7 @@ static void costs(void **state)
                  {"GET", "*", 1},
                  {"GET", "", 1},
                  {"GET", "/", 1},
-                 /* Another spelling is never cheaper. */
+                 /* Another spelling of a path is never cheaper. */
                  {"POST", "/v2/box/", 10},
                  {"POST", "/V2/box", 10},
                  {"POST", "/v2/%62ox", 10},
@@ -278,7 +278,7 @@ static bool proves(const conf_t *conf, const char *method, const char *path)
     return conf_proves_key(conf, str_from(method), str_from(path));
 }
 
-/* In every reading of a path: another spelling passes without a key nowhere, and proves none. */
+/* In every reading of a path: no other spelling passes without a key, and none proves a key. */
 static void routes_without_a_key(void **state)
 {
     (void)state;
@@ -420,7 +420,7 @@ static void bounds(void **state)
         "1000000\n");
 }
 
-/* A server's name is what commands and the table of servers call it: whole, or refused. */
+/* Commands and the table of servers use a server's name: whole, or refused. */
 static void long_names_of_servers(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What a process box is started with. */
+/* The command and environment of a process box. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +81,7 @@ static void what_makes_another_process(void **state)
     other.idle = 5;
     other.keep_alive = true;
     other.idle_action = CONF_IDLE_FREEZE;
-    assert_true(box_command_same(&base, &other)); /* how it is treated is no reason to start it again */
+    assert_true(box_command_same(&base, &other)); /* its treatment is no reason to restart it */
     other = base;
     other.command_count = 2;
     assert_false(box_command_same(&base, &other));

@@ -1,4 +1,4 @@
-/* The rules between keys, and what is only doubtful. */
+/* The rules between keys, and doubtful combinations. */
 #include "conf_fixture.h"
 
 #define DOMAIN "preview_domain: p.example\n"
@@ -23,7 +23,7 @@ static void listeners_given_twice(void **state)
                 "the two takes this port at all addresses; remove one, or use another port\n"
                 "e.yaml:6:15: listeners[3].address: [::]:1 conflicts with [::1]:1 in line 5: one of the two "
                 "takes this port at all addresses; remove one, or use another port\n");
-    /* Another port, another family, another address: none meets another. */
+    /* Another port, another family, another address: no two conflict. */
     conf_t *conf = fixture_good(DOMAIN "listeners:\n"
                                        "  - {address: \"0.0.0.0:1\", kind: tls}\n"
                                        "  - {address: \"0.0.0.0:2\", kind: tls}\n"
@@ -55,7 +55,7 @@ static void public_ports(void **state)
     conf_release(&conf);
     fixture_bad(DOMAIN "listeners: [{address: \"127.0.0.1:80\", kind: plain}]\n",
                 "e.yaml:1:1: public_port: has no default here: no listener is of the kind tls; set it\n");
-    /* One error is not made into two. */
+    /* One error is not reported as two. */
     fixture_bad(
         DOMAIN "listeners: [{address: \"127.0.0.1:0\", kind: tls}]\n",
         "e.yaml:2:23: listeners[0].address: \"127.0.0.1:0\" has a port that is not a number from 1 to 65535; "
@@ -111,7 +111,8 @@ static void ipv4_beside_ipv6(void **state)
                 "e.yaml:4:45: listeners[1].ipv4: is for a listener at [::]\n");
 }
 
-/* Only a listener without TLS of its own has another server speak it, and only proxies may say so. */
+/* Only a listener without TLS of its own can have another server terminate TLS, and only proxies may declare
+ * it. */
 static void tls_terminated(void **state)
 {
     (void)state;
@@ -201,7 +202,7 @@ static void box_addresses(void **state)
         "e.yaml:9:22: boxes[5].address: [fe80::1]:1 is a link-local address; allowed: an address where one "
         "box "
         "can be\n");
-    /* Loopback is a box's address where its port is none of ours. */
+    /* A box's address may be loopback if its port is none of the edge's. */
     conf_t *conf =
         fixture_good(BASE "boxes: [{id: a, address: 127.0.0.1}, {id: b, address: \"127.0.0.1:8444\"}]\n");
     conf_release(&conf);

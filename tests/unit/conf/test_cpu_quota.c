@@ -1,4 +1,4 @@
-/* The CPU quota of a control group, and of those above it. */
+/* The CPU quota of a control group and its ancestors. */
 #include "cpu_quota.h"
 
 #include <stdio.h>
@@ -61,7 +61,7 @@ static void smallest_of_the_groups_above(void **state)
     assert_int_equal(cpu_quota_apply(root, self, 64), 2);
     assert_int_equal(cpu_quota_apply(root, self, 1), 1);
     assert_int_equal(cpu_quota_apply(root, top, 64), 64);
-    write_quota(root, "", "100000 100000\n"); /* as a container sees its own */
+    write_quota(root, "", "100000 100000\n"); /* the paths that a container sees */
     assert_int_equal(cpu_quota_apply(root, top, 64), 1);
     assert_int_equal(cpu_quota_apply(root, self, 64), 1);
     assert_int_equal(cpu_quota_apply(root, STR("4:memory:/x\n"), 64), 1);

@@ -1,4 +1,4 @@
-/* The pages that are made from the key table, and the example that people copy. */
+/* The pages made from the key table, and the example that people copy. */
 #include "conf_fixture.h"
 
 #include "conf_keys.h"
@@ -54,7 +54,7 @@ static void reference_has_every_key(void **state)
     free(now);
 }
 
-/* What the commented file says is what holds without it. */
+/* The values of the commented file are the defaults. */
 static void default_file_holds_the_defaults(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static void default_file_holds_the_defaults(void **state)
     free(text);
 }
 
-/* With every "# key: example" line of the commented file made a line, it still loads. */
+/* With every "# key: example" line of the commented file uncommented, it still loads. */
 static void default_file_has_good_examples(void **state)
 {
     (void)state;
@@ -126,7 +126,7 @@ static void example_loads(void **state)
     assert_string_equal(conf->preview_domain, "preview.box.example.com");
     assert_int_equal(conf->box_count, 2);
     conf_release(&conf);
-    /* It is the full example: every key of the file is in it, if only as a comment. */
+    /* The full example contains every key of the file, at least in a comment. */
     for (size_t i = 0; i < conf_keys.count; i++) {
         char name[64];
         snprintf(name, sizeof(name), "%s:", conf_keys_leaf(&conf_keys.keys[i]));
@@ -136,7 +136,7 @@ static void example_loads(void **state)
     free(text);
 }
 
-/* What the example shows of the API in comments is right once it is taken out of them. */
+/* The commented API part of the example is valid once it is uncommented. */
 static void example_of_the_api_loads(void **state)
 {
     (void)state;

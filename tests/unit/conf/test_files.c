@@ -1,4 +1,4 @@
-/* Files: the configuration itself, and those that it names. */
+/* Files: the configuration itself, and the files that it names. */
 #include "conf_fixture.h"
 
 #include <pwd.h>
@@ -32,8 +32,8 @@ static void put(const char *name, const char *text, mode_t mode)
     assert_int_equal(chmod(name, mode), 0);
 }
 
-/* Checks the files of a configuration with `chain` and `key`; `wanted` has no directory in it, "@" stands for
- * it. */
+/* Checks the files of a configuration with `chain` and `key`; `wanted` omits the directory and has "@" in its
+ * place. */
 static void expect_of(const char *more, const char *wanted)
 {
     char text[1024];
@@ -59,7 +59,7 @@ static void expect_of(const char *more, const char *wanted)
     conf_errors_free(&errors);
 }
 
-/* The same with no user to become. */
+/* The same without a user to become. */
 static void expect(const char *more, const char *wanted)
 {
     char text[1024];
@@ -123,7 +123,7 @@ static void files_of_upstreams(void **state)
            "e.yaml:8:75: upstreams[0].tls_certificate: \"@/none\" cannot be read: No such file or "
            "directory\n"
            "e.yaml:8:90: upstreams[0].tls_key: \"@/none\" cannot be read: No such file or directory\n");
-    /* Not used: not looked at. */
+    /* Not used: not read. */
     expect(UPSTREAM "tls_ca: none}\n",
            "e.yaml:8:41: warning: upstreams[0].tls_ca: has no effect without `tls: true`\n");
     unlink("c.pem");
@@ -136,7 +136,7 @@ static void files_that_are_none(void **state)
     expect("certificates:\n  - {chain: none.pem, key: none.key}\n",
            "e.yaml:8:13: certificates.chain: \"@/none.pem\" cannot be read: No such file or directory\n"
            "e.yaml:8:28: certificates.key: \"@/none.key\" cannot be read: No such file or directory\n");
-    /* A FIFO must not stop the check, nor a device or an endless file fill memory. */
+    /* A FIFO must not block the check, and a device or an endless file must not fill memory. */
     assert_int_equal(mkfifo("fifo", 0600), 0);
     expect("certificates: [{chain: fifo, key: /dev/zero}]\n",
            "e.yaml:7:24: certificates.chain: \"@/fifo\" is not a regular file of at most 1 MiB; allowed: a "
@@ -183,7 +183,7 @@ static void control_plane_files(void **state)
     expect(PLANE "token_file: t}\n",
            "e.yaml: warning: control_plane.token_file: \"@/t\" can be read by every "
            "user of this machine; chmod 600 prevents that\n");
-    put("t", " secret \r\n", 0600); /* taken without the white space */
+    put("t", " secret \r\n", 0600); /* white space removed */
     expect(PLANE "token_file: t}\n", "");
     char longest[4098];
     memset(longest, 'x', sizeof(longest));
@@ -211,7 +211,7 @@ static void control_plane_files(void **state)
     expect(PLANE "token_file: none, ca_file: none}\n",
            "e.yaml: control_plane.token_file: \"@/none\" cannot be read: No such file or directory\n"
            "e.yaml: control_plane.ca_file: \"@/none\" cannot be read: No such file or directory\n");
-    /* Not used: not looked at. */
+    /* Not used: not read. */
     expect("control_plane: {token_file: none, ca_file: none}\n", "");
     put("t", CERTIFICATE, 0600);
     expect(PLANE "ca_file: t}\n", "");
@@ -235,10 +235,10 @@ static void settle_key_file(void **state)
     unlink("t");
     expect(HOST "settle_key: t}\n",
            "e.yaml: api.settle_key: \"@/t\" cannot be read: No such file or directory\n");
-    expect("api: {settle_key: t}\n", ""); /* not used: not looked at */
+    expect("api: {settle_key: t}\n", ""); /* not used: not read */
 }
 
-/* Whether the user that the edge becomes can read what it will have to. */
+/* Whether the user that the edge becomes can read the files that it will need. */
 static void files_for_the_user(void **state)
 {
     (void)state;
@@ -259,7 +259,7 @@ static void files_for_the_user(void **state)
     put("t", "secret\n", 0600);
     expect_of(AS_NOBODY, refused);
     unlink("t");
-    /* An upstream's files are read before that, but for active checks. */
+    /* An upstream's files are read before the change of user, except for active checks. */
     put("c", CERTIFICATE, 0644);
     put("k", KEY, 0600);
     expect_of("user: nobody\n" UPSTREAM "tls: true, tls_ca: c, tls_certificate: c, tls_key: k}\n", "");
@@ -299,7 +299,7 @@ static void loading(void **state)
     unlink("good.yaml");
 }
 
-/* What comes in pieces is put together: `boxedge check -c <(generate)`. */
+/* Input in pieces is joined: `boxedge check -c <(generate)`. */
 static void loading_from_a_pipe(void **state)
 {
     (void)state;
@@ -338,7 +338,7 @@ static void processes(void **state)
            "e.yaml: warning: processes.directory: \"/no/such\", the directory of web, is not a directory on "
            "this machine\n");
     if (geteuid() != 0)
-        return; /* nobody else can choose a user */
+        return; /* only root can choose a user */
     expect(
         "processes: [{id: web, command: x, ports: [3000], directory: /, user: no-such-user}]\n",
         "e.yaml: warning: processes.user: the user \"no-such-user\" of web does not exist on this machine\n");

@@ -131,13 +131,13 @@ static void networks(void **state)
     assert_true(has("2001:db8::/33", "2001:db8:7fff::"));
     assert_false(has("2001:db8::/33", "2001:db8:8000::"));
     assert_true(has("::/0", "2001:db8::1"));
-    /* IPv4 clients are kept as ::ffff:a.b.c.d, but no IPv6 network is about them. */
+    /* IPv4 clients are kept as ::ffff:a.b.c.d, but no IPv6 network contains them. */
     assert_false(has("::/0", "10.0.0.1"));
     assert_false(has("::/64", "10.0.0.1"));
     assert_true(has("::/64", "::1"));
 }
 
-/* However a network was written, it has one text, which reads as the same. */
+/* However a network was written, it has one text, and that text parses to the same network. */
 static void printed_networks(void **state)
 {
     (void)state;
@@ -251,7 +251,7 @@ static void own_listeners(void **state)
     assert_true(listens("[::]:443", "[::1]:443"));
     assert_true(listens("[::]:443", "0.0.0.0:443")); /* which connects to loopback */
     assert_false(listens("[::]:443", "[::1]:80"));
-    assert_false(listens("0.0.0.0:443", "10.0.0.1:443")); /* nobody knows here whose that is */
+    assert_false(listens("0.0.0.0:443", "10.0.0.1:443")); /* whose address that is cannot be known here */
     assert_true(listens("[fd00::1]:443", "[fd00::1]:443"));
 
     conf_listener_t own = {.kind = CONF_LISTENER_TLS};

@@ -1,4 +1,4 @@
-/* From text to a configuration: defaults, bounds of every key, what is refused and how that is said. */
+/* From text to a configuration: defaults, bounds of every key, refused values and their messages. */
 #include "conf_fixture.h"
 
 #include "conf_keys.h"
@@ -43,7 +43,7 @@ static void defaults(void **state)
     conf_release(&conf);
 }
 
-/* Off by default; 30 minutes where it is on and no time is given. */
+/* Off by default; 30 minutes if it is on without a time. */
 static void pausing_of_containers(void **state)
 {
     (void)state;
@@ -350,7 +350,7 @@ static void unknown_keys(void **state)
                 "e.yaml:3:1: public_prot: is not a known key; did you mean public_port?\n");
     fixture_bad(BASE "Workers: 1\n", "e.yaml:3:1: Workers: is not a known key; did you mean workers?\n");
     fixture_bad(BASE "certs: []\n", "e.yaml:3:1: certs: is not a known key; allowed here: " TOP_KEYS "\n");
-    /* A key that looks only a little like it is no guess. */
+    /* A key that is only a little similar gives no suggestion. */
     fixture_bad(BASE "admin: {secret: 1}\n",
                 "e.yaml:3:9: admin.secret: is not a known key; allowed here: socket\n");
     fixture_bad(BASE "cert: []\n", "e.yaml:3:1: cert: is not a known key; did you mean certificates?\n");
@@ -421,7 +421,7 @@ static void wrong_types(void **state)
     fixture_bad("word\n", "e.yaml:1:1: the file must be a map of keys, such as \"preview_domain: ...\"\n");
 }
 
-/* Where every line of a section or list is a comment, nothing was said. */
+/* A section or list with only commented lines sets nothing. */
 static void empty_sections_and_lists(void **state)
 {
     (void)state;
@@ -488,7 +488,7 @@ static void long_paths(void **state)
     fixture_bad(text, wanted);
 }
 
-/* The message for a long value is cut, and not inside a character. */
+/* The message for a long value is cut, and not within a character. */
 static void shown_values(void **state)
 {
     (void)state;
@@ -516,7 +516,7 @@ static void shown_values(void **state)
     fixture_bad(text, wanted);
 }
 
-/* All errors of a file at once, in its order, whoever found them. */
+/* All errors of a file together, in its order, whichever part found them. */
 static void all_at_once(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* conf_redact.h: each key of the table is shown or removed as its row says, and none without a word. */
+/* conf_redact.h: each key of the table is shown or removed as its row declares, and every key has a
+ * declaration. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,8 +13,7 @@
 #include "conf_keys.h"
 #include "conf_redact.h"
 
-/* Keys of free text whose values leave the machine. A new key is not among them until somebody has thought.
- */
+/* Free-text keys whose values leave the machine. A new key joins this list only by a decision. */
 static const char *const open_keys[] = {"preview_domain",
                                         "certificates.chain",
                                         "node",
@@ -46,7 +46,7 @@ static const char *const open_keys[] = {"preview_domain",
                                         "api.costs.path",
                                         "api.keys.name",
                                         "api.keys.plan"};
-/* Paths of secrets: shown if a file is there. */
+/* Paths of secrets: shown if the file exists. */
 static const char *const file_keys[] = {"certificates.key", "control_plane.token_file", "upstreams.tls_key",
                                         "api.settle_key"};
 
@@ -165,7 +165,7 @@ static char *file_with(const char *name, const char *value)
     return out;
 }
 
-/* A word that fits where free text does, and is neither a number, an address nor an existing path. */
+/* A word that is valid as free text, and is neither a number, an address nor an existing path. */
 #define WORD "sesame-0815-open"
 
 static void shows_what_its_mark_says(const conf_key_t *key, const char *name, unsigned depth)
@@ -222,7 +222,7 @@ static void commands_keep_their_program(void **state)
     assert_redacts("processes: [{command: [/bin/app, --key, \"x\"]}]\n",
                    "\"processes\": \n  - \n    \"command\": \n      - \"/bin/app\"\n      - \"(removed)\"\n"
                    "      - \"(removed)\"\n");
-    /* One word is a command line. */
+    /* A single word is a command line. */
     assert_redacts("processes: [{command: [\"/bin/app key\"]}]\n",
                    "\"processes\": \n  - \n    \"command\": \n      - \"(removed)\"\n");
     assert_redacts("processes: [{command: /bin/app key}]\n",

@@ -1,4 +1,4 @@
-/* What of YAML is refused, where that is said, and the bounds of a file. */
+/* The refused parts of YAML, the position of each error, and the bounds of a file. */
 #include "conf_fixture.h"
 
 #include "conf_tree.h"
@@ -90,7 +90,7 @@ static void refused_features(void **state)
     expect(STR("[a]"), "t.yaml:1:1: the file must be a map of keys, such as \"preview_domain: ...\"\n");
 }
 
-/* Each level doubles what the one before expands to: ten lines would be a thousand values. */
+/* Each level doubles the expansion of the one before: ten lines would be a thousand values. */
 static void expanding_aliases(void **state)
 {
     (void)state;
@@ -117,7 +117,7 @@ static void syntax_errors(void **state)
     expect(STR("a: [1,\n"),
            "t.yaml:2:1: not valid YAML: did not find expected node content (while parsing a flow "
            "node in line 2)\n");
-    /* Without a line end after it, the end of the file is in its last line. */
+    /* Without a final line end, the end of the file is in its last line. */
     expect(STR("a: [1,"),
            "t.yaml:1:7: not valid YAML: did not find expected node content (while parsing a flow node "
            "in line 1)\n");
@@ -133,7 +133,7 @@ static void syntax_errors(void **state)
            "t.yaml:1:4: not valid YAML: control characters are not allowed (files are UTF-8 text)\n");
 }
 
-/* After a syntax error, what was read before it is there, and what was open is known to be cut. */
+/* After a syntax error, the values before it remain, and open nodes are marked as cut. */
 static void cut_by_an_error(void **state)
 {
     (void)state;
@@ -145,7 +145,7 @@ static void cut_by_an_error(void **state)
     assert_true(conf_node_get(root, STR("c"))->cut);
     assert_true(conf_node_get(conf_node_get(root, STR("c")), STR("d"))->cut);
     conf_tree_free(&root);
-    /* So that a key after the error is not called missing, and errors before it are still told. */
+    /* Then a key after the error is not reported as missing, and earlier errors are still reported. */
     fixture_bad(
         "workers: x\nlisteners: [{address: \"127.0.0.1:1\", ",
         "e.yaml:1:10: workers: \"x\" is not a whole number; allowed: a whole number of processes from 0 to "
@@ -183,7 +183,7 @@ static void depth_at_its_bound(void **state)
            "t.yaml:1:11: lists and maps are nested too deeply; at most 8 levels are allowed\n");
     expect(STR("a: {a: {a: {a: {a: {a: {a: {a: {}}}}}}}}\n"),
            "t.yaml:1:32: lists and maps are nested too deeply; at most 8 levels are allowed\n");
-    /* As deep as a file can be. */
+    /* The deepest nesting that a file may have. */
     expect_repeated("a: ", "[", CONF_FILE_MAX - 3, "",
                     "t.yaml:1:11: lists and maps are nested too deeply; at most 8 levels are allowed\n");
     expect_repeated("", "- ", CONF_FILE_MAX / 2, "",

@@ -1,4 +1,4 @@
-/* A gate in the way of the store's thread: while it is shut, what is added behind it waits. */
+/* A gate for the store's thread: while it is shut, jobs added behind it wait. */
 #ifndef BOXEDGE_STORE_GATE_H
 #define BOXEDGE_STORE_GATE_H
 
@@ -8,11 +8,11 @@
 
 #include "store_thread.h"
 
-/* Lives until the thread has passed it, or was freed. */
+/* Lives until the thread has passed it, or until it is freed. */
 typedef struct store_gate {
     store_job_t job;
     sem_t opened;
-    bool passed; /* as the loop has heard */
+    bool passed; /* when the loop has noticed */
 } store_gate_t;
 
 void store_gate_shut(store_thread_t *thread, store_gate_t *gate);

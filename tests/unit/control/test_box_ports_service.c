@@ -1,4 +1,4 @@
-/* What the controller answers to those who were refused at a port: this process stands for the box. */
+/* The controller's answers after a port of a box refused a connection: this process stands for the box. */
 #include "wake_coordinator_world.h"
 
 #include "box_ports_message.h"
@@ -8,10 +8,10 @@ typedef struct desk_world {
     box_ports_service_t *service;
     uint64_t generation;
     unsigned asked;                /* questions about a line, until runner_asked */
-    provider_question_t *question; /* the last of them; NULL: nobody waits for an answer */
+    provider_question_t *question; /* the last of them; NULL: no request waits for an answer */
 } service_world_t;
 
-/* The provider has no room for what finds its world. */
+/* The provider has no room for a pointer back to its world. */
 static service_world_t *of_provider;
 
 static bool provider_line(provider_t *provider, str_t id, provider_question_t *question)
@@ -33,7 +33,7 @@ static void provider_forget(provider_t *provider, provider_question_t *question)
     question->provider = NULL;
 }
 
-/* The answer; NULL: there is none to be had. */
+/* The answer; NULL: none. */
 static void say(service_world_t *d, const char *line)
 {
     provider_question_t *question = d->question;
@@ -77,7 +77,7 @@ static int desk_teardown(void **state)
 {
     service_world_t *d = *state;
     void *world = d->w;
-    /* As the controller does: the store's thread goes first, and its last jobs still answer. */
+    /* In the controller's order: the store's thread goes first, and its last jobs still answer. */
     boxes_stop(d->w->boxes);
     store_thread_free(&d->w->store);
     box_ports_service_free(&d->service);
@@ -87,7 +87,7 @@ static int desk_teardown(void **state)
     return wake_coordinator_world_teardown(&world);
 }
 
-/* What worker `index` hears next; false: nothing within the turns. */
+/* The next message to worker `index`; false: none within the turns. */
 static bool heard(service_world_t *d, unsigned index, box_ports_answer_t *out, unsigned turns)
 {
     ipc_message_t message;
@@ -116,7 +116,7 @@ static void one_look_for_all(void **state)
         assert_true(heard(d, worker, &got, 200));
         assert_true(got.known && got.count == 1 && got.ports[0].port == d->w->port && got.ports[0].loopback);
     }
-    /* Remembered, although nothing listens any more; and then not. */
+    /* The ports are remembered, although nothing listens any more; and then forgotten. */
     close(d->w->listener);
     d->w->listener = -1;
     box_ports_service_request(d->service, 0, label(d->w, "a"), d->generation);
@@ -130,7 +130,7 @@ static void one_look_for_all(void **state)
     assert_true(heard(d, 0, &got, 200) && got.known && got.count == 0);
 }
 
-/* How often the provider was asked for a line since the last call. */
+/* The number of times that the provider was asked for a line since the last call. */
 static unsigned line_asked(service_world_t *d)
 {
     unsigned asked = d->asked;
@@ -143,7 +143,7 @@ static void request_of_box(service_world_t *d, unsigned worker)
     box_ports_service_request(d->service, worker, label(d->w, "a"), d->generation);
 }
 
-/* The provider says the line, once for all; one that is silent leaves the ports. */
+/* The provider's line answers all questions; without one, the answer has only the ports. */
 static void a_line_of_the_log(void **state)
 {
     service_world_t *d = *state;
@@ -166,11 +166,11 @@ static void a_line_of_the_log(void **state)
     assert_false(heard(d, 0, &got, 0));
     loop_skip(d->w->loop, BOX_PORTS_LINE_MS);
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
-    assert_null(d->question); /* and it was told that nobody waits */
+    assert_null(d->question); /* and the provider was told that no request waits */
     loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     request_of_box(d, 0);
     settle(d->w);
-    say(d, NULL); /* it goes, or cannot say */
+    say(d, NULL); /* it closes, or cannot answer */
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
     loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     request_of_box(d, 0); /* waits at the end */
@@ -193,7 +193,7 @@ static void a_line_is_cut_and_printable(void **state)
     assert_memory_equal(got.line, "r edxxx", 7);
 }
 
-/* Its log is there, under the generation that was asked about; of its ports nothing is known. */
+/* The box's log exists, under the generation in question; its ports are unknown. */
 static void a_box_that_has_ended(void **state)
 {
     service_world_t *d = *state;

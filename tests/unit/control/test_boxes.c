@@ -1,5 +1,4 @@
-/* Boxes as the controller knows them: their addresses and generations, whose they are, how many, and for how
- * long. */
+/* The controller's knowledge of boxes: addresses, generations, owners, number, and age. */
 #include "list.h"
 #include "store_gate.h"
 #include "wake_coordinator_world.h"
@@ -19,14 +18,14 @@ static void addresses_that_are_not_allowed(void **state)
         assert_true(got.sentence[0] != '\0');
         assert_int_equal(known(w, id)->state, BOX_PAUSED); /* nobody connects */
     }
-    /* Containers: what origins.allow has, and never the machine itself. */
+    /* Containers: the networks of origins.allow, and never the machine itself. */
     provider_t docker = w->provider;
     docker.kind = PROVIDER_DOCKER;
     boxes_set_provider(w->boxes, PROVIDER_DOCKER, &docker);
     provider_box_t box = box_at("x", BOX_RUNNING, "::ffff:127.0.0.1");
     w->provider.handlers->box(w->boxes, &docker, &box);
     assert_int_equal(known(w, "x")->state, BOX_PAUSED);
-    /* Also where all of IPv4 is allowed: 0.0.0.0 is this machine. */
+    /* The same when all of IPv4 is allowed: 0.0.0.0 is this machine. */
     conf_network_t all = {.bits = 96};
     all.address.s6_addr[10] = all.address.s6_addr[11] = 0xff;
     conf_network_t *origins = w->conf->origins;
@@ -80,8 +79,8 @@ static void what_a_listing_lacks_is_gone(void **state)
     assert_int_equal(known(w, "c")->state, BOX_PAUSED);
 }
 
-/* Its provider goes with the configuration while it is asked: nobody waits for the answer that never comes.
- */
+/* Its provider leaves with a reload while a question to it is open: nobody waits for an answer that never
+ * comes. */
 static void the_provider_goes(void **state)
 {
     world_t *w = *state;
@@ -92,7 +91,7 @@ static void the_provider_goes(void **state)
     boxes_set_provider(w->boxes, PROVIDER_PROCESS, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
     boxes_set_provider(w->boxes, PROVIDER_PROCESS, &w->provider);
-    /* The next one is asked. */
+    /* The next provider is asked. */
     tell(w, "a", BOX_PAUSED, NULL);
     settle(w);
     wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
@@ -117,7 +116,8 @@ static void ignore_job(store_job_t *job)
     (void)job;
 }
 
-/* The configuration takes the id of a box that a provider has: what is said of that one is not written. */
+/* A provider has a box whose id the configuration takes over: the provider's reports on it are no longer
+ * written. */
 static void the_configuration_takes_its_id(void **state)
 {
     world_t *w = *state;
@@ -131,7 +131,7 @@ static void the_configuration_takes_its_id(void **state)
     w->provider.set_conf = ignore_conf;
     boxes_set_conf(w->boxes, next);
     conf_release(&next);
-    /* A listing without it: gone, but not in the store, where the configuration's is. */
+    /* A listing without it: gone for the provider, but the store keeps the configuration's box. */
     w->provider.handlers->sync_began(w->boxes, &w->provider);
     w->provider.handlers->sync_ended(w->boxes, &w->provider);
     settle(w);
@@ -142,14 +142,14 @@ static void the_configuration_takes_its_id(void **state)
     settle(w);
     assert_int_equal(read.result, STORE_OK);
     assert_int_equal(read.box.state, BOX_RUNNING);
-    /* Given back, it is written again, though nothing about it changed. */
+    /* Given back, it is written again, though it has not changed. */
     boxes_set_conf(w->boxes, w->conf);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     settle(w);
     assert_non_null(boxes_recorded(w->boxes, STR("a")));
 }
 
-/* More boxes than there is room for: they are refused, and forgotten again. */
+/* More boxes than fit: they are refused, and forgotten again. */
 static void too_many_boxes(void **state)
 {
     world_t *w = *state;
@@ -175,7 +175,7 @@ static void too_many_boxes(void **state)
     assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
     assert_int_equal(w->resumes, 0);
     wake_coordinator_request(coordinator, 0, label(w, "another-one"), WAKE_WISH_WAKE,
-                             0); /* its answer is never told */
+                             0); /* its answer is never delivered */
     boxes_stop(full);
     wake_coordinator_free(&coordinator);
     boxes_free(&full);
@@ -198,8 +198,8 @@ static void count_end(void *owner, str_t id, provider_result_t result, const cha
 
 static const boxes_handlers_t counting = {.resumed = count_end};
 
-/* Of boxes that nobody told anything of nothing is written before the answer, which is still not told from
- * within: not from within the provider's, nor within the walk over the boxes when the provider goes. */
+/* A box without any report is not written before the answer. The answer still comes later than the call:
+ * neither within the provider's call, nor within the walk over the boxes when the provider leaves. */
 static void answers_of_boxes_that_nobody_told_of(void **state)
 {
     world_t *w = *state;
@@ -261,7 +261,7 @@ static void boxes_gone_for_long_are_forgotten(void **state)
     assert_null(boxes_find(w->boxes, STR("a")));
 }
 
-/* One that the controller before this one found gone, and did not see forgotten. */
+/* A box that the previous controller found gone, and did not live to forget. */
 static void boxes_found_gone_are_forgotten(void **state)
 {
     world_t *w = *state;
@@ -295,7 +295,7 @@ static void run_count(store_job_t *job, store_t *store)
     assert_int_equal(store_each_preview(store, count_preview, &previews->left), STORE_OK);
 }
 
-/* More previews of "a" than are deleted at a time, and one of another box. */
+/* More previews of "a" than one commit deletes, and one of another box. */
 static void run_put(store_job_t *job, store_t *store)
 {
     (void)job;
@@ -328,7 +328,7 @@ static void boxes_gone_for_long_lose_their_previews(void **state)
     assert_int_equal(count_previews(w), 1);
 }
 
-/* What was only asked about. */
+/* A box that was only asked about. */
 static void boxes_that_nobody_tells_of_are_forgotten(void **state)
 {
     world_t *w = *state;
@@ -358,7 +358,7 @@ static store_job_t *fill_store(world_t *w, store_gate_t *gate)
     return jobs;
 }
 
-/* The thread goes on, and all that waited is done. */
+/* The thread continues, and all pending jobs are done. */
 static void drain_store(world_t *w, store_gate_t *gate, store_job_t **jobs)
 {
     settling_t settling = {.job = {.run = settling_run, .done = settling_done}};
@@ -383,7 +383,7 @@ static void what_the_store_cannot_take_is_tried_again(void **state)
     go_on(w, 1000);
     assert_int_equal(read_box(w), STORE_OK);
     assert_non_null(boxes_recorded(w->boxes, STR("a")));
-    /* And what is to forget a box. */
+    /* The queue of boxes to be forgotten. */
     tell(w, "a", BOX_GONE, NULL);
     settle(w);
     jobs = fill_store(w, &gate);

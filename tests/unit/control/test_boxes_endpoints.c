@@ -1,5 +1,5 @@
-/* Which boxes meet at an address: a control plane's box is asked about once another one was told to be where
- * it is. */
+/* Boxes that share an address: a control plane's box is looked up again once another box is reported at its
+ * address. */
 #include "wake_coordinator_world.h"
 
 #include <setjmp.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-/* Of each kind one provider, which is asked nothing. */
+/* One provider of each kind, which is asked nothing. */
 typedef struct providers_world {
     world_t *world;
     provider_t docker, plane;
@@ -69,7 +69,7 @@ static bool is_doubted(providers_world_t *p, const char *id)
 #define THERE "::ffff:10.9.8.6"
 #define SIX   "fd00::7"
 
-/* In both orders. Only a control plane's word is ever doubted, and never the newcomer's. */
+/* In both orders. Only a control plane's report is ever doubted, and never the newcomer's. */
 static void those_that_meet(void **state)
 {
     providers_world_t *p = *state;
@@ -106,7 +106,7 @@ static void those_that_meet(void **state)
     }
 }
 
-/* A box without a port meets all that are at its address, and each of them meets it. */
+/* A box without a port conflicts with all boxes at its address, and each of them with it. */
 static void without_a_port_among_many(void **state)
 {
     providers_world_t *p = *state;
@@ -120,7 +120,7 @@ static void without_a_port_among_many(void **state)
     for (size_t i = 0; i < 4; i++)
         assert_true(is_doubted(p, ids[i]));
     assert_false(is_doubted(p, "elsewhere"));
-    /* The control plane has them there all the same: its word counts, and doubts nobody else's. */
+    /* The control plane confirms both at one address: its report counts, and no other report is doubted. */
     for (uint16_t i = 0; i < 4; i++)
         place(p, PROVIDER_HTTP, ids[i], HERE, (uint16_t)(3000 + i));
     for (size_t i = 0; i < 4; i++)
@@ -133,7 +133,7 @@ static void without_a_port_among_many(void **state)
     assert_false(is_doubted(p, "c"));
 }
 
-/* One that moves to another port of its address, or gives its port up, comes anew there. */
+/* A box that moves to another port of its address, or drops its port, counts as a newcomer there. */
 static void another_port_of_the_same_address(void **state)
 {
     providers_world_t *p = *state;
@@ -159,7 +159,7 @@ static void report_requested(providers_world_t *p, uint64_t requested_us)
     p->plane.handlers->box(p->world->boxes, &p->plane, &box);
 }
 
-/* The answer to an earlier question says nothing of what happened since. */
+/* An answer to an earlier question does not cover later events. */
 static void a_word_from_before_the_doubt(void **state)
 {
     providers_world_t *p = *state;
@@ -180,11 +180,11 @@ static void a_word_from_before_the_doubt(void **state)
     report_requested(p, loop_wall_us(w->loop));
     assert_false(is_doubted(p, "a"));
     assert_true(boxes_doubt(w->boxes, STR("a"), UINT64_MAX));
-    report_requested(p, 0); /* unasked */
+    report_requested(p, 0); /* unsolicited */
     assert_false(is_doubted(p, "a"));
 }
 
-/* Many process boxes have ports of one loopback address. */
+/* Several process boxes have ports of one loopback address. */
 static void process_boxes_meet_nobody(void **state)
 {
     providers_world_t *p = *state;
@@ -194,7 +194,7 @@ static void process_boxes_meet_nobody(void **state)
     assert_false(is_doubted(p, "a") || is_doubted(p, "b") || is_doubted(p, "c"));
 }
 
-/* A controller that begins anew: the order of generations is that of their coming. */
+/* A controller that starts anew: the order of generations is the order of arrival. */
 static void boxes_of_the_controller_before(void **state)
 {
     providers_world_t *p = *state;

@@ -1,5 +1,5 @@
-/* Questions about boxes whose deletion ended without a word: what answers say, one question at a time, and
- * bounds. */
+/* Questions about boxes whose deletion ended without an answer: the meaning of answers, one question at a
+ * time, and bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,7 +180,7 @@ static void test_gone_and_there(void **state)
     want(w, "b");
     UNTIL(w, w->dones == 2);
     assert_int_equal(w->gones, 1);
-    /* It settles what was closed well before the question, and nothing later. */
+    /* An answer settles deletions that were closed well before the question, and no later ones. */
     assert_true(w->reported_ms + DELETION_LIVING_MS <= loop_wall_us(w->loop) / 1000);
 }
 
@@ -191,7 +191,7 @@ static void test_one_at_a_time(void **state)
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < 20; i++) {
             snprintf(id, sizeof(id), "b-%d", i);
-            want(w, id); /* the second time says nothing new */
+            want(w, id); /* the second call reports nothing new */
         }
     UNTIL(w, w->server->requests == 1);
     turn_for(w, 300);
@@ -204,7 +204,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(w->server->requests, 20);
 }
 
-/* Further ones are named again by the deletion service. A question that settles nothing makes room in a full
+/* The deletion service names further deletions again. A question that settles nothing makes room in a full
  * list. */
 static void test_a_full_list(void **state)
 {
@@ -217,7 +217,7 @@ static void test_a_full_list(void **state)
     server_will_answer(w->server, 400, "");
     UNTIL(w, w->server->requests == 2);
     want(w, "late");
-    want(w, "later"); /* has no room again */
+    want(w, "later"); /* again no room */
     assert_int_equal(w->dones, 0);
 }
 

@@ -1,4 +1,4 @@
-/* Deletions whose worker died: the sweep closes them, also where another process has the worker's id. */
+/* Deletions whose worker died: the sweep closes them, also when another process has the worker's id. */
 #include "store_fixture.h"
 
 #include <unistd.h>
@@ -14,7 +14,8 @@ static bool sum_closed(const store_deletion_t *deletion, void *sum)
     return true;
 }
 
-/* When the sweep closed the deletion that this process, of that birth, asked for; 0: it did not. */
+/* The time at which the sweep closed the deletion that this process, of that birth, requested; 0: it did
+ * not. */
 static uint64_t closed_at(fixture_t *f, uint32_t birth)
 {
     store_preview_t preview = fixture_preview("box", 3000);
@@ -92,7 +93,7 @@ static uint64_t closed(fixture_t *f)
     return sum;
 }
 
-/* Ten days ahead: a call under way stays open, and one that ended then does not hide its box for ten days. */
+/* Ten days ahead: an open call stays open, and a call that ended then does not hide its box for ten days. */
 static void a_clock_that_jumps(void **state)
 {
     fixture_t *f = *state;

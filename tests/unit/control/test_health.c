@@ -1,4 +1,5 @@
-/* Active checks: what they take for well, when a server is down and up again, against real sockets. */
+/* Active checks: which answers count as healthy, and when a server is down and up again, against real
+ * sockets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,13 +30,13 @@ typedef struct world {
 
 static void lost(void *owner, unsigned index);
 
-/* ---- what follows from checks ---- */
+/* ---- results of checks ---- */
 
 static void test_counted(void **state)
 {
     (void)state;
     static const struct {
-        const char *checks; /* + well, - not */
+        const char *checks; /* + healthy, - not */
         const char *up;     /* after each */
         uint32_t rise, fall;
     } rows[] = {
@@ -118,7 +119,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The upstream has one server from now on, at this port of loopback. */
+/* From now on the upstream has one server, at this port of loopback. */
 static void place(world_t *world, const char *name, uint16_t port)
 {
     balance_server_t server = {.port = port, .weight = 1};
@@ -128,7 +129,7 @@ static void place(world_t *world, const char *name, uint16_t port)
     health_set(world->health, &world->conf);
 }
 
-/* As the owner of checks does. */
+/* Like the owner of checks. */
 static void lost(void *owner, unsigned index)
 {
     world_t *world = owner;
@@ -156,7 +157,7 @@ static balance_view_t view(const world_t *world)
         assert_true(condition);                                                                              \
     } while (0)
 
-/* So many requests more. */
+/* That many more requests. */
 static void more_requests(world_t *world, unsigned n)
 {
     unsigned want = world->server->requests + n;
@@ -240,12 +241,12 @@ static void test_servers_come_and_go(void **state)
     server_t *other = fetch_server_server_new(NULL, NULL);
     place(world, "a", world->server->port);
     more_requests(world, 2);
-    place(world, "a", world->server->port); /* the same: goes on */
+    place(world, "a", world->server->port); /* the same: continues */
     more_requests(world, 2);
     place(world, "b", other->port);
     unsigned asked = world->server->requests;
     UNTIL(world, other->requests >= 5);
-    assert_true(world->server->requests <= asked + 1); /* what was on its way */
+    assert_true(world->server->requests <= asked + 1); /* requests already on their way */
     balance_set(world->balance, UPSTREAM, 0, NULL, 0, loop_now(world->loop));
     health_set(world->health, NULL);
     place(world, "c", world->server->port);
@@ -264,7 +265,7 @@ static void test_without_checks_all_are_up(void **state)
     assert_true(view(world).up);
 }
 
-/* A controller that comes after another one goes on with what that one found. */
+/* A new controller continues with the state that the one before it had found. */
 static void test_down_at_the_beginning(void **state)
 {
     world_t *world = *state;
@@ -281,7 +282,7 @@ static void test_down_at_the_beginning(void **state)
     UNTIL(world, view(world).up);
 }
 
-/* A worker that was taken over writes where only the controller may. */
+/* A compromised worker writes into rows that only the controller may write. */
 static void test_forged_servers_are_set_again(void **state)
 {
     world_t *world = *state;
@@ -307,7 +308,7 @@ static void test_forged_servers_are_set_again(void **state)
 
 /* ---- TLS ---- */
 
-/* Whether a server whose certificate is for "api.test" is well, asked for by this name. */
+/* Whether a server whose certificate is for "api.test" is healthy when addressed by this name. */
 static bool tls_is_well(const char *name, int version)
 {
     char ca[] = "/tmp/health-ca-XXXXXX";
@@ -321,7 +322,7 @@ static bool tls_is_well(const char *name, int version)
     world.conf.tls_ca = ca;
     world.conf.tls_name = (char *)(uintptr_t)name;
     place(&world, "a", world.server->port);
-    /* The server counts what came through the handshake. */
+    /* The server counts requests that came through the handshake. */
     UNTIL(&world, !view(&world).up || world.server->requests >= 3);
     bool well = view(&world).up;
     world_close(&world);
@@ -342,7 +343,7 @@ static void test_tls_names(void **state)
     }
 }
 
-/* What the edge cannot read says nothing of its servers. */
+/* A file that the edge cannot read proves nothing about its servers. */
 static void test_files_that_are_not_there(void **state)
 {
     (void)state;
@@ -358,16 +359,16 @@ static void test_files_that_are_not_there(void **state)
         else
             world.conf.tls_certificate = world.conf.tls_key = "/nonexistent/own.pem";
         place(&world, "a", world.server->port);
-        /* The attempts come as far as a connection where the files are read after it. */
+        /* If the files are read after connecting, the attempts reach the server. */
         uint64_t end = loop_precise_us() + 300000;
         while (loop_precise_us() < end)
             loop_turn(world.loop, 20);
         assert_true(view(&world).up);
         assert_int_equal(world.server->requests, 0);
-        /* It is the checks' own state that is kept: they go on once they can be made. */
+        /* The checks keep their own state: they continue once they can be made. */
         world.conf.tls_ca = world.conf.tls_certificate = world.conf.tls_key = "";
         health_set(world.health, &world.conf);
-        UNTIL(&world, !view(&world).up); /* the system's authorities do not know it */
+        UNTIL(&world, !view(&world).up); /* the system's authorities do not include it */
         world_close(&world);
         SSL_CTX_free(tls);
         tls_pem_fini(&pem);

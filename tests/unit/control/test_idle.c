@@ -1,4 +1,4 @@
-/* The controller's clock of what is idle: when boxes are paused, and what is told of activity. */
+/* The controller's idle clock: when it pauses boxes, and its reports of activity. */
 #include "wake_coordinator_world.h"
 
 #include "idle.h"
@@ -50,7 +50,7 @@ static void note_activity(provider_t *provider, str_t ids)
     snprintf(reported, sizeof(reported), "%.*s", STR_ARG(ids));
 }
 
-/* A provider that pauses on its own hears of each box once a second. */
+/* A provider that pauses boxes itself gets one report per box and second. */
 static void activity_is_handed_on(void **state)
 {
     world_t *w = *state;

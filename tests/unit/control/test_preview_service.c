@@ -1,6 +1,5 @@
-/* The controller's answers about previews, with the test in the workers' place: what is made and deleted,
- * what is refused, calls that are none, a store that is busy or full, and workers and a desk that go
- * meanwhile. */
+/* The controller's answers about previews, with the test in the workers' place: creation, deletion, refusals,
+ * malformed calls, a store that is busy or full, and workers and a service that leave meanwhile. */
 #include "store_gate.h"
 
 #include <stddef.h>
@@ -41,7 +40,7 @@ static int connect_worker(world_t *w, unsigned index)
     return fds[1];
 }
 
-/* `map_bytes` of the store. What `dirs` has open is the thread's from here on. */
+/* `map_bytes` of the store. Files in `dirs` that are open belong to the thread from here on. */
 static void start(world_t *w)
 {
     static const uint8_t seed[16];
@@ -71,7 +70,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* As the controller ends: the desk, what the store's thread still has, the channels. */
+/* In the controller's order at its end: the service, the store thread's remaining jobs, the channels. */
 static void stop(world_t *w)
 {
     preview_service_free(&w->desk);
@@ -113,7 +112,7 @@ static void take(world_t *w, uint64_t number, const preview_call_t *call)
     preview_service_take(w->desk, WORKER, number, str_make((const char *)call, sizeof(*call)), NOW);
 }
 
-/* The next message that a worker gets, within some seconds. */
+/* The next message to a worker, within some seconds. */
 static void receive(world_t *w, int worker, uint64_t number, preview_answer_t *answer)
 {
     ipc_message_t message;
@@ -140,8 +139,7 @@ static void expect_nothing(int worker)
     assert_int_equal(ipc_receive(worker, &message), IPC_AGAIN);
 }
 
-/* All that was taken before has been done and nothing of it answered: what is asked after it is answered
- * next. */
+/* All earlier requests are done, and none of them answered: the next request's answer comes next. */
 static void expect_no_answer_before_this(world_t *w)
 {
     preview_call_t call = call_of(PREVIEW_DELETE, "nobody", 1);
@@ -168,7 +166,7 @@ static void put(world_t *w, const char *id, uint16_t first, size_t count)
     free(changes);
 }
 
-/* All that was added before it is done. */
+/* All jobs added before it are done. */
 static void turn_until_passed(world_t *w, const store_gate_t *gate)
 {
     for (int i = 0; i < 2000 && !gate->passed; i++)
@@ -176,7 +174,7 @@ static void turn_until_passed(world_t *w, const store_gate_t *gate)
     assert_true(gate->passed);
 }
 
-/* A box that is recorded while the store is the thread's. */
+/* A box that is recorded while the thread owns the store. */
 typedef struct box_job {
     store_job_t job;
     store_box_t box;
@@ -194,7 +192,7 @@ static void box_done(store_job_t *job)
     CONTAINER_OF(box_job_t, job, job)->done = true;
 }
 
-/* ---- what is made and deleted ---- */
+/* ---- creation and deletion ---- */
 
 static void a_preview_is_made(void **state)
 {
@@ -217,7 +215,7 @@ static void a_preview_is_made(void **state)
     assert_memory_not_equal(made.basic_sha256, none, 32);
 }
 
-/* Made anew, it has other secrets, or none. */
+/* Created anew, it has other secrets, or none. */
 static void a_preview_is_replaced(void **state)
 {
     world_t *w = *state;
@@ -284,7 +282,7 @@ static const char *code_at(world_t *w, const char *address, uint16_t fixed_port,
     return answer.code;
 }
 
-/* Also where the address is this machine's only since the configuration was read. */
+/* The same when the address became this machine's only after the configuration was read. */
 static void a_machine_without_declared_ports(void **state)
 {
     world_t *w = *state;
@@ -295,7 +293,7 @@ static void a_machine_without_declared_ports(void **state)
         assert_string_equal(code_at(w, own, 8080, 0), "");
         assert_string_equal(code_at(w, own, 0, 3000), "");
     }
-    assert_string_equal(code_at(w, "203.0.113.7", 0, 0), ""); /* nobody's */
+    assert_string_equal(code_at(w, "203.0.113.7", 0, 0), ""); /* an address of no machine */
     (void)store_after(w);
 }
 
@@ -314,7 +312,7 @@ static void a_preview_is_deleted_once(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 1);
 }
 
-/* ---- a box that is being deleted ---- */
+/* ---- a box under deletion ---- */
 
 static void a_box_that_is_being_deleted_takes_none(void **state)
 {
@@ -329,7 +327,7 @@ static void a_box_that_is_being_deleted_takes_none(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 0);
 }
 
-/* The right to the box may be from before its deletion. */
+/* The right to the box may predate its deletion. */
 static void a_call_from_before_a_deletion_makes_none(void **state)
 {
     world_t *w = *state;
@@ -349,7 +347,7 @@ static void a_call_from_before_a_deletion_makes_none(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 1);
 }
 
-/* ---- calls that are none ---- */
+/* ---- malformed calls ---- */
 
 static void what_is_no_call_is_passed_over(void **state)
 {
@@ -380,7 +378,7 @@ static void what_is_no_call_is_passed_over(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 1);
 }
 
-/* What is neither true nor false cannot be looked at as either. */
+/* A value that is neither true nor false cannot be read as either one. */
 static void flags_that_are_none(void **state)
 {
     world_t *w = *state;
@@ -397,7 +395,7 @@ static void flags_that_are_none(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 0);
 }
 
-/* ---- a store that cannot ---- */
+/* ---- a store that refuses changes ---- */
 
 static void a_store_with_too_much_to_do(void **state)
 {
@@ -441,7 +439,7 @@ static void a_full_store(void **state)
     free(w);
 }
 
-/* ---- those who go ---- */
+/* ---- workers and a service that leave ---- */
 
 static void a_worker_that_has_gone(void **state)
 {
@@ -483,7 +481,7 @@ static void answers_go_to_the_worker_that_asked(void **state)
     stop(w);
 }
 
-/* The desk goes first, then the store's thread, which has its jobs yet. */
+/* The service leaves first, then the store's thread, which still has its jobs. */
 static void a_desk_that_goes_with_jobs_under_way(void **state)
 {
     world_t *w = *state;
@@ -500,7 +498,8 @@ static void a_desk_that_goes_with_jobs_under_way(void **state)
     store_gate_open(&last);
     turn_until_passed(w, &last);
     expect_nothing(w->worker);
-    assert_int_equal(previews_of(store_after(w), "box"), 3); /* who asked heard nothing, yet it was done */
+    assert_int_equal(previews_of(store_after(w), "box"),
+                     3); /* the caller got no answer, yet the work was done */
 }
 
 int main(void)

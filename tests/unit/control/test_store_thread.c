@@ -1,5 +1,5 @@
-/* The controller's thread: everything is done in order, changes share commits, and a full store still gives
- * room back. */
+/* The controller's thread: jobs are done in order, changes share commits, and a full store can still be
+ * emptied. */
 #include "store_gate.h"
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@ typedef struct world {
 
 typedef struct test_job {
     store_job_t job;
-    unsigned *order; /* how many were done before */
+    unsigned *order; /* number of jobs done before */
     unsigned done_as;
     uint64_t seen; /* by `run`: previews in the store */
     uint64_t epoch_at_done;
@@ -111,12 +111,12 @@ static void jobs_are_done_in_order(void **state)
     assert_int_equal(jobs[3].job.change.result, STORE_OK);
     assert_int_equal(jobs[4].job.change.result, STORE_NOT_FOUND);
     assert_int_equal(jobs[5].seen, 1);
-    /* Before it is said to be done, the workers were told: of each of at most four commits, once. */
+    /* Workers are notified before a job counts as done: once for each of at most four commits. */
     assert_in_range(jobs[0].epoch_at_done, 1, 4);
     close_world(&w);
 }
 
-/* While the thread is busy, changes gather; they are then committed together. */
+/* While the thread is busy, changes gather and then share a commit. */
 static void changes_share_commits(void **state)
 {
     (void)state;
@@ -181,7 +181,7 @@ static void free_does_what_waits(void **state)
     close_world(&w);
 }
 
-/* In one batch with a change that does not fit, a delete still works. */
+/* A delete still succeeds in one batch with a change that does not fit. */
 static void a_full_store_lets_go(void **state)
 {
     (void)state;
@@ -225,8 +225,8 @@ static void try_more(store_job_t *job)
     took_more = store_thread_add(ending, job);
 }
 
-/* Work that would follow a job has no thread any more when the last ones are done. */
-/* Damage that only the controller meets makes the node unready, too. */
+/* A job whose follow-up work comes after the thread's last jobs: that work has no thread any more. */
+/* Damage that only the controller finds makes the node unready, too. */
 static void damage_is_reported(void **state)
 {
     (void)state;

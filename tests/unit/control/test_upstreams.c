@@ -1,5 +1,5 @@
-/* What becomes of a configuration's servers in the balance: names that are not resolved yet, the bound.
- * (Names that are: test_resolver.c; checks: test_health.c; both together from outside: test_upstreams.py.) */
+/* The configuration's servers in the balance: names that are not resolved yet, and the bound. (Resolved
+ * names: test_resolver.c; checks: test_health.c; both together from outside: test_upstreams.py.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,7 +63,7 @@ static void take(world_t *world, const char *upstreams)
     conf_release(&conf);
 }
 
-/* How many servers of this name upstream `index` has; of any where it is NULL. */
+/* The number of servers of this name at upstream `index`; of all names if it is NULL. */
 static size_t count(const world_t *world, unsigned index, const char *name)
 {
     size_t n = 0;
@@ -74,7 +74,7 @@ static size_t count(const world_t *world, unsigned index, const char *name)
     return n;
 }
 
-/* What a controller before this one had resolved for the upstream "a": `n` addresses of a name. */
+/* A previous controller's result for the upstream "a": `n` addresses of a name. */
 static void resolved_before(world_t *world, const char *name, size_t n)
 {
     balance_server_t servers[BALANCE_SERVERS_MAX];
@@ -123,7 +123,7 @@ static void test_a_new_controller_takes_nothing_away(void **state)
     assert_int_equal(count(world, 0, NULL), 0);
 }
 
-/* Where there are too many addresses, each server has one at least. */
+/* With too many addresses, each server has one at least. */
 static void test_bound_of_servers(void **state)
 {
     world_t *world = *state;
@@ -135,7 +135,7 @@ static void test_bound_of_servers(void **state)
     assert_int_equal(count(world, 0, "10.0.0.2:80"), 1);
 }
 
-/* Whatever a name says. */
+/* Whatever addresses a name has. */
 static void test_addresses_that_are_never_used(void **state)
 {
     world_t *world = *state;

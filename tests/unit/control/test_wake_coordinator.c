@@ -1,5 +1,5 @@
-/* The waking of boxes in the controller: one resume however many ask, probing, failures that are remembered,
- * and boxes that go while somebody waits. */
+/* Waking of boxes in the controller: one resume for any number of requests, probing, remembered failures, and
+ * boxes that leave during a wake. */
 #include "wake_coordinator_world.h"
 
 static void one_resume_for_all(void **state)
@@ -20,14 +20,14 @@ static void one_resume_for_all(void **state)
     assert_int_equal(ended(w, 2, &got, 0), 0); /* did not ask */
     assert_int_equal(known(w, "a")->state, BOX_RUNNING);
     assert_int_equal(known(w, "a")->listening[0], w->port);
-    /* Asked again it is answered from what is known. */
+    /* A repeated request is answered from memory. */
     wake_coordinator_request(w->coordinator, 2, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 2, &got, 0), WAKE_OK);
     assert_int_equal(w->resumes, 1);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->resumes), 1);
 }
 
-/* How far the wake is, as worker `index` was told last; 0: it was not. */
+/* The stage of the wake that worker `index` was sent last; 0: none. */
 static uint64_t stage_told(world_t *w, unsigned index)
 {
     ipc_message_t message;
@@ -38,7 +38,7 @@ static uint64_t stage_told(world_t *w, unsigned index)
     return last;
 }
 
-/* Whoever joins hears how far it is, and since when; and only those who ask. */
+/* A worker that joins learns the stage and its start; only workers that ask get messages. */
 static void stages_for_those_who_join(void **state)
 {
     world_t *w = *state;
@@ -77,12 +77,12 @@ static void a_failure_is_remembered(void **state)
     assert_string_equal(got.sentence, "It is broken.");
     assert_int_equal(w->resumes, 1);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->failures), 1);
-    /* The watcher of a page is told of it too. */
+    /* The watcher of a page is notified too. */
     wake_coordinator_request(w->coordinator, 1, label(w, "a"), WAKE_WISH_WATCH, 0);
     assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED);
 }
 
-/* Each failure in a row is remembered for twice as long, up to a minute; a success ends that. */
+/* Each failure in a row is remembered for twice as long, up to a minute; a success resets that. */
 static void failures_are_remembered_for_longer(void **state)
 {
     static const uint32_t remembered[] = {5000, 10000, 20000, 40000, 60000, 60000};
@@ -111,7 +111,7 @@ static void failures_are_remembered_for_longer(void **state)
     assert_in_range(got.retry_after_ms, 4000, 5000);
 }
 
-/* What nothing was asked of for long is forgotten, with its failures. */
+/* A box without requests for long is forgotten, with its failures. */
 static void wake_client_are_forgotten(void **state)
 {
     world_t *w = *state;
@@ -138,7 +138,8 @@ static void ask_since(world_t *w, unsigned worker, uint64_t came_ms)
     wake_coordinator_request(w->coordinator, worker, label(w, "a"), WAKE_WISH_WAKE, came_ms);
 }
 
-/* The operator stops a box that a request waits for: neither that one nor bytes undo it, a later one does. */
+/* The operator stops a box that a request waits for: neither that request nor bytes start it again; a later
+ * request does. */
 static void an_operators_stop_lasts(void **state)
 {
     world_t *w = *state;
@@ -169,7 +170,7 @@ static void an_operators_stop_lasts(void **state)
     settle(w);
 }
 
-/* One whose sender waited for the end of the stop may come in its millisecond. */
+/* A request whose sender waited for the end of the stop may arrive in the same millisecond. */
 static void a_request_right_after_a_stop_wakes(void **state)
 {
     world_t *w = *state;
@@ -179,7 +180,7 @@ static void a_request_right_after_a_stop_wakes(void **state)
     assert_int_equal(w->resumes, 1);
 }
 
-/* What the stop interrupts is no failure to be remembered. */
+/* A wake that a stop interrupts is not remembered as a failure. */
 static void an_operators_stop_interrupts_a_start(void **state)
 {
     world_t *w = *state;
@@ -194,7 +195,7 @@ static void an_operators_stop_interrupts_a_start(void **state)
     wake_coordinator_world_pass(w, 1);
     ask_since(w, 0, loop_now(w->loop));
     assert_int_equal(w->resumes, 2);
-    /* Started by hand again, bytes wake it as ever. */
+    /* Started again by hand, bytes wake it as usual. */
     wake_coordinator_order(w->coordinator, STR("a"), false);
     answer(w, PROVIDER_FAILED, "The box was stopped while it started.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
@@ -228,7 +229,7 @@ static void a_port_that_never_listens(void **state)
     wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WAKE, 0);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
-    settle(w); /* the store's thread has a clock of its own */
+    settle(w); /* the store's thread has its own clock */
     wake_coordinator_world_pass(w, 25000);
     assert_int_equal(ended(w, 0, &got, 0), 0); /* still asking */
     wake_coordinator_world_pass(w, 5000);
@@ -246,7 +247,8 @@ static void a_port_that_never_listens(void **state)
     close(fd);
 }
 
-/* A box that says how long it takes is given that; who watches its page hears of it, and keeps it awake. */
+/* A box that announces its start time gets that long. The watcher of its page is notified, and keeps it
+ * awake. */
 static void a_box_that_takes_its_time(void **state)
 {
     world_t *w = *state;
@@ -272,7 +274,7 @@ static void a_box_that_takes_its_time(void **state)
     close(fd);
 }
 
-/* Whose resume took nearly all the time that its waiters have gets half of it once more to listen. */
+/* A box whose resume took nearly all of its waiters' time gets half of it once more to start listening. */
 static void a_port_of_a_box_that_was_late(void **state)
 {
     world_t *w = *state;
@@ -334,7 +336,7 @@ static void paused_again_and_again(void **state)
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
 }
 
-/* A box that is doubted once more during each check has not paused: its waiters are not given up. */
+/* A box that is doubted again during each check has not paused: its waiters are not given up. */
 static void doubted_again_and_again(void **state)
 {
     world_t *w = *state;
@@ -418,7 +420,7 @@ static void more_boxes_than_may_be_woken(void **state)
     provider_t http = w->provider;
     wake_answer_t got;
     char id[16];
-    http.kind = PROVIDER_HTTP; /* is asked about whatever box */
+    http.kind = PROVIDER_HTTP; /* whichever box is asked about */
     http.resume = ignore_id;
     boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
     for (unsigned i = 0; i < WAKE_COORDINATOR_BOXES_MAX; i++) {
@@ -445,7 +447,7 @@ static void nonsense_from_a_worker(void **state)
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 0);
 }
 
-/* What the store does not have yet is nothing that workers, who read the store, could go on with. */
+/* A record that the store does not have yet is of no use to workers, which read the store. */
 static void answered_once_the_store_has_it(void **state)
 {
     world_t *w = *state;
@@ -456,8 +458,7 @@ static void answered_once_the_store_has_it(void **state)
     assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
     wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_OK);
-    /* Anew, at another address: the record of before counts for nothing, nor the new one before it is there.
-     */
+    /* At another address again: neither the former record counts, nor the new one before it is stored. */
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.2");
     boxes_set_listening(w->boxes, STR("a"), known(w, "a")->generation, w->port, 0, NULL, NULL);
     wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);

@@ -1,4 +1,4 @@
-/* What the controller tells the workers, and that nothing of it is lost. */
+/* The controller's messages to the workers, none of which is lost. */
 #include "worker_links.h"
 
 #include <setjmp.h>
@@ -72,7 +72,7 @@ static void expect_nothing(int fd)
     assert_int_equal(ipc_receive(fd, &message), IPC_AGAIN);
 }
 
-/* Fills the worker's queue; returns how many are in it. */
+/* Fills the worker's queue; returns the number of messages in it. */
 static unsigned fill(int fd)
 {
     unsigned count = 0;
@@ -110,7 +110,7 @@ static void no_such_worker(void **state)
     close(fds[1]);
 }
 
-/* A worker that comes later looks at all its tunnels, once. */
+/* A worker that starts later checks all its tunnels, once. */
 static void a_worker_that_was_not_there(void **state)
 {
     world_t *w = *state;
@@ -141,7 +141,7 @@ static void a_worker_that_died(void **state)
 {
     world_t *w = *state;
     close(connect_worker(w, 0));
-    worker_links_end_tunnels(w->worker_links, "preview a-1", 7); /* before the loop has heard of it */
+    worker_links_end_tunnels(w->worker_links, "preview a-1", 7); /* before the loop has noticed */
     loop_turn(w->loop, 0);
     worker_links_end_tunnels(w->worker_links, "preview a-2", 8);
     int fd = connect_worker(w, 0);
@@ -164,7 +164,7 @@ static void expect_soon(world_t *w, int fd, const char *which, uint64_t below)
     assert_int_equal(message.value, below);
 }
 
-/* What it is to be told waits for it, in its order and up to a bound; over that, one word stands for all. */
+/* Messages to it are queued in order, up to a bound; above the bound, one message replaces them all. */
 static void a_worker_that_does_not_read(void **state)
 {
     world_t *w = *state;
@@ -209,7 +209,8 @@ static void a_worker_speaks(void **state)
     close(fd);
 }
 
-/* The controller ends: it takes what was sent and answers that; later messages fail at the worker. */
+/* The controller ends: it accepts the messages sent before and answers them; later messages fail at the
+ * worker. */
 static void the_last_messages_are_taken(void **state)
 {
     world_t *w = *state;

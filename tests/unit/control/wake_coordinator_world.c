@@ -50,7 +50,7 @@ int make_port(uint16_t *port, bool listening)
     *port = ntohs(address.sin_port);
     if (listening)
         assert_int_equal(listen(fd, 8), 0);
-    return fd; /* bound: nobody else takes the port */
+    return fd; /* bound: no other process takes the port */
 }
 
 int wake_coordinator_world_setup(void **state)
@@ -111,7 +111,7 @@ int wake_coordinator_world_teardown(void **state)
     return 0;
 }
 
-/* ---- what the tests do ---- */
+/* ---- the tests' actions ---- */
 
 provider_box_t box_at(const char *id, box_state_t state, const char *address)
 {

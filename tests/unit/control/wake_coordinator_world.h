@@ -1,7 +1,5 @@
-/*
- * Boxes and their waking in the controller. The provider is the test's; ports and the store are real. Time
- * passes where the test says so (`pass`).
- */
+/* Boxes and their waking in the controller. The test plays the provider; ports and the store are real. The
+ * test moves the clock (`pass`). */
 #ifndef BOXEDGE_WAKE_COORDINATOR_WORLD_H
 #define BOXEDGE_WAKE_COORDINATOR_WORLD_H
 
@@ -32,7 +30,7 @@ typedef struct world {
     char resumed_id[BOX_ID_MAX + 1];
     int workers[3]; /* the workers' ends */
     int listener;   /* -1: none */
-    uint16_t port;  /* of the listener, or one where nothing listens */
+    uint16_t port;  /* of the listener, or a port without one */
 } world_t;
 
 void ignore_id(provider_t *provider, str_t id);
@@ -47,7 +45,7 @@ void tell(world_t *w, const char *id, box_state_t state, const char *address);
 void answer(world_t *w, provider_result_t result, const char *sentence);
 str_t label(world_t *w, const char *id);
 
-/* What worker `index` is told next that ends a wake; 0: nothing within the turns. */
+/* The next message to worker `index` that ends a wake; 0: none within the turns. */
 wake_result_t ended(world_t *w, unsigned index, wake_answer_t *out, unsigned turns);
 
 typedef struct settling {
@@ -58,10 +56,10 @@ typedef struct settling {
 void settling_run(store_job_t *job, store_t *store);
 void settling_done(store_job_t *job);
 
-/* What was begun with the store is done, also what came of that, and probes had their turns. */
+/* Finishes the pending work of the store and its consequences, and gives probes their turns. */
 void settle(world_t *w);
 
-/* `ms` go by in steps in which probes and their answers have their turns. */
+/* `ms` pass in steps, in which probes and their answers have their turns. */
 void wake_coordinator_world_pass(world_t *w, uint64_t ms);
 const store_box_t *known(world_t *w, const char *id);
 

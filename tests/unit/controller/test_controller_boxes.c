@@ -1,5 +1,4 @@
-/* The static provider: what the store says of boxes follows the configuration, and a generation never comes
- * back. */
+/* The static provider: the store's boxes follow the configuration, and a generation never returns. */
 #include "store_fixture.h"
 
 #include <arpa/inet.h>
@@ -101,8 +100,7 @@ static void what_is_gone_is_removed(void **state)
     assert_false(put(f, "", 4000));
 }
 
-/* A box that comes back at another address has a number that was never used, also where the clock went back.
- */
+/* A box that returns at another address gets an unused number, also after the clock went back. */
 static void a_generation_never_comes_back(void **state)
 {
     fixture_t *f = *state;
@@ -124,7 +122,7 @@ static void put_box_of(fixture_t *f, const char *id, box_provider_t provider, ui
     assert_int_equal(store_put_box(f->store, &box), STORE_OK);
 }
 
-/* Boxes of other providers come and go by what those say. */
+/* Boxes of other providers come and go with those providers' reports. */
 static void boxes_of_others_stay(void **state)
 {
     fixture_t *f = *state;
@@ -142,8 +140,8 @@ static void boxes_of_others_stay(void **state)
     }
 }
 
-/* The configuration takes an id over from another provider: also where it is at the same address, nothing
- * that was connected to before is used again. */
+/* The configuration takes an id over from another provider: connections from before are not used again, even
+ * at the same address. */
 static void an_id_of_another_is_taken_over(void **state)
 {
     fixture_t *f = *state;

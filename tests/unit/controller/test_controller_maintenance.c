@@ -1,4 +1,4 @@
-/* What the controller does to the store by the clock. */
+/* The controller's periodic work on the store. */
 #include "controller.h"
 
 #include "record.h"
@@ -41,7 +41,7 @@ static void first_keys(void **state)
     assert_true(rotate(f, NOW));
     store_cookie_keys_t keys = keys_of(f);
     assert_true(keys.rotated_at == NOW);
-    /* A previous key of zeros could be used by everybody. */
+    /* Everybody could use a previous key of zeros. */
     assert_false(is_zero(keys.current));
     assert_false(is_zero(keys.previous));
     assert_memory_not_equal(keys.current, keys.previous, 32);
@@ -61,17 +61,18 @@ static void daily_keys(void **state)
     assert_memory_equal(second.previous, first.current, 32);
     assert_memory_not_equal(second.current, first.current, 32);
     assert_true(second.rotated_at == NOW + DAY);
-    /* The clock was set back: keys of the future are not kept until it comes. */
+    /* The clock was set back: keys of the future are not kept until that time. */
     assert_true(rotate(f, NOW));
     assert_memory_equal(keys_of(f).previous, second.current, 32);
     assert_true(keys_of(f).rotated_at == NOW);
 }
 
-/* A clock that jumps ten days and comes back, whichever way, keeps both keys: all sessions go on. */
+/* A clock that jumps ten days and returns, in either direction, keeps both keys: all sessions remain
+ * valid. */
 static void keys_of_a_clock_that_jumps(void **state)
 {
     fixture_t *f = *state;
-    assert_true(rotate_in(f, NOW, 0, UINT64_MAX)); /* a first key waits for no hour */
+    assert_true(rotate_in(f, NOW, 0, UINT64_MAX)); /* a first key does not wait an hour */
     store_cookie_keys_t first = keys_of(f);
     assert_false(rotate_in(f, NOW + 10 * DAY, 0, UINT64_MAX)); /* the controller is new */
     assert_false(rotate_in(f, NOW + 10 * DAY, NOW, NOW + 10 * DAY));
@@ -155,7 +156,7 @@ static bool count(const store_preview_t *preview, void *arg)
     return true;
 }
 
-/* A walk takes no more than its piece at once, and sees every preview once. */
+/* A walk takes no more than its piece per call, and sees every preview once. */
 static void pieces(void **state)
 {
     fixture_t *f = *state;
@@ -180,7 +181,7 @@ static void pieces(void **state)
     assert_int_equal(left, PREVIEWS - expired);
 }
 
-/* Exactly one piece: the walk knows that nothing comes after it. */
+/* Exactly one piece: the walk knows that no preview follows. */
 static void one_piece(void **state)
 {
     fixture_t *f = *state;

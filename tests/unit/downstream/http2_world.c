@@ -228,7 +228,7 @@ static nghttp2_session *client_new(world_t *world)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, client_closed);
     assert_int_equal(nghttp2_option_new(&option), 0);
     nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_http_messaging(option, 1); /* so that it sends what it should not */
+    nghttp2_option_set_no_http_messaging(option, 1); /* so that it can send malformed messages */
     assert_int_equal(nghttp2_session_client_new2(&session, callbacks, world, option), 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);

@@ -23,7 +23,7 @@
 
 #define WORLD_STREAMS 512
 
-/* What the client has seen of one of its streams. */
+/* The client's view of one of its streams. */
 typedef struct seen {
     int status;
     unsigned informational; /* 1xx heads */
@@ -36,9 +36,9 @@ typedef struct seen {
     bool closed;
     bool reset;
     uint32_t code;
-    const char *upload; /* what the client's data source still sends */
+    const char *upload; /* bytes that the client's data source still has */
     size_t upload_left;
-    bool upload_open; /* more may come: deferred in place of ended */
+    bool upload_open; /* more may come: deferred instead of ended */
 } seen_t;
 
 typedef struct world {
@@ -46,7 +46,7 @@ typedef struct world {
     conf_t conf;
     counters_t counters;
     context_t own;
-    context_t *context; /* `own`, unless the test has another */
+    context_t *context; /* `own`, unless the test provides another one */
     client_t *server;
     int fd; /* the client's end */
     nghttp2_session *client;
@@ -62,12 +62,13 @@ typedef struct world {
     uint64_t window_given; /* for streams */
 
     /* The origin that the test plays. */
-    exchange_t *last; /* the exchange that started last */
+    exchange_t *last; /* the latest exchange */
     unsigned started, cancelled, resumed;
     bool answer_at_once; /* 200 "ok" from the step */
     bool waits;          /* the step waits */
-    size_t origin_room;  /* what origin_ops.room says */
-    size_t refuses_at;   /* at the flush of so many body bytes it answers 413 instead of going on; 0: never */
+    size_t origin_room;  /* the result of origin_ops.room */
+    size_t
+        refuses_at; /* at the flush of that many body bytes it answers 413 instead of continuing; 0: never */
     size_t taken;
     char request_body[4096];
     bool request_ended;
@@ -106,7 +107,7 @@ void world_start_in(world_t *world, context_t *context, const pipeline_t *pipeli
 void http2_world_connect(world_t *world);
 bool world_closed(const world_t *world);
 
-/* Ends the connection at both ends; nothing of it is held (asserted). Another one may follow. */
+/* Ends the connection at both ends; asserts that it left no memory. Another one may follow. */
 void http2_world_disconnect(world_t *world);
 void world_stop(world_t *world);
 nghttp2_nv nv(const char *name, const char *value);
@@ -125,7 +126,7 @@ int32_t world_raw_upload(world_t *world, const nghttp2_nv *nva, size_t count, co
 int32_t world_upload(world_t *world, const nghttp2_nv *extra, size_t extra_count, const char *body, size_t n,
                      bool open);
 
-/* The open upload sends so much more; `open` as before. */
+/* The open upload sends that many more; `open` as before. */
 void world_upload_more(world_t *world, int32_t id, const char *body, size_t n, bool open);
 
 /* Literal fields of a request. */
@@ -138,7 +139,7 @@ void world_upload_more(world_t *world, int32_t id, const char *body, size_t n, b
 #define AUTHORITY NV(":authority", "a-1.test")
 #define PATH      NV(":path", "/")
 
-/* The fields of a list of at most 8, which a field without a name ends earlier. */
+/* The fields of a list of at most 8; a field without a name ends it earlier. */
 size_t world_nv_count(const nghttp2_nv *nva);
 
 /* Raw bytes from the client, past its session. */

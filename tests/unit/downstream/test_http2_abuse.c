@@ -1,5 +1,5 @@
-/* Clients that stall or flood: each costs the edge a bounded amount and does not touch others. The tests hold
- * the loop's clock, and let time go by themselves. */
+/* Clients that stall or flood: each costs the edge a bounded amount and does not affect others. The tests
+ * hold the loop's clock and advance it themselves. */
 #include "http2_world.h"
 
 static int set_up(void **state)
@@ -33,7 +33,7 @@ static void pass(world_t *world, uint64_t ms)
     world_pump(world);
 }
 
-/* Lets time go by until `condition` holds; fails the test after `ms`. */
+/* Advances the clock until `condition` holds; fails the test after `ms`. */
 #define pass_until(world, condition, ms)                                                                     \
     do {                                                                                                     \
         uint64_t left_ = (ms);                                                                               \
@@ -75,7 +75,7 @@ static void put_get(frames_t *out, uint32_t stream, bool end)
         get_block, sizeof(get_block) - 1);
 }
 
-/* Sends the same bytes until the server has had enough; fails where it takes more than `most` times. */
+/* Sends the same bytes until the server has had enough; fails after more than `most` times. */
 static void flood(world_t *world, const frames_t *unit, unsigned most)
 {
     unsigned n = 0;
@@ -144,12 +144,12 @@ static void drop_output(world_t *world)
         continue;
 }
 
-/* Heads that are wrong make the edge reset, behind its answer: it counts the same. */
+/* Malformed heads make the edge reset the stream after its answer: that counts the same. */
 static void test_provoked_resets(void **state)
 {
     world_t *world = *state;
     begin(world);
-    world->reads = false; /* its session would object to resets of streams that it does not know */
+    world->reads = false; /* its session would reject resets of streams that it does not know */
     static frames_t unit;
     for (unsigned stream = 1; stream < 20000 && !world_closed(world); stream += 2) {
         unit.n = 0;
@@ -183,7 +183,7 @@ static void test_ping_flood(void **state)
     flood_of(*state, NGHTTP2_PING, 0, 0, "12345678", 8);
 }
 
-/* The acknowledgements of a client that does not read are bounded before the bucket is empty. */
+/* The acknowledgements to a client that does not read are bounded before the bucket is empty. */
 static void test_ping_flood_unread(void **state)
 {
     world_t *world = *state;
@@ -283,7 +283,7 @@ static void test_reference_bomb(void **state)
     begin(world);
     static frames_t unit;
     unit.n = 0;
-    put_bomb(&unit, 1, 20); /* 80 KB: counted on, 431 */
+    put_bomb(&unit, 1, 20); /* 80 KB: counted further, 431 */
     world->reads = false;
     world_raw(world, unit.at, unit.n);
     world_pump(world);
@@ -292,7 +292,7 @@ static void test_reference_bomb(void **state)
     assert_int_equal(world->counters.responses_4xx_total, 1);
     assert_false(world_closed(world));
     unit.n = 0;
-    put_get(&unit, 3, true); /* HPACK's state is right */
+    put_get(&unit, 3, true); /* HPACK's state is correct */
     world_raw(world, unit.at, unit.n);
     world_pump(world);
     assert_int_equal(world->started, 1);
@@ -335,7 +335,7 @@ static void test_not_http2(void **state)
     }
 }
 
-/* The head timeout runs from the block's first frame, whatever drips. */
+/* The head timeout runs from the block's first frame, however the rest drips in. */
 static void test_head_drips(void **state)
 {
     static const char begins[] = "\x82\x87\x84\x00\x01x\x7f\xe9\x06"; /* and a value of 1,000 bytes */
@@ -358,14 +358,14 @@ static void test_head_drips(void **state)
     assert_int_equal(world->started, 0);
 }
 
-/* A busy client of whose heads one is always under way is not a slow one. */
+/* A busy client that always has one head under way is not a slow one. */
 static void test_heads_without_pause(void **state)
 {
     world_t *world = *state;
     world->conf.timeouts.head = 500;
     begin(world);
     world->answer_at_once = true;
-    world->reads = false; /* its session knows nothing of these streams */
+    world->reads = false; /* its session does not know these streams */
     static frames_t unit;
     size_t sent = 0;
     for (unsigned stream = 1; stream < 120; stream += 2) { /* 1.2 s */
@@ -424,7 +424,8 @@ static void test_body_stops(void **state)
     assert_false(world->goaway);
 }
 
-/* A body that nobody takes is not the client's fault; nor is silence after the response has begun. */
+/* A body that the origin does not read is not the client's fault; neither is silence after the response has
+ * begun. */
 static void test_body_may_wait(void **state)
 {
     world_t *world = *state;
@@ -467,7 +468,7 @@ static void test_window_stall(void **state)
     assert_false(world->goaway);
 }
 
-/* Nothing but the end of a response is left, and that needs a window, too. */
+/* Only the end of a response is left, and that needs a window, too. */
 static void test_window_stall_of_an_end(void **state)
 {
     world_t *world = *state;
@@ -536,7 +537,7 @@ static void test_socket_stall(void **state)
         origin_body(ex, big, room);
         world_pump(world);
     }
-    assert_true(given < 4 * sizeof(big)); /* what the kernel holds, and 128 KiB */
+    assert_true(given < 4 * sizeof(big)); /* the kernel's buffer, and 128 KiB */
     assert_true(world->context->memory.held < 256 * 1024);
     pass_until(world, world_closed(world), 3000);
     assert_int_equal(world->cancelled, 1);

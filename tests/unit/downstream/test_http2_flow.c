@@ -1,5 +1,6 @@
-/* Windows of uploads on a connection: they grow with the distance, their credit counts to the memory budget,
- * and what is held for one stream stalls no other. What a connection holds of responses has a bound, too. */
+/* Windows of uploads on a connection: they grow with the distance, their credit counts against the memory
+ * budget, and bytes held for one stream stall no other. The responses that a connection holds have a bound,
+ * too. */
 #include "http2_world.h"
 
 #include "budget.h"
@@ -18,7 +19,7 @@ static int set_up(void **state)
     http2_world_connect(&world);
     world_pump(&world);
     http2_conn_t *conn = (http2_conn_t *)world.server;
-    assert_int_equal(conn->round_trip_ms, 1); /* its SETTINGS were acknowledged at once */
+    assert_int_equal(conn->round_trip_ms, 1); /* its SETTINGS were acknowledged immediately */
     conn->round_trip_ms = ROUND_TRIP;
     world.origin_room = SIZE_MAX / 2; /* the box takes all */
     return 0;
@@ -35,8 +36,7 @@ static http2_conn_t *conn_of(world_t *world)
     return (http2_conn_t *)world->server;
 }
 
-/* One round trip's worth: the client sends what its window allows, of as much as there is. Returns how much.
- */
+/* One round trip: the client sends as much of its bytes as its window allows. Returns the number sent. */
 static size_t round_trip(world_t *world, int32_t id)
 {
     size_t before = world->taken, took;
@@ -54,7 +54,7 @@ static size_t round_trip(world_t *world, int32_t id)
     return world->taken - before;
 }
 
-/* What the session and an exchange hold beside bodies and windows, at most. */
+/* Upper bound of the memory of the session and an exchange beside bodies and windows. */
 #define OWN_BYTES 65536
 
 static int32_t grow(world_t *world, unsigned rounds)
@@ -81,7 +81,7 @@ static void test_grows_to_the_widest(void **state)
     assert_in_range(world->context->memory.held, 0, OWN_BYTES); /* no more comes */
 }
 
-/* Two take what a connection may have; a third one has its first window. */
+/* Two streams take a connection's share; a third one has its first window. */
 static void test_bound_of_the_connection(void **state)
 {
     world_t *world = *state;
@@ -109,14 +109,14 @@ static void test_not_renewed_under_pressure(void **state)
         (void)round_trip(world, id);
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) <= HTTP2_WINDOW_MIN);
     assert_in_range(world->context->memory.held, others, others + OWN_BYTES);
-    assert_true(round_trip(world, id) > 0); /* its first window goes on */
+    assert_true(round_trip(world, id) > 0); /* its first window continues */
     world->context->memory.held -= others;
     for (unsigned i = 0; i < 8; i++)
         (void)round_trip(world, id);
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 8 * 1024 * 1024);
 }
 
-/* Credit of many streams together stays within the budget. */
+/* The credit of many streams together stays within the budget. */
 static void test_budget(void **state)
 {
     world_t *world = *state;
@@ -128,7 +128,8 @@ static void test_budget(void **state)
     assert_true(world->context->memory.held >= 8 * 1024 * 1024);
 }
 
-/* The box stops: what was granted comes and is held, none of it is refused, and it costs once what it is. */
+/* The box stops reading: the granted bytes arrive and are held. None of them is refused, and they count
+ * once. */
 static void test_a_stalled_stream_costs_what_it_holds(void **state)
 {
     world_t *world = *state;
@@ -150,7 +151,7 @@ static void test_a_stalled_stream_costs_what_it_holds(void **state)
     int32_t other = world_upload(world, NULL, 0, big, sizeof(big), false);
     world_pump(world);
     assert_int_equal(world_seen(world, other)->status, 200);
-    /* And so does this one, when the box takes bytes again. */
+    /* This stream continues, too, when the box takes bytes again. */
     world->origin_room = SIZE_MAX / 2;
     exchange_request_room_grew(stalled);
     world_pump(world);
@@ -158,7 +159,7 @@ static void test_a_stalled_stream_costs_what_it_holds(void **state)
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 0);
 }
 
-/* While a request waits for its box, what it sends is only kept. */
+/* While a request waits for its box, its body is only stored. */
 static void test_a_request_that_waits(void **state)
 {
     world_t *world = *state;
@@ -175,7 +176,7 @@ static void test_a_request_that_waits(void **state)
     assert_int_equal(buffer_size(&world->last->held) + stream->in.size, sent);
 }
 
-/* A box that takes less than the client could send: windows stay small, and what is held with them. */
+/* A box that reads more slowly than the client sends: windows stay small, and so does the memory held. */
 static void test_a_slow_box(void **state)
 {
     world_t *world = *state;
@@ -197,8 +198,8 @@ static void test_a_slow_box(void **state)
     assert_int_equal(world->taken, 40 * 20000);
 }
 
-/* Responses of which the client takes nothing: the connection holds its bound of them, and of each that comes
- * beyond it a few KiB. */
+/* Responses that the client does not read: the connection holds its bound of them, and a few KiB for each
+ * further one. */
 static void test_responses_that_nobody_takes(void **state)
 {
     enum { STREAMS = 100 };
@@ -239,7 +240,7 @@ static void ask_at_once(world_t *world, unsigned count)
     world_raw(world, out, n);
 }
 
-/* The kernel took all that one turn of the loop writes, and then has room for no more: nothing waits on the
+/* The kernel accepts all that one turn of the loop writes, and then has no room: nothing waits on the
  * connection, and no event comes. */
 static void test_a_client_that_stops_between_two_writes(void **state)
 {

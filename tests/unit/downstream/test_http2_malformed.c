@@ -15,8 +15,8 @@ static void test_bad_trailers(void **state)
     assert_int_equal(world->cancelled, 1);
 }
 
-/* RFC 9113 section 8.1.1: the whole answer, then RST_STREAM(PROTOCOL_ERROR) in place of END_STREAM, also
- * where the answer has no body. */
+/* RFC 9113 section 8.1.1: the whole answer, then RST_STREAM(PROTOCOL_ERROR) in place of END_STREAM, also for
+ * an answer without a body. */
 static void test_malformed(void **state)
 {
     world_t *world = *state;
@@ -37,7 +37,7 @@ static void test_malformed(void **state)
     assert_int_equal(world->started, 0);
 }
 
-/* A client that does not answer the PING gets the reset all the same; one that leaves has had its answer. */
+/* A client that does not answer the PING still gets the reset; a client that leaves has had its answer. */
 static void test_malformed_without_a_pong(void **state)
 {
     world_t *world = *state;
@@ -59,7 +59,7 @@ static void test_malformed_without_a_pong(void **state)
     }
 }
 
-/* It waits for the client's window as any answer does, and a second offence ends the wait. */
+/* The answer waits for the client's window like any other, and a second offence ends the wait. */
 static void test_malformed_without_a_window(void **state)
 {
     world_t *world = *state;

@@ -1,7 +1,5 @@
-/*
- * Frames and answers in random order, from fixed seeds: whatever comes, nothing crashes, and when the
- * connection ends every exchange and every buffered byte is let go of (world_stop asserts it).
- */
+/* Frames and answers in random order, from fixed seeds: no sequence crashes, and when the connection ends
+ * every exchange and every buffered byte is released (world_stop asserts it). */
 #include "http2_world.h"
 
 #define RUNS   400
@@ -18,7 +16,7 @@ static uint32_t any(uint32_t below)
 
 static char filler[70000];
 
-/* Exchanges that an origin has, as far as the test knows. */
+/* The exchanges that an origin has, from the test's view. */
 static exchange_t *taken[ORIGIN];
 static size_t taken_count;
 
@@ -138,7 +136,7 @@ static bool wild; /* this run's client breaks rules */
 static uint32_t open_streams[ACTS];
 static size_t open_count;
 
-/* A stream for a frame: open on the client's side, unless it is wild. 0: there is none. */
+/* A stream for a frame: open on the client's side, unless the test is wild. 0: none. */
 static uint32_t some_stream(bool ends)
 {
     if (wild && any(60) == 0)

@@ -1,4 +1,4 @@
-/* Heads over HTTP/2: what is refused, how, and what the exchange gets of the rest. */
+/* Heads over HTTP/2: which are refused, how, and what the exchange gets from the others. */
 #include "http2_world.h"
 
 #define NONE ((nghttp2_nv){.name = NULL})
@@ -6,8 +6,8 @@
 typedef struct head_case {
     const char *what;
     nghttp2_nv nva[8];
-    int status;    /* what it is answered with */
-    uint32_t code; /* and then reset with, if not 0 */
+    int status;    /* its status */
+    uint32_t code; /* and the code of the reset after it, if not 0 */
 } head_case_t;
 
 #define WS NV(":method", "CONNECT"), NV(":protocol", "websocket"), SCHEME, AUTHORITY, PATH
@@ -148,7 +148,7 @@ static void test_upper_case_name(void **state)
     http2_world_connect(world);
     world->answer_at_once = true;
     world_pump(world);
-    world->reads = false; /* its session knows nothing of these streams */
+    world->reads = false; /* its session does not know these streams */
     static const char block[] = "\x82\x87\x84\x41\x08"
                                 "a-1.test"
                                 "\x00\x03X-A\x01z";
@@ -225,7 +225,7 @@ static void test_field_bytes(void **state)
     world_t *world = *state;
     http2_world_connect(world);
     world->answer_at_once = true;
-    /* What the pseudo-fields of world_request count. */
+    /* The size of world_request's pseudo-fields. */
     size_t pseudo = strlen(":methodGET:schemehttps:authoritybox-3000.preview.test:path/") + 4 * 32;
     static char value[40000];
     memset(value, 'v', sizeof(value) - 1);
@@ -256,13 +256,13 @@ static void test_length_against_data(void **state)
     assert_int_equal(world->counters.exchanges_open, 1);
 }
 
-/* A stream over the limit is refused, and what was under way for it harms nobody. */
+/* A stream over the limit is refused, and its remaining frames affect no other stream. */
 static void test_too_many_streams(void **state)
 {
     world_t *world = *state;
     world->conf.limits.streams = 3;
     http2_world_connect(world);
-    world->reads = false; /* its session knows nothing of these streams */
+    world->reads = false; /* its session does not know these streams */
 #define GET(id)                                                                                              \
     "\0\0\x0d\1\4\0\0\0" id "\x82\x87\x84\x01\x08"                                                           \
     "a-1.test"

@@ -1,4 +1,4 @@
-/* Uploads over HTTP/2 that are answered before their end: the rest is taken, within bounds, and no reset
+/* Uploads over HTTP/2 that are answered before their end: the rest is accepted within bounds, and no reset
  * comes before the client has ended. */
 #include "http2_world.h"
 
@@ -50,7 +50,7 @@ static int32_t refused(world_t *world)
     return refused_with(world, NULL, 0);
 }
 
-/* The exchange is over at once; the client sends all it has, and nothing is reset. */
+/* The exchange is over immediately; the client sends all its bytes, and nothing is reset. */
 static void test_sent_to_the_end(void **state)
 {
     world_t *world = *state;
@@ -81,7 +81,7 @@ static void test_its_length_is_checked(void **state)
     } cases[] = {{9, true}, {10, false}, {11, true}};
     world_t *world = *state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        nghttp2_nv length = nv("content-length", "300010"); /* 10 more than came before the answer */
+        nghttp2_nv length = nv("content-length", "300010"); /* 10 more than had arrived before the answer */
         int32_t id = refused_with(world, &length, 1);
         world_upload_more(world, id, big, cases[i].more, false);
         world_pump(world);
@@ -160,7 +160,7 @@ static void test_slow(void **state)
     assert_let_go(world, id);
 }
 
-/* A client over its rate gets no window for a while; other streams go on. */
+/* A client over its rate gets no window for a while; other streams continue. */
 static void test_rate(void **state)
 {
     world_t *world = *state;
@@ -190,7 +190,7 @@ static void test_rate(void **state)
     assert_false(world_seen(world, id)->reset);
 }
 
-/* An edge that has no time for the client does not wait for it. */
+/* An edge that cannot spend time on the client does not wait for it. */
 static void test_overloaded(void **state)
 {
     world_t *world = *state;
@@ -204,7 +204,7 @@ static void test_overloaded(void **state)
     assert_let_go(world, id);
 }
 
-/* It counts among the streams that the client may have. */
+/* It counts among the client's allowed streams. */
 static void test_counts_as_a_stream(void **state)
 {
     world_t *world = *state;

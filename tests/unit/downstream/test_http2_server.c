@@ -90,7 +90,7 @@ static void test_informational_and_trailers(void **state)
     assert_true(seen->ended && seen->closed && !seen->reset);
 }
 
-/* Each passes, also several in one turn; for a client that does not read they pile up to a bound. */
+/* Each passes, also several in one turn; for a client that does not read they accumulate up to a bound. */
 static void test_many_informational(void **state)
 {
     world_t *world = *state;
@@ -137,7 +137,7 @@ static void test_download_backpressure(void **state)
     assert_int_equal(seen->body, 65535);
     assert_int_equal(given, 65535 + HTTP2_ROOM_BYTES);
     assert_int_equal(world->resumed, 0);
-    /* Half of it leaves: there is room again. */
+    /* Half of it leaves, which makes room. */
     assert_int_equal(nghttp2_session_consume(world->client, id, 65535), 0);
     world_pump(world);
     assert_int_equal(world->resumed, 1);
@@ -187,7 +187,7 @@ static void test_held_upload(void **state)
     world_pump(world);
     assert_int_equal(world_seen(world, other)->status, 200);
     world->window_updates = 0; /* of the other one */
-    /* The origin takes 10,000: no more is let in before the rest is taken too. */
+    /* The origin takes 10,000: no more is admitted before it takes the rest too. */
     world->origin_room = 10000;
     exchange_request_room_grew(held);
     world_pump(world);
@@ -206,8 +206,8 @@ static void test_held_upload(void **state)
     assert_true(world_seen(world, id)->closed);
 }
 
-/* A held upload goes on, and the origin answers at the flush of its next bytes: the answer ends the stream,
- * which lets go of what it holds while its bytes are on their way. */
+/* A held upload continues, and the origin answers at the flush of its next bytes: the answer ends the stream,
+ * which releases its memory while the bytes are on their way. */
 static void test_held_upload_that_is_answered(void **state)
 {
     world_t *world = *state;
@@ -228,15 +228,15 @@ static void test_held_upload_that_is_answered(void **state)
         assert_string_equal(seen->first, "too much");
         assert_int_equal(world->taken, 10000);
         assert_int_equal(conn->held, 0);
-        assert_int_equal(seen->closed, !open); /* the client is listened to for a while */
+        assert_int_equal(seen->closed, !open); /* the edge still listens to the client for a while */
     }
-    world->answer_at_once = true; /* the connection serves on */
+    world->answer_at_once = true; /* the connection remains in service */
     int32_t id = world_upload(world, NULL, 0, big, 100, false);
     world_pump(world);
     assert_int_equal(world_seen(world, id)->status, 200);
 }
 
-/* At most 1 MiB is held for a connection, and the window of the connection stays open. */
+/* A connection holds at most 1 MiB, and its window stays open. */
 static void test_held_bound(void **state)
 {
     world_t *world = *state;
@@ -275,8 +275,8 @@ static void test_upload_trailers(void **state)
     assert_true(str_eq(world->last->request.trailers.at[0].value, STR("9")));
 }
 
-/* RFC 9113 section 8.1: END_STREAM, then RST_STREAM(NO_ERROR) where the client does not end
- * (test_http2_rest.c has the rest). */
+/* RFC 9113 section 8.1: END_STREAM, then RST_STREAM(NO_ERROR) if the client does not end (test_http2_rest.c
+ * has the rest). */
 static void test_response_before_the_request_ends(void **state)
 {
     world_t *world = *state;
@@ -397,7 +397,7 @@ static void test_tunnel(void **state)
     origin_body(world->last, "\x81\x01x", 3);
     world_pump(world);
     assert_int_equal(seen->body, 3);
-    /* The box ends its direction; the client's goes on. */
+    /* The box ends its direction; the client's continues. */
     origin_end(world->last);
     world_pump(world);
     assert_true(seen->ended && !seen->closed && !seen->reset);
@@ -425,7 +425,7 @@ static void test_tunnel_client_ends_first(void **state)
     assert_true(world_seen(world, id)->closed && !world_seen(world, id)->reset);
 }
 
-/* What the client sent before it ended reaches the box, though both directions have ended on the wire. */
+/* Bytes that the client sent before its end reach the box, though both directions have ended on the wire. */
 static void test_tunnel_last_bytes(void **state)
 {
     world_t *world = *state;
@@ -495,7 +495,7 @@ static void test_drain_idle(void **state)
     world_until(world, world_closed(world), 30000);
 }
 
-/* An idle connection holds no output memory. Its session counts, and is what can be given up with it. */
+/* An idle connection holds no output memory. Its session counts, and closing it frees that memory. */
 static void test_idle_is_small(void **state)
 {
     world_t *world = *state;
@@ -515,7 +515,7 @@ static void test_idle_is_small(void **state)
     world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     assert_true(world->context->memory.held > conn->memory.bytes);
-    assert_int_equal(world->context->connection_bytes, 0); /* its memory is a request's now */
+    assert_int_equal(world->context->connection_bytes, 0); /* its memory now equals one request's */
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-/* The rest of a request that was answered before its end: its bounds, and how the HTTP/1 server takes it. */
+/* The rest of a request that was answered before its end: its bounds, and how the HTTP/1 server reads it. */
 #include "context_fixture.h"
 
 #include <errno.h>
@@ -116,8 +116,8 @@ static void test_bytes(void **state)
     assert_int_equal(overs, 0); /* the caller knows */
 }
 
-/* A burst, then 32 MiB a second, for all requests of an address together; whoever waits for it is not idle.
- */
+/* A burst, then 32 MiB a second, for all requests of an address together; a client that waits for it is not
+ * idle. */
 static void test_rate(void **state)
 {
     world_t *world = *state;
@@ -130,7 +130,7 @@ static void test_rate(void **state)
     let_pass(world, LINGER_PAUSE_MS);
     size_t more = LINGER_PAUSE_MS / LINGER_UNIT_MS * LINGER_UNIT_BYTES;
     assert_int_equal(linger_take(&world->linger, more), LINGER_READ_ON);
-    /* 6 s over: longer than it may be idle. */
+    /* 6 s over: longer than the idle limit. */
     assert_int_equal(linger_take(&world->linger, 6000 / LINGER_UNIT_MS * (size_t)LINGER_UNIT_BYTES),
                      LINGER_PAUSED);
     for (unsigned ms = 0; ms < 6000 - LINGER_PAUSE_MS; ms += LINGER_PAUSE_MS)
@@ -141,7 +141,7 @@ static void test_rate(void **state)
     assert_int_equal(resumes, 1);
 }
 
-/* A proxy has no rate, but each client that it names has. */
+/* A proxy has no rate, but each client that it names has one. */
 static void test_trusted_proxies_have_no_rate(void **state)
 {
     world_t *world = *state;
@@ -177,7 +177,7 @@ static void never(void *owner)
     fail();
 }
 
-/* A POST with a body of which the client has sent nothing yet, and its answer. */
+/* A POST with a body of which the client has sent no byte yet, and its answer. */
 static void post(world_t *world)
 {
     static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
@@ -204,7 +204,7 @@ static bool is_open(const world_t *world)
     return !list_is_empty((list_t *)&world->f->context->clients);
 }
 
-/* Sends until nothing is taken any more, turning the loop. Returns how many bytes went. */
+/* Sends until no more bytes are accepted, turning the loop. Returns the number of bytes. */
 static size_t upload(world_t *world, size_t n)
 {
     size_t sent = 0;

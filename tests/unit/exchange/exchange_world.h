@@ -1,8 +1,6 @@
-/*
- * A world for tests of the exchange: a context without a process, and both codecs played by the test. The
- * client side keeps slices as they are and copies them at the flush, as the codecs do, so that the address
- * sanitizer sees a slice that did not live as long; none may wait when the exchange ends.
- */
+/* A world for tests of the exchange: a context without a process; the test plays both codecs. The client side
+ * keeps slices as they are and copies them at the flush, like the codecs, so that the address sanitizer sees
+ * a slice that did not live as long. No slice may wait when the exchange ends. */
 #ifndef BOXEDGE_EXCHANGE_WORLD_H
 #define BOXEDGE_EXCHANGE_WORLD_H
 
@@ -21,7 +19,7 @@ typedef struct exchange_world {
         answer;    /* of the step: STEP_WAIT, or STEP_DONE with the request handed to the origin below */
     unsigned runs; /* of the step */
 
-    /* What the client got. */
+    /* The client's view. */
     size_t room;
     str_t staged[WORLD_SLICES];
     size_t staged_count;
@@ -30,7 +28,7 @@ typedef struct exchange_world {
     unsigned heads, ends, cuts, resumes, asked_in_vain;
     unsigned informational[8], informational_count;
 
-    /* What the origin got. */
+    /* The origin's view. */
     size_t origin_room;
     bool origin_sent;
     char taken[EXCHANGE_BODY_BYTES];
@@ -44,16 +42,16 @@ extern const origin_ops_t world_origin_ops;
 step_result_t world_step(exchange_t *ex);
 extern const exchange_step_t world_steps[];
 
-/* An exchange that was not started yet: a GET over HTTP/1.1. */
+/* An exchange that has not started yet: a GET over HTTP/1.1. */
 exchange_world_t *exchange_world_new(void);
-/* The same with `fixture`, which is taken over. */
+/* The same with `fixture`, which it takes over. */
 exchange_world_t *exchange_world_in(context_fixture_t *fixture);
 void exchange_world_free(exchange_world_t *world);
 
 /* The origin accepts a WebSocket. */
 void world_open_tunnel(exchange_world_t *world);
 
-/* The origin answers with a head and goes on with a body. */
+/* The origin answers with a head and continues with a body. */
 void world_respond(exchange_world_t *world);
 void expect_out(exchange_world_t *world, str_t expected);
 

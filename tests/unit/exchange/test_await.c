@@ -3,7 +3,7 @@
 #include "exchange_world.h"
 
 typedef enum plan {
-    PLAN_WAIT,     /* begins to wait, and goes on when it runs again */
+    PLAN_WAIT,     /* begins to wait, and continues when it runs again */
     PLAN_AGAIN,    /* the same, but waits a second time without a deadline of its own */
     PLAN_COMPLETE, /* its wait completes before it returns, several times over */
     PLAN_ANSWER,   /* it is answered before it returns */
@@ -131,7 +131,7 @@ static void it_completes_within_the_call_that_begins(void **state)
     exchange_world_free(b.world);
 }
 
-/* A deadline is the step's: another wait of the same step does not begin it anew. */
+/* A deadline belongs to the step: a second wait of the same step does not restart it. */
 static void a_deadline_outlasts_a_completion(void **state)
 {
     (void)state;
@@ -170,7 +170,7 @@ static void it_is_answered_before_the_step_returns(void **state)
 
 typedef enum way { BY_ANSWER, BY_CUT, BY_END, BY_LEAVING, WAYS } way_t;
 
-/* The source and the deadline are left before anything else. */
+/* The source and the deadline are left first. */
 static void every_end_leaves_it(void **state)
 {
     (void)state;

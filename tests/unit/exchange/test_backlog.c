@@ -1,5 +1,5 @@
-/* What the kernel holds for connections that stand still: when it counts, when it is given back, and how many
- * are asked about at once. */
+/* The kernel's memory for connections that stand still: when it counts, when it is given back, and how many
+ * connections are queried per turn. */
 #include "backlog.h"
 #include "tcp_pair.h"
 
@@ -86,7 +86,7 @@ static void what_stands_still_counts(void **state)
     uint64_t before = w->root.held;
     static const char more[SENT];
     assert_int_equal(send(w->peer, more, SENT, 0), SENT);
-    pass(w, BACKLOG_STILL_MS); /* the kernel is asked again */
+    pass(w, BACKLOG_STILL_MS); /* the kernel is queried again */
     assert_true(w->root.held > before);
     backlog_end(&backlog);
     assert_int_equal(w->root.held, 0);
@@ -127,7 +127,7 @@ static void a_tick_asks_about_so_many(void **state)
     free(backlogs);
 }
 
-/* A connection whose owner counts. */
+/* A connection whose owner keeps a count. */
 typedef struct shared {
     backlog_t backlog;
     unsigned looks, most;

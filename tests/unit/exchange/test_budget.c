@@ -1,4 +1,4 @@
-/* What is served, refused and dropped: every bound to the byte, and who has none. */
+/* Served, refused and dropped clients: every bound to the byte, and clients without one. */
 #include "budget.h"
 
 #include "context_fixture.h"
@@ -11,7 +11,8 @@ typedef struct bound_case {
     budget_answer_t answer;
 } bound_case_t;
 
-/* From 4/4 on, what connections keep is left out; below, and for whole shares, it counts like the rest. */
+/* From 4/4 on, the memory of connections is left out; below, and for whole shares, it counts like the
+ * rest. */
 static void test_what_connections_keep(void **state)
 {
     (void)state;
@@ -78,7 +79,7 @@ static void check_without_shares(budget_facts_t facts)
     assert_int_equal(budget_rule(&facts), BUDGET_DROP);
 }
 
-/* A share as large as the memory is none, and some clients have none. */
+/* A share as large as the memory is no share, and some clients have none. */
 static void test_bounds_without_shares(void **state)
 {
     (void)state;
@@ -87,7 +88,7 @@ static void test_bounds_without_shares(void **state)
     check_without_shares((budget_facts_t){.memory = MEMORY, .share = SHARE});
 }
 
-/* What the kernel holds makes shares count, and refuses nothing to others, however much it is. */
+/* The kernel's memory makes shares count, but however large it is, it refuses nothing to others. */
 static void test_what_the_kernel_holds(void **state)
 {
     (void)state;
@@ -154,7 +155,7 @@ static void check_share(uint64_t given, uint64_t share)
     world_free(&w);
 }
 
-/* The share is an eighth where none is given. */
+/* The share is an eighth unless it is configured. */
 static void test_share_of_a_client(void **state)
 {
     (void)state;
@@ -201,7 +202,7 @@ static void test_who_gets_no_tls(void **state)
     account_sub(&client->account, share + CONN_TLS_STATE_BYTES);
     client->tls = false;
 
-    /* Nobody from twice the memory on, whoever holds it. */
+    /* From twice the memory on nobody is served, whoever holds it. */
     context->memory.held += 2 * memory - 1;
     context->connection_bytes = memory;
     assert_false(budget_refuses_tls(client));
@@ -212,7 +213,7 @@ static void test_who_gets_no_tls(void **state)
     world_free(&w);
 }
 
-/* A box's share is that of its exchanges, whoever they are from. */
+/* A box's share is the sum of its exchanges, whichever client they come from. */
 static void test_share_of_a_box(void **state)
 {
     (void)state;
@@ -233,7 +234,7 @@ static void test_share_of_a_box(void **state)
     world_free(&w);
 }
 
-/* Trusted proxies and the health listener carry what is many clients', or the operator's. */
+/* Trusted proxies carry several clients' requests, and the health listener the operator's. */
 static void test_who_has_no_bound(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The exchange between two codecs that the test plays: its states, the room for bodies, answers of the edge,
- * cuts, and the ends of a tunnel. */
+/* The exchange between two codecs that the test plays: its states, the room for bodies, the edge's own
+ * answers, cuts, and the ends of a tunnel. */
 #include "exchange_world.h"
 
 static void refuse(exchange_world_t *world)
@@ -57,7 +57,7 @@ static void test_refused_at_the_origin(void **state)
     exchange_world_free(world);
 }
 
-/* A response that has begun can only be cut; what came before the cut is the origin's and leaves. */
+/* A response that has begun can only be cut; the origin's bytes before the cut leave. */
 static void test_refused_in_the_response(void **state)
 {
     (void)state;
@@ -90,7 +90,7 @@ static void test_refused_in_a_tunnel(void **state)
     exchange_world_free(world);
 }
 
-/* The origin lets go of itself before it says so, and is not cancelled. */
+/* The origin releases itself before it reports its end, and is not cancelled. */
 static void test_an_origin_that_fails(void **state)
 {
     (void)state;
@@ -135,7 +135,7 @@ static void test_room_before_the_origin(void **state)
     exchange_world_free(world);
 }
 
-/* What follows a handshake is not taken before the box has agreed: it might be a request of its own. */
+/* Bytes after a handshake are not accepted before the box has agreed: they might be a separate request. */
 static void test_room_of_a_handshake(void **state)
 {
     (void)state;
@@ -159,7 +159,7 @@ static step_result_t step_that_judges_the_body(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* The codec takes none before a tunnel is open, so a step would wait for it for ever. */
+/* The codec takes none before a tunnel is open, so a step would wait for it forever. */
 static void test_a_handshake_has_no_body_to_wait_for(void **state)
 {
     (void)state;
@@ -203,7 +203,7 @@ static void test_a_reply_larger_than_the_room(void **state)
     assert_int_equal(world->heads, 1);
     assert_int_equal(world->out_n, 0);
     while (world->ends == 0) {
-        assert_true(world->asked_in_vain > 0); /* else nobody tells it of room */
+        assert_true(world->asked_in_vain > 0); /* else nothing notifies it of room */
         assert_int_equal(world->ex->state, EXCHANGE_RESPONSE);
         world->asked_in_vain = 0;
         size_t before = world->out_n;
@@ -229,7 +229,7 @@ static void test_a_reply_that_is_cut(void **state)
     exchange_reply(world->ex, 200, STR("text/plain"), NULL, STR("123456"));
     exchange_cut(world->ex);
     world->room = 3;
-    exchange_response_room(world->ex); /* for nothing any more */
+    exchange_response_room(world->ex); /* no longer waits for anything */
     expect_out(world, STR("123"));
     assert_int_equal(world->cuts, 1);
     exchange_world_free(world);
@@ -310,7 +310,7 @@ static void test_a_tunnel_ends_when_both_sides_have(void **state)
     }
 }
 
-/* The box's kernel does not take the client's last bytes yet: until it has them, the tunnel is not over. */
+/* The box's kernel does not accept the client's last bytes yet: until it has them, the tunnel is not over. */
 static void test_a_tunnel_waits_for_its_last_bytes(void **state)
 {
     (void)state;
@@ -329,7 +329,7 @@ static void test_a_tunnel_waits_for_its_last_bytes(void **state)
         assert_int_equal(world->ends, 1);
         assert_int_equal(world->ex->state, EXCHANGE_TUNNEL);
         unsigned resumes = world->resumes;
-        exchange_request_room_grew(world->ex); /* some left, not all */
+        exchange_request_room_grew(world->ex); /* some bytes left, not all */
         assert_int_equal(world->ex->state, EXCHANGE_TUNNEL);
         world->origin_sent = true;
         exchange_request_room_grew(world->ex);

@@ -1,4 +1,4 @@
-/* Connections that the edge has ended before the peer took their bytes: how each of them goes. */
+/* Connections that the edge has ended before the peer took their bytes: how each of them closes. */
 #include "context_fixture.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@ typedef struct world {
     context_fixture_t *fixture;
     context_t *context;
     int peer;
-    client_t *farewell; /* as the worker has it; NULL: none */
+    client_t *farewell; /* the worker's; NULL: none */
 } world_t;
 
 static void nothing(void *owner)
@@ -96,7 +96,7 @@ static void pass(const world_t *w, uint64_t ms)
     loop_turn(w->context->loop, 0);
 }
 
-/* Reads up to the end of the stream, which comes after everything else. */
+/* Reads up to the end of the stream, which comes after all bytes. */
 static void read_to_the_end(const world_t *w)
 {
     uint64_t until = loop_precise_us() + 30000000;
@@ -110,7 +110,7 @@ static void a_peer_that_reads_everything(void **state)
 {
     world_t *w = *state;
     read_to_the_end(w);
-    /* The kernel may take a while to acknowledge the end; less than the peer may rest. */
+    /* The kernel may take a while to acknowledge the end, but less than the peer may pause. */
     for (int i = 0; i < 50 && farewells_count(w->context->farewells) != 0; i++) {
         pass(w, FAREWELL_LOOK_MS);
         loop_turn(w->context->loop, 1);
@@ -140,7 +140,7 @@ static void a_peer_that_resets(void **state)
     expect_gone(w, 0);
 }
 
-/* Memory is short: it goes once it has been without progress for as long as relief says. */
+/* Memory is short: the connection closes once it has been without progress for relief's limit. */
 static void relief_takes_it_without_progress(void **state)
 {
     world_t *w = *state;
@@ -160,7 +160,7 @@ static void relief_takes_it_without_progress(void **state)
     expect_gone(w, 1);
 }
 
-/* Relief keeps the connections of trusted proxies, which carry many clients. */
+/* Relief keeps the connections of trusted proxies, which carry several clients. */
 static void relief_keeps_that_of_a_proxy(void **state)
 {
     world_t *w = *state;
@@ -178,7 +178,7 @@ static void an_idle_one_is_closed_for_others(void **state)
     expect_gone(w, 1);
 }
 
-/* The kernel still sends the bytes of a worker that ends. */
+/* The kernel still sends the bytes of a worker that exits. */
 static void a_drain_leaves_the_rest_to_the_kernel(void **state)
 {
     world_t *w = *state;

@@ -1,4 +1,4 @@
-/* How faults are said: what is quoted, and how many lines a log gets. */
+/* The text of faults: their quotations, and the number of log lines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ static void test_lines_are_bounded(void **state)
     assert_int_equal(left_out, 0);
 }
 
-/* Values of fields may be secrets: nothing of them is kept. */
+/* Values of fields may be secrets: no part of them is kept. */
 static void test_values_are_not_said(void **state)
 {
     (void)state;

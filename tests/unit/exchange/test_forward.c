@@ -1,4 +1,4 @@
-/* What a box gets to see of a request, and a client of a response (docs/http.md, "Forwarding"). */
+/* The box's view of a request, and the client's view of a response (docs/http.md, "Forwarding"). */
 #include "context_fixture.h"
 
 #include "forward.h"
@@ -77,7 +77,7 @@ static void test_own_fields(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
-/* A stranger's word about addresses and ids counts for nothing, however it is spelled. */
+/* Addresses and ids from an untrusted client are ignored in every spelling. */
 static void test_spoofs_are_dropped(void **state)
 {
     exchange_t *ex = new_exchange(*state);
@@ -181,12 +181,12 @@ static void test_framing(void **state)
     assert_true(has(head, "Content-Length: 12345"));
     assert_int_equal(count(head, "\r\ntransfer-encoding:"), 0);
     ex->request.has_body = false;
-    ex->request.content_length = 0; /* a POST without a body says so to the box as well */
+    ex->request.content_length = 0; /* a POST without a body declares that to the box as well */
     assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Content-Length: 0"));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
-/* Where a request may leave something behind, the app is told that nothing else comes. */
+/* When the edge removes parts of a request, the app is told that nothing else follows. */
 static void test_close(void **state)
 {
     exchange_t *ex = new_exchange(*state);
@@ -293,7 +293,7 @@ static void test_localhost(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
-/* Of what a trusted proxy says, nothing contradicts localhost either. */
+/* A trusted proxy's claims do not contradict localhost either. */
 static void test_localhost_behind_a_proxy(void **state)
 {
     static const char *const names[] = {"X-Forwarded-Proto", "X-Forwarded-Host",   "X-Forwarded-Port",
@@ -325,7 +325,7 @@ static void test_location_becomes_https(void **state)
         {"a-3000.preview.test:8443", "http://a-3000.preview.test:8443/x",
          "https://a-3000.preview.test:8443/x"},
         {"a-3000.preview.test:8443", "http://a-3000.preview.test/x", "https://a-3000.preview.test:8443/x"},
-        /* Other places. */
+        /* Other hosts. */
         {"a-3000.preview.test", "http://a-3000.preview.test:8080/", NULL},
         {"a-3000.preview.test", "http://a-3000.preview.test.evil/", NULL},
         {"a-3000.preview.test", "http://u@a-3000.preview.test/", NULL},
@@ -392,7 +392,7 @@ static void test_response_filter(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
-/* The fields that Connection names go, wherever they stand among fields that stay. */
+/* The fields that Connection names are removed, wherever they stand among fields that stay. */
 static void test_response_filter_of_named_fields(void **state)
 {
     static const char *const orders[][5] = {
@@ -414,7 +414,7 @@ static void test_response_filter_of_named_fields(void **state)
     }
 }
 
-/* A Connection field of one usual token says nothing of those behind it. */
+/* A Connection field of one usual token proves nothing about the ones behind it. */
 static void test_response_filter_of_usual_tokens(void **state)
 {
     static const struct {
@@ -462,7 +462,7 @@ static void test_cookies_stay_on_their_host(void **state)
     }
 }
 
-/* Over HTTP/2 the same fields pass, behind the pseudo-fields; of TE only that trailers are taken. */
+/* Over HTTP/2 the same fields pass, behind the pseudo-fields; of TE only "trailers" passes. */
 static void test_fields_for_http2(void **state)
 {
     static const char *const expected[] = {":method: GET",

@@ -1,4 +1,4 @@
-/* Errors of the edge's own, as gRPC clients read them. */
+/* The edge's own errors, as gRPC clients read them. */
 #include "exchange_world.h"
 
 #include "grpc.h"

@@ -37,7 +37,7 @@ static void connect_from(context_fixture_t *f, const char *address)
     assert_true(remote_address_read(str_from(address), &f->client.address));
 }
 
-/* `fields` is "Name: value" lines; who is the client then? */
+/* The client by `fields`, which is "Name: value" lines. */
 static exchange_t *asked(context_fixture_t *f, const char *fields)
 {
     exchange_t *ex = exchange_new(&f->client, &no_ops, NULL);
@@ -117,7 +117,7 @@ static void nobody_named(void **state)
         expect(f, cases[i], "10.0.0.1");
 }
 
-/* Of a longer list only its right end is looked at. */
+/* Only the right end of a longer list is read. */
 static void many_hops(void **state)
 {
     context_fixture_t *f = *state;
@@ -142,7 +142,7 @@ static void forwarded(void **state)
     expect(f, "Forwarded: by=6.6.6.6;FOR=198.51.100.7; proto=https\n", "198.51.100.7");
     expect(f, "Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:4711\";proto=http, for=10.0.0.1\n", "2001:db8::7");
     expect(f, "Forwarded: for=\"198.51.100.7:80\"\n", "198.51.100.7");
-    /* A client cannot swallow the proxy's element with a quotation mark of its own. */
+    /* A client cannot hide the proxy's element with a quotation mark of its own. */
     expect(f, "Forwarded: for=\", for=198.51.100.7\n", "198.51.100.7");
     expect(f, "Forwarded: for=6.6.6.6;by=\"a,b\", for=198.51.100.7;by=\"_x\"\n", "198.51.100.7");
     expect(f, "Forwarded: for=6.6.6.6, for=unknown\n", "172.16.0.1");
@@ -209,7 +209,7 @@ static void requests_count_as_connections(void **state)
     over = asked(f, "X-Forwarded-For: 198.51.100.7\n");
     assert_false(remote_count(over));
     exchange_end(&over, EXCHANGE_END_COMPLETE);
-    /* Another client of the proxy, and the proxy itself, go on. */
+    /* Another client of the proxy, and the proxy itself, remain in service. */
     over = asked(f, "X-Forwarded-For: 198.51.100.8\n");
     assert_true(remote_count(over));
     exchange_end(&over, EXCHANGE_END_COMPLETE);

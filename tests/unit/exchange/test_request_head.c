@@ -1,5 +1,4 @@
-/* What is left of a large head once its request cannot be sent again, and that an ordinary one stays as it
- * is. */
+/* The rest of a large head once its request cannot be sent again; an ordinary head stays as it is. */
 #include "exchange_world.h"
 
 #include <signal.h>
@@ -17,7 +16,7 @@ static void add(exchange_t *ex, arena_t *pool, const char *name, str_t value)
                str_dup(pool, value));
 }
 
-/* So many bytes, kept until the next call. */
+/* That many bytes, kept until the next call. */
 static str_t letters(size_t n)
 {
     static char bytes[LARGE];
@@ -44,7 +43,7 @@ static exchange_world_t *world_of(size_t filler)
     return world;
 }
 
-/* The same, with all that it holds counted. */
+/* The same, with all its memory counted. */
 static exchange_world_t *large(void)
 {
     exchange_world_t *world = world_of(LARGE);
@@ -63,7 +62,7 @@ static void expect_left(const exchange_t *ex)
     assert_true(str_eq(ex->request.target, STR("/path?q")));
     assert_true(str_eq(fields_value(fields, FIELD_ORIGIN), STR("https://page.test")));
     assert_true(str_eq(fields_value(fields, FIELD_ACCEPT), STR("text/html")));
-    assert_int_equal(fields_count(fields, FIELD_X_FORWARDED_PROTO), 2); /* one would be believed */
+    assert_int_equal(fields_count(fields, FIELD_X_FORWARDED_PROTO), 2); /* a forged one would be believed */
     assert_null(fields_find(fields, FIELD_USER_AGENT));
     assert_int_equal(fields->count, 4);
 }
@@ -92,7 +91,7 @@ static void test_a_tunnel_opens(void **state)
     exchange_world_free(world);
 }
 
-/* A client that takes nothing of an answer that the edge makes. */
+/* A client that reads nothing of the edge's own answer. */
 static void test_a_local_answer(void **state)
 {
     (void)state;
@@ -121,7 +120,7 @@ static void test_an_ordinary_head_stays(void **state)
     exchange_world_free(world);
 }
 
-/* Handlers of admin requests read them on while they answer. */
+/* Handlers of admin requests keep reading them while they answer. */
 static void test_a_local_socket(void **state)
 {
     (void)state;
@@ -139,7 +138,7 @@ static void test_an_end_before_the_response(void **state)
 {
     (void)state;
     exchange_world_t *world = large();
-    exchange_world_free(world); /* all that was counted is taken back */
+    exchange_world_free(world); /* all counted memory is given back */
 }
 
 static void test_values_are_bounded(void **state)
@@ -165,7 +164,7 @@ static void test_values_are_bounded(void **state)
     exchange_world_free(world);
 }
 
-/* Trailers that Connection names must not pass, and come behind the response's head. */
+/* Trailers that Connection names must not pass, and they come after the response's head. */
 static void test_connection_stays_for_trailers(void **state)
 {
     (void)state;
@@ -186,7 +185,7 @@ static void test_connection_stays_for_trailers(void **state)
     }
 }
 
-/* Reading what was dropped is a mistake that shows at once. */
+/* Reading dropped parts is a mistake that fails immediately. */
 static void test_other_fields_are_not_asked_for(void **state)
 {
     (void)state;

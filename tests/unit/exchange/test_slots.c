@@ -1,4 +1,4 @@
-/* Connections to origins by client and box: their bounds, the lines behind them, and those who leave. */
+/* Connections to origins by client and box: their bounds, the queues behind them, and requests that leave. */
 #include "exchange_world.h"
 
 #include "random_id.h"
@@ -119,7 +119,7 @@ static void a_client_has_its_connections_and_no_more(void **state)
     expect_at_origin(two);
     expect_waits(three);
     expect_waits(four);
-    expect_at_origin(ask(w, B, "x")); /* others are not concerned */
+    expect_at_origin(ask(w, B, "x")); /* other clients are not concerned */
     respond_whole(two);
     turn(w, 0);
     expect_at_origin(three); /* first come, first served */
@@ -138,10 +138,10 @@ static void a_box_has_its_connections_and_no_more(void **state)
     exchange_world_t *waits = ask(w, C, "x");
     expect_waits(waits);
     expect_at_origin(ask(w, C, "y"));
-    expect_at_origin(ask(w, C, "y")); /* one that waits for its box holds nothing of its client's */
+    expect_at_origin(ask(w, C, "y")); /* a request that waits for its box holds none of its client's slots */
     respond_whole(first);
     turn(w, 0);
-    expect_waits(waits); /* now it is its client that has too many */
+    expect_waits(waits); /* now its client has too many */
 }
 
 static void a_client_may_have_many(void **state)
@@ -204,7 +204,7 @@ static void a_line_has_an_end(void **state)
     expect_at_origin(ask(w, B, "y"));
 }
 
-/* The codec answers one that waits; nothing of it is left, and the next has its turn. */
+/* The codec answers a waiting request: no trace of it is left, and the next one has its turn. */
 static void one_that_waits_is_answered(void **state)
 {
     world_t *w = *state;
@@ -220,7 +220,7 @@ static void one_that_waits_is_answered(void **state)
     expect_at_origin(next);
 }
 
-/* Its slot is free once the response has come, though the client has not taken all of it. */
+/* Its slot is free once the response has arrived, even if the client has not read all of it. */
 static void a_slot_is_held_until_the_response_has_come(void **state)
 {
     world_t *w = *state;
@@ -236,7 +236,7 @@ static void a_slot_is_held_until_the_response_has_come(void **state)
     expect_at_origin(waits);
 }
 
-/* Whatever is configured, descriptors bound it. */
+/* Descriptors bound the slots, whatever the configuration allows. */
 static void shares_of_the_descriptors(void **state)
 {
     world_t *w = *state;

@@ -1,7 +1,5 @@
-/*
- * What the tests and fuzzers of HTTP/1 heads share: parsing a head in pieces, comparing what came out, and
- * writing it again.
- */
+/* Shared code of the tests and fuzzers of HTTP/1 heads: parsing a head in pieces, comparing the results, and
+ * writing it again. */
 #ifndef BOXEDGE_TEST_HEADS_H
 #define BOXEDGE_TEST_HEADS_H
 
@@ -15,8 +13,8 @@
 #define HEADS_MAX_BYTES  32768
 #define HEADS_MAX_FIELDS 100
 
-/* A request head and what was made of it; `bytes` is a copy of exactly the bytes that were given, so that the
- * address sanitizer sees a read beyond them. */
+/* A request head and its parse result; `bytes` is a copy of exactly the given bytes, so that the address
+ * sanitizer sees a read beyond them. */
 typedef struct request_parse {
     http1_parse_t result;
     char *bytes;
@@ -56,11 +54,11 @@ typedef struct text {
 void text_add(text_t *text, str_t s);
 void text_add_fields(text_t *text, const fields_t *fields);
 
-/* The head written again from what was understood; the caller frees text.p. */
+/* The head written again from the parse result; the caller frees text.p. */
 text_t request_text(const request_parse_t *p);
 text_t response_text(const response_parse_t *p, bool http_1_0);
 
-/* Parses whole and in pieces of several sizes, which must come to the same. */
+/* Parses the whole and pieces of several sizes; the results must agree. */
 void parse_request_all_ways(request_parse_t *whole, str_t data);
 void parse_response_all_ways(response_parse_t *whole, str_t data, bool head_request);
 

@@ -1,4 +1,4 @@
-/* Authorities and the character classes under them. */
+/* Authorities and the character classes that they use. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,7 +101,7 @@ static void test_same(void **state)
     }
 }
 
-/* What a log may have of a text in the place of an authority. */
+/* The part of a text that a log may show in place of an authority. */
 static void test_harmless(void **state)
 {
     (void)state;
@@ -125,7 +125,7 @@ static void test_harmless(void **state)
         assert_true(str_eq(authority_harmless(str_from(cases[i].text)), str_from(cases[i].harmless)));
 }
 
-/* The check of values by eight bytes at a time says the same as the table, at every place. */
+/* The check of values by eight bytes at a time agrees with the table, at every position. */
 static void test_values(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Which requests come round again, by their CDN-Loop fields. */
+/* Which requests have passed this edge before, by their CDN-Loop fields. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The chunked coding: what is decoded, what is refused, every bound, and pieces against the whole. */
+/* The chunked coding: valid and refused bodies, every bound, and pieces against the whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -28,7 +28,7 @@ static void test_every_name_is_found(void **state)
             if (text[i] >= 'a' && text[i] <= 'z')
                 text[i] = (char)(text[i] - 32);
         assert_int_equal(field_lookup(str_make(text, name.n)), id);
-        /* one letter more, less or other is another name */
+        /* a name with one letter more, less or changed is another name */
         text[name.n] = 'X';
         assert_int_not_equal(field_lookup(str_make(text, name.n + 1)), id);
         assert_int_not_equal(field_lookup(str_make(text, name.n - 1)), id);
@@ -158,7 +158,7 @@ static void test_copies(void **state)
     arena_clear(&pool);
 }
 
-/* A section whose size was known holds no more than it needs, and grows all the same. */
+/* A section whose size was known has no spare memory, and still grows. */
 static void test_reserve(void **state)
 {
     (void)state;

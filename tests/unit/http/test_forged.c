@@ -1,4 +1,4 @@
-/* Fields that boxes are kept from (docs/http.md, "Forwarding"). */
+/* Fields that the edge withholds from boxes (docs/http.md, "Forwarding"). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static void from_nobody(void **state)
     }
 }
 
-/* A trusted proxy may say these, but not in the spelling that only apps take for them. */
+/* A trusted proxy may send these, but not in the spelling that only apps read as the same name. */
 static void from_trusted_proxies(void **state)
 {
     (void)state;
@@ -79,7 +79,7 @@ static void from_trusted_proxies(void **state)
     }
 }
 
-/* Names that the edge sets itself: only other spellings come here. */
+/* Names that the edge sets itself: only their other spellings reach this check. */
 static void aliases(void **state)
 {
     (void)state;

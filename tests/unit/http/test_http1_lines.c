@@ -1,8 +1,5 @@
-/*
- * The field lines of HTTP/1: every byte at every place of a name and of a value. The rules rest on what the
- * installed picohttpparser refuses, so this also says whether that library is still the one they were made
- * for.
- */
+/* The field lines of HTTP/1: every byte at every position of a name and of a value. The rules depend on the
+ * refusals of the installed picohttpparser, so this also detects a changed library. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +13,7 @@
 /* picohttpparser works on blocks of 8 or 16 bytes: longer than two of them. */
 #define LONGEST 35
 
-/* Cuts and checks; the number of good lines, or -1. Reads of `data` beyond its end are seen by the sanitizer.
- */
+/* Cuts and checks; the number of good lines, or -1. The sanitizer sees reads of `data` beyond its end. */
 static int lines_of(str_t data)
 {
     char *bytes = NULL;
@@ -123,7 +119,7 @@ static void test_white_space_is_cut(void **state)
     arena_clear(&pool);
 }
 
-/* Whatever was seen before, the answer is the same. */
+/* The answer does not depend on earlier calls. */
 static void test_seen_before(void **state)
 {
     (void)state;

@@ -1,5 +1,4 @@
-/* Request heads: what is taken, what is refused and how, limits at their bounds, and pieces against the
- * whole. */
+/* Request heads: accepted and refused ones, limits at their bounds, and pieces against the whole. */
 #include "heads_expect.h"
 
 #include "arena.h"
@@ -253,12 +252,12 @@ static void test_byte_limit(void **state)
     assert_int_equal(parse_limited(head, head.n, 10, &error), HTTP1_OK);
     assert_int_equal(parse_limited(head, head.n - 1, 10, &error), HTTP1_BAD);
     assert_int_equal(error.status, 431);
-    /* whether the rest has come makes no difference, nor what follows the head */
+    /* the result does not depend on bytes behind the head */
     assert_int_equal(parse_limited(str_make(head.p, head.n - 1), head.n, 10, &error), HTTP1_INCOMPLETE);
     assert_int_equal(parse_limited(str_make(head.p, head.n - 1), head.n - 1, 10, &error), HTTP1_BAD);
     str_t two = STR(GET HOST "Accept: */*\r\n\r\n" GET HOST "Accept: */*\r\n\r\n");
     assert_int_equal(parse_limited(two, head.n, 10, &error), HTTP1_OK);
-    /* the empty line before it is not counted */
+    /* the empty line before it does not count */
     str_t later = STR("\r\n" GET HOST "Accept: */*\r\n\r\n");
     assert_int_equal(parse_limited(later, head.n, 10, &error), HTTP1_OK);
     str_t line = STR("GET /0123456789");
@@ -313,7 +312,7 @@ static void test_method_limit(void **state)
     expect_status(STR("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456 / HTTP/1.1\r\n" HOST "\r\n"), 501);
 }
 
-/* For the log, a refused head keeps what was understood. */
+/* For the log, a refused head keeps its understood parts. */
 static void test_refused_is_described(void **state)
 {
     (void)state;
@@ -331,7 +330,7 @@ static void test_refused_is_described(void **state)
     request_parse_fini(&p);
 }
 
-/* A client that sends byte by byte makes no memory grow. */
+/* A client that sends byte by byte causes no memory growth. */
 static void test_slow_head_holds_nothing(void **state)
 {
     (void)state;
@@ -364,7 +363,7 @@ static void test_slow_head_holds_nothing(void **state)
     free(text.p);
 }
 
-/* The end is found in every piece that has it, and nowhere before it. */
+/* Every piece that contains the end finds it, and no earlier piece does. */
 static void test_head_end(void **state)
 {
     (void)state;
@@ -375,7 +374,7 @@ static void test_head_end(void **state)
         {GET HOST "\r\n", 32},
         {GET HOST "\r\nGET /next HTTP/1.1\r\n\r\n", 32},
         {"\r\n" GET HOST "\r\n", 34},
-        {"\r\n\r\n\r\n", 6}, /* an empty line before a head is no end of it */
+        {"\r\n\r\n\r\n", 6}, /* an empty line before a head does not end it */
         {"\r\n\r\n", 0},
         {"a\r\r\n\r\n", 6},
         {"a\r\n\r\r\n\r\n", 8},
@@ -391,8 +390,8 @@ static void test_head_end(void **state)
             for (size_t seen = 0; seen <= n; seen++) {
                 bool whole = heads[i].end != 0 && n >= heads[i].end;
                 if (whole && seen >= heads[i].end)
-                    continue;               /* `seen` bytes hold no end */
-                char *copy = malloc(n + 1); /* a read beyond the piece is seen by the sanitizer */
+                    continue;               /* `seen` bytes contain no end */
+                char *copy = malloc(n + 1); /* the sanitizer sees a read beyond the piece */
                 assert_non_null(copy);
                 memcpy(copy + 1, data.p, n);
                 assert_int_equal(http1_head_end(str_make(copy + 1, n), seen), whole ? heads[i].end : 0);

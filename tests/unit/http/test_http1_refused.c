@@ -1,10 +1,9 @@
-/* Request heads that are refused, each with its status, and every byte at the places where bytes are
- * restricted. */
+/* Refused request heads, each with its status, and every byte at the positions that restrict bytes. */
 #include <stdio.h>
 
 #include "heads_expect.h"
 
-/* What Connection names is compared with every field: the list has a bound, over all its lines. */
+/* Every field is compared with the names in Connection: the list has a bound, over all its lines. */
 static void test_connection_options(void **state)
 {
     (void)state;
@@ -40,7 +39,7 @@ static void test_refused(void **state)
             text, sizeof(text) - 1                                                                           \
         }                                                                                                    \
     }
-        /* both lengths, several lengths, lengths that are none */
+        /* both lengths, several lengths, invalid lengths */
         CASE(400, POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
         CASE(400, POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
         CASE(400, POST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n"),
@@ -205,7 +204,7 @@ static void test_refused(void **state)
         CASE(417, POST "Content-Length: 5\r\nExpect: 100-continue, x\r\n\r\n"),
         CASE(417, POST "Content-Length: 5\r\nExpect:\r\n\r\n"),
         CASE(400, POST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"),
-        /* Connection that names what we decide by */
+        /* Connection that names fields on which the edge decides */
         CASE(400, GET HOST "Connection: host\r\n\r\n"),
         CASE(400, GET HOST "Connection: close, Content-Length\r\n\r\n"),
         CASE(400, GET HOST "Connection: COOKIE\r\n\r\n"),
@@ -213,7 +212,7 @@ static void test_refused(void **state)
         CASE(400, GET HOST "Connection: X-Forwarded-For\r\n\r\n"),
         CASE(400, GET HOST "Connection: x-forwarded-anything\r\n\r\n"),
         CASE(400, GET HOST "Connection: close\r\nConnection: , ,Host\r\n\r\n"),
-        /* what must come once */
+        /* fields that must occur once */
         CASE(400, GET HOST "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"),
         CASE(400, GET HOST "Origin: https://a\r\nOrigin: https://b\r\n\r\n"),
         CASE(400, GET HOST "Sec-Fetch-Mode: cors\r\nsec-fetch-mode: navigate\r\n\r\n"),
@@ -228,7 +227,7 @@ static void test_refused(void **state)
         expect_status(cases[i].head, cases[i].status);
 }
 
-/* Of a refused head Host and Origin count where they were read, in one way only. */
+/* In a refused head, Host and Origin count if they were read, and only with one reading. */
 static void test_unambiguous(void **state)
 {
     (void)state;
@@ -268,7 +267,7 @@ static void test_unambiguous(void **state)
     }
 }
 
-/* The same of a head over its limits: the whole lines within them count. */
+/* The same in a head over its limits: the whole lines within them count. */
 static void test_unambiguous_over_limits(void **state)
 {
     (void)state;
@@ -323,7 +322,7 @@ static void test_every_byte(void **state)
         char host[] = "GET /?x HTTP/1.1\r\nHost: axb\r\n\r\n";
         method[1] = target[6] = host[25] = (char)c;
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        /* 'a:b' is a host with a port that is none */
+        /* 'a:b' is a host with an invalid port */
         struct {
             str_t head;
             bool good;
@@ -343,7 +342,7 @@ static void test_every_byte(void **state)
     }
 }
 
-/* What is no HTTP is known as such by its first byte, and a bad request line when its end has come. */
+/* Bytes that are not HTTP are recognized by the first one, and a bad request line at its end. */
 static void test_not_http(void **state)
 {
     (void)state;

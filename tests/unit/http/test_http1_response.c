@@ -1,5 +1,4 @@
-/* Response heads of origins: status lines, framing by status and method, what is refused, pieces and whole.
- */
+/* Response heads of origins: status lines, framing by status and method, refusals, pieces and whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +108,7 @@ static void test_head(void **state)
     assert_true(str_eq(p.response.fields.at[2].value, STR("b")));
     assert_true(str_eq(str_make(p.bytes + p.head.len, 5), STR("hello")));
     response_parse_fini(&p);
-    /* a reason may be missing, with the space before it or without */
+    /* the reason may be missing, with or without the space before it */
     static const str_t lines[] = {{"HTTP/1.1 200 \r\n\r\n", 17}, {"HTTP/1.1 200\r\n\r\n", 16}};
     for (size_t i = 0; i < 2; i++) {
         expect_ok(&p, lines[i], false);
@@ -154,7 +153,7 @@ static void test_framing(void **state)
         CASE("HTTP/1.1 103 x\r\nLink: </a>\r\n", false, true, NONE, LENGTH_UNKNOWN),
         CASE("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", false, true, NONE,
              LENGTH_UNKNOWN),
-        /* these announce a body that must not be: it may come all the same, so the connection ends */
+        /* these announce a body that must not exist: it may come anyway, so the connection ends */
         CASE(OK "Content-Length: 5\r\n", true, false, NONE, 5),
         CASE(OK "Transfer-Encoding: chunked\r\n", true, false, NONE, LENGTH_UNKNOWN),
         CASE("HTTP/1.1 304 x\r\nContent-Length: 5\r\n", false, false, NONE, 5),
@@ -206,7 +205,7 @@ static void test_keep_alive_timeout(void **state)
     }
 }
 
-/* Lines may all end with LF alone (RFC 9112 section 2.2). */
+/* All lines may end with LF alone (RFC 9112 section 2.2). */
 static void test_bare_lf(void **state)
 {
     (void)state;
@@ -223,7 +222,7 @@ static void test_bare_lf(void **state)
     response_parse_fini(&p);
 }
 
-/* Each has a reason of its own, which stays the same in whatever pieces the head comes. */
+/* Each refusal has its own reason, which does not depend on the pieces in which the head arrives. */
 static void test_reasons(void **state)
 {
     (void)state;

@@ -1,5 +1,4 @@
-/* The sending half of an HTTP/1 message: framing, order, and what happens when the other side does not read.
- */
+/* The sending half of an HTTP/1 message: framing, order, and a peer that does not read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,7 +126,7 @@ static void test_many_slices(void **state)
     assert_sent(f, expected);
 }
 
-/* The peer reads nothing at first: what is kept counts, nothing is lost or reordered. */
+/* At first the peer does not read: stored bytes count, none is lost or reordered. */
 static void test_blocked(void **state)
 {
     fixture_t *f = *state;

@@ -1,4 +1,4 @@
-/* PROXY protocol headers: what is taken, cut at every byte, and what is refused as early as it shows. */
+/* PROXY protocol headers: valid ones, cut at every byte, and refusals at the first wrong byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #define V6_BLOCK                                                                                             \
     "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\xdc\x04\x01\xbb"
 
-/* Nothing but the bytes is readable behind them, so that the sanitizers see a step too far. */
+/* No byte behind them is readable, so that the sanitizers see a step too far. */
 static proxy_protocol_result_t parse(str_t bytes, proxy_protocol_t *out)
 {
     char *exact = malloc(bytes.n != 0 ? bytes.n : 1);
@@ -30,7 +30,7 @@ static proxy_protocol_result_t parse(str_t bytes, proxy_protocol_t *out)
     return result;
 }
 
-/* `header` is a header, every beginning of it could become one, and what follows it does not matter. */
+/* `header` is a header, every prefix of it could become one, and the bytes behind it do not matter. */
 static proxy_protocol_t good(str_t header)
 {
     static const char *const followers[] = {"G", "\r\n", "PROXY ", "\x16\x03\x01"};
@@ -72,7 +72,7 @@ static void bad(str_t bytes, size_t from)
     }
 }
 
-/* A version 1 line that is seen to be wrong when it is whole. */
+/* A version 1 line whose error shows only at its end. */
 static void bad_line(const char *line)
 {
     bad(str_from(line), strlen(line) - 1);
@@ -89,7 +89,7 @@ static void version_1(void **state)
     is_client(good(STR("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
                        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n")),
               "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535);
-    /* What a socket that takes both families calls an IPv4 client. */
+    /* A socket for both families represents an IPv4 client this way. */
     is_client(good(STR("PROXY TCP6 ::ffff:192.0.2.1 ::1 5 6\r\n")), "192.0.2.1", 5);
 }
 
@@ -106,7 +106,7 @@ static void version_1_unknown(void **state)
     memset(longer, 'x', sizeof(longer));
     memcpy(longer, "PROXY UNKNOWN ", 14);
     bad(str_make(longer, sizeof(longer)), PROXY_PROTOCOL_V1_MAX - 1);
-    /* One byte more than what fits: its end comes too late. */
+    /* One byte more than fits: its end comes too late. */
     memcpy(longer + PROXY_PROTOCOL_V1_MAX - 1, "\r\n", 2);
     bad(str_make(longer, PROXY_PROTOCOL_V1_MAX + 1), PROXY_PROTOCOL_V1_MAX - 1);
 }
@@ -163,7 +163,7 @@ static void version_1_refused(void **state)
         bad_line(lines[i]);
 }
 
-/* What is wrong at one byte is refused with that byte. */
+/* A wrong byte is refused with that byte. */
 static void refused_at_once(void **state)
 {
     (void)state;
@@ -207,7 +207,7 @@ static void version_2(void **state)
                       BLOCK("\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\2"
                             "\0\1\0\2"))),
               "192.0.2.1", 1);
-    /* With TLVs: ALPN h2, an empty NOOP, an own type. */
+    /* With TLVs: ALPN h2, an empty NOOP, a custom type. */
     is_client(good(v2(text, 0x21, 0x11, BLOCK(V4_BLOCK "\x01\0\2h2\x04\0\0\xea\0\3abc"))), "192.0.2.1",
               56324);
 }
@@ -219,7 +219,7 @@ static void version_2_without_an_address(void **state)
     char block[216];
     memset(block, 1, sizeof(block));
     assert_false(good(v2(text, 0x20, 0x00, BLOCK(""))).has_client);
-    /* Of LOCAL everything is ignored: the address, an unknown family, what are no TLVs. */
+    /* LOCAL ignores everything: the address, an unknown family, malformed TLVs. */
     assert_false(good(v2(text, 0x20, 0x11, BLOCK(V4_BLOCK))).has_client);
     assert_false(good(v2(text, 0x20, 0x99, BLOCK("abc"))).has_client);
     assert_false(good(v2(text, 0x20, 0x11, BLOCK("\1"))).has_client);
@@ -293,7 +293,7 @@ static void checksums(void **state)
     for (int i = 0; i < 4; i++)
         text[16 + 12 + 3 + i] = (char)(crc >> (24 - 8 * i));
     is_client(good(header), "192.0.2.1", 56324);
-    /* Any byte that is changed is found out, but for the type that says that there is a checksum. */
+    /* Any changed byte is detected, except the type that declares the checksum. */
     const size_t type_at = 16 + 12;
     for (size_t i = 16; i < header.n; i++) {
         proxy_protocol_t out;

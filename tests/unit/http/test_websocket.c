@@ -1,4 +1,4 @@
-/* WebSocket: keys, where a stream of frames stands, Close frames. */
+/* WebSocket: keys, the position within a stream of frames, Close frames. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static websocket_frames_t feed(str_t data, size_t step)
     return frames;
 }
 
-/* At each byte of the stream: between frames exactly where a frame has ended. */
+/* At each byte of the stream: "between frames" exactly after the end of a frame. */
 static void test_boundaries(void **state)
 {
     (void)state;
@@ -135,7 +135,7 @@ static void test_close_ends_it(void **state)
     free(text.p);
 }
 
-/* What is not understood is counted and never said to be between frames. */
+/* A stream that is not understood is counted and never reported as between frames. */
 static void test_unknown(void **state)
 {
     (void)state;

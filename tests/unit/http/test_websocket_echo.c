@@ -48,7 +48,7 @@ static void raw(const char *bytes, size_t n)
     frames_len += n;
 }
 
-/* Feeds `frames` in pieces of `piece`, reading the output away; returns all of it. */
+/* Feeds `frames` in pieces of `piece`, draining the output; returns all of it. */
 static size_t feed(websocket_echo_t *echo, size_t piece, char *out, size_t cap)
 {
     size_t total = 0;
@@ -101,7 +101,7 @@ static void expect_close(unsigned code)
     assert_int_equal((unsigned char)out[1], n - 2);
     assert_int_equal((unsigned char)out[2] * 256 + (unsigned char)out[3], code);
     assert_true(websocket_echo_ended(echo));
-    /* Nothing follows a Close frame, whatever comes. */
+    /* Nothing follows a Close frame, whatever arrives. */
     text_frame(0x81, "more");
     assert_int_equal(feed(echo, 65536, out, sizeof out), 0);
     websocket_echo_free(&echo);
@@ -174,18 +174,18 @@ static void broken_frames(void **state)
         const char *bytes;
         size_t n;
     } cases[] = {
-        {"\x81\x05hello", 7},                                 /* no mask */
-        {"\xc1\x80mask", 6},                                  /* reserved bits */
-        {"\xa1\x80mask", 6},                                  /* ... */
-        {"\x91\x80mask", 6},                                  /* ... */
-        {"\x83\x80mask", 6},                                  /* reserved opcodes */
-        {"\x8b\x80mask", 6},                                  /* ... */
-        {"\x80\x80mask", 6},                                  /* nothing to continue */
-        {"\x00\x80mask", 6},                                  /* ... */
-        {"\x09\x80mask", 6},                                  /* a control frame in fragments */
-        {"\x89\xfe\x00\x7emask", 8},                          /* a long control frame */
-        {"\x81\xfe\x00\x7dmask", 8},                          /* a length not in its shortest form */
-        {"\x81\xff\x00\x00\x00\x00\x00\x00\xff\xffmask", 14}, /* ... */
+        {"\x81\x05hello", 7}, /* no mask */
+        {"\xc1\x80mask", 6},  /* reserved bits */
+        {"\xa1\x80mask", 6},
+        {"\x91\x80mask", 6},
+        {"\x83\x80mask", 6}, /* reserved opcodes */
+        {"\x8b\x80mask", 6},
+        {"\x80\x80mask", 6}, /* nothing to continue */
+        {"\x00\x80mask", 6},
+        {"\x09\x80mask", 6},         /* a control frame in fragments */
+        {"\x89\xfe\x00\x7emask", 8}, /* a long control frame */
+        {"\x81\xfe\x00\x7dmask", 8}, /* a length not in its shortest form */
+        {"\x81\xff\x00\x00\x00\x00\x00\x00\xff\xffmask", 14},
         {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xffmask", 14}, /* 2^64-1 */
         {"\x88\x81mask\x03", 7},                              /* Close with half a code */
     };
@@ -241,7 +241,7 @@ static void pongs_are_ignored(void **state)
     EXPECT("\x8a\x00");
 }
 
-/* Output that nobody takes stops the input, and is not moved for ever. */
+/* Output that is not read stops the input, and is not moved forever. */
 static void backpressure(void **state)
 {
     (void)state;
@@ -254,7 +254,7 @@ static void backpressure(void **state)
         assert_true(++taken < 100);
     }
     assert_in_range(websocket_echo_output(echo).n, 65536, 65536 + 1004);
-    /* A little room is enough to go on, for as long as it lasts. */
+    /* A little room is enough to continue until it is used up. */
     for (int i = 0; i < 1000; i++) {
         websocket_echo_consume(echo, 1004);
         assert_true(websocket_echo_room(echo) != 0);

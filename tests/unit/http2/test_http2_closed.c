@@ -1,4 +1,4 @@
-/* Streams that we reset may still get frames; others may not. */
+/* Streams that the edge reset may still get frames; others may not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static void test_forgets_in_favour(void **state)
     assert_false(http2_closed_tolerates(&closed, 99));
     assert_false(http2_closed_tolerates(&closed, 103));
     http2_closed_reset(&closed, 1001);
-    assert_true(http2_closed_tolerates(&closed, 99)); /* as old as what was forgotten */
+    assert_true(http2_closed_tolerates(&closed, 99)); /* as old as the forgotten ones */
     assert_true(http2_closed_tolerates(&closed, 101));
     assert_false(http2_closed_tolerates(&closed, 103));
     assert_true(http2_closed_tolerates(&closed, 105));

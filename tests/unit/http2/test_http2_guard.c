@@ -1,4 +1,4 @@
-/* The HTTP/2 guard: frames are seen whatever way the bytes are cut, floods empty the bucket, busy clients do
+/* The HTTP/2 guard: it sees frames however the bytes are split, floods empty the bucket, busy clients do
  * not. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,8 +74,8 @@ static http2_guard_t begun(uint64_t now)
     return guard;
 }
 
-/* What a trusted proxy passes on of its clients ends nobody else's streams; a field block without end does.
- */
+/* Frames that a trusted proxy forwards for its clients end no other client's streams; an endless field block
+ * does. */
 static void test_shared(void **state)
 {
     (void)state;
@@ -128,7 +128,7 @@ static void test_prices(void **state)
     assert_int_equal(price(GOAWAY, 0, 8), 100);
 }
 
-/* The same charge however the bytes are cut. */
+/* The same charge for any split of the bytes. */
 static void test_any_cut(void **state)
 {
     (void)state;
@@ -149,7 +149,7 @@ static void test_any_cut(void **state)
     }
 }
 
-/* How many frames of a kind pass in one instant. */
+/* The number of frames of a kind that pass in one instant. */
 static unsigned flood(unsigned type, uint32_t len)
 {
     static bytes_t one;
@@ -179,7 +179,7 @@ static void test_floods(void **state)
     assert_int_equal(provoked, HTTP2_GUARD_BURST / 20 - 1);
 }
 
-/* 100,000 resets within 20 s, each after a response that was completed. */
+/* 100,000 resets within 20 s, each after a completed response. */
 static void test_resets_beside_work(void **state)
 {
     (void)state;
@@ -198,8 +198,7 @@ static void test_resets_beside_work(void **state)
     assert_in_range(n, 1000, 10000);
 }
 
-/* An origin may refuse every request, with a PING and a window update beside each; what goes beyond is a
- * flood. */
+/* An origin may refuse every request, with a PING and a window update beside each; more is a flood. */
 static void test_an_origin_that_refuses(void **state)
 {
     (void)state;
@@ -320,7 +319,7 @@ static void test_priority(void **state)
     }
 }
 
-/* It stops behind the header of HEADERS and DATA, wherever the bytes are cut, and nowhere else. */
+/* It stops behind the header of HEADERS and DATA, at any split of the bytes, and nowhere else. */
 static void test_stops(void **state)
 {
     (void)state;
@@ -357,7 +356,7 @@ static void test_refill_is_bounded(void **state)
     assert_int_equal(guard.tokens, 2);
     assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_DATA_SENT, UINT64_MAX / 2), HTTP2_GUARD_OK);
     assert_int_equal(guard.tokens, HTTP2_GUARD_BURST);
-    /* A clock that stands still or goes back gives nothing. */
+    /* A clock that stands still or goes back refills nothing. */
     assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_RESET, 0), HTTP2_GUARD_OK);
     assert_int_equal(guard.tokens, HTTP2_GUARD_BURST - 20);
 }

@@ -48,7 +48,7 @@ static void test_an_answer_is_progress(void **state)
     assert_false(http2_progress_is_stuck(&progress, BEGIN + 6));
 }
 
-/* Only a whole rest makes the connection fresh: requests that replace each other do not. */
+/* Only a complete pause makes the connection fresh: requests that replace each other do not. */
 static void test_rests(void **state)
 {
     (void)state;
@@ -62,7 +62,7 @@ static void test_rests(void **state)
     assert_true(http2_progress_is_stuck(&progress, BEGIN + 6000 + HTTP2_PROGRESS_REST_MS));
 }
 
-/* From the first time that streams were taken, until there is progress; no rest ends it. */
+/* From the first time that streams were taken until there is progress; no pause ends it. */
 static void test_over(void **state)
 {
     (void)state;

@@ -117,7 +117,7 @@ static void test_bytes(void **state)
     arena_clear(&pool);
 }
 
-/* The texts of nghttp2 1.52, and such as another version may have. */
+/* The texts of nghttp2 1.52, and texts that another version may have. */
 static void test_the_text_of_a_refused_field(void **state)
 {
     (void)state;
@@ -155,7 +155,7 @@ static void test_the_text_of_a_refused_field(void **state)
     }
 }
 
-/* The first one is kept, and no more of its bytes than a log shows. */
+/* The first one is kept, up to the number of bytes that a log shows. */
 static void test_blame(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* What both ends of HTTP/2 share: sessions that speak to each other, bodies at the bounds of a frame, the
+/* Shared code of both HTTP/2 ends: sessions that talk to each other, bodies at the bounds of a frame, the
  * outbox. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* How the window of an HTTP/2 stream follows the bandwidth-delay product, and what credit it gives. */
+/* The window of an HTTP/2 stream follows the bandwidth-delay product, and grants credit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ static void test_a_slow_reader_keeps_it_small(void **state)
     }
 }
 
-/* Whatever it was before: from two to eight times what is taken within a round trip. */
+/* From any former size: two to eight times the bytes of a round trip. */
 static void test_it_settles(void **state)
 {
     (void)state;
@@ -66,7 +66,7 @@ static void test_it_settles(void **state)
     }
 }
 
-/* 100 MB a second over a millisecond are 100 KB. */
+/* 100 MB a second over a millisecond is 100 KB. */
 static void test_a_near_peer_needs_little(void **state)
 {
     (void)state;
@@ -141,12 +141,12 @@ static void test_budget(void **state)
 {
     (void)state;
     window.size = 8 * MIB;
-    /* Nothing is left: the first window, and no more. */
+    /* No budget is left: the first window, and no more. */
     assert_int_equal(http2_window_grant(&window, 0, 0, 0), HTTP2_WINDOW_MIN);
     assert_int_equal(http2_window_grant(&window, 0, 40000, 0), HTTP2_WINDOW_MIN - 40000);
     assert_int_equal(http2_window_grant(&window, 30000, 35000, 0), 0);
     assert_int_equal(http2_window_grant(&window, 3 * MIB, 0, 0), 0);
-    /* What is left is given to the byte. */
+    /* The rest is granted to the byte. */
     assert_int_equal(http2_window_grant(&window, 3 * MIB, 0, MIB), MIB);
     assert_int_equal(http2_window_grant(&window, 0, 0, MIB), HTTP2_WINDOW_MIN + MIB);
 }

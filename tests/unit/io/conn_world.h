@@ -1,7 +1,5 @@
-/*
- * Two ends of a byte stream in one loop, over TCP on loopback: plain, TLS 1.2 or TLS 1.3. What their handlers
- * see is counted, and they do what a test sets.
- */
+/* Two ends of a byte stream in one loop, over TCP on loopback: plain, TLS 1.2 or TLS 1.3. Their handlers
+ * count events, and act as a test sets. */
 #ifndef BOXEDGE_CONN_WORLD_H
 #define BOXEDGE_CONN_WORLD_H
 
@@ -26,7 +24,7 @@ typedef enum kind { PLAIN, TLS12, TLS13 } kind_t;
 
 typedef struct world world_t;
 
-/* One end, with what its handlers saw and do. */
+/* One end, with the events and actions of its handlers. */
 typedef struct end {
     world_t *world;
     conn_t *conn;
@@ -75,7 +73,7 @@ world_t *conn_world_new(kind_t kind);
 void conn_world_free(world_t *world);
 SSL *client_ssl(world_t *world);
 
-/* Both ends connected, handshakes done, nothing wanted. */
+/* Both ends connected, handshakes done, no interest registered. */
 void conn_world_connect(world_t *world);
 void say(end_t *end, const char *text);
 void expect_in(end_t *end, const char *text);

@@ -60,7 +60,7 @@ static void server_reset(server_conn_t *conn)
     setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
-/* Five chunks, each when the test says so. */
+/* Five chunks, each on the test's command. */
 static bool server_steps(server_conn_t *conn)
 {
     server_say(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -84,7 +84,7 @@ static bool server_flood(server_conn_t *conn, const char *start, const char *aga
     return false;
 }
 
-/* The next answer that the test gives, which it may do before or after the request. */
+/* The test's next answer, which it may give before or after the request. */
 static bool server_answer_as_told(server_conn_t *conn)
 {
     char *text;
@@ -176,7 +176,8 @@ static void *server_serve(void *arg)
         while (server_request(conn) && server_reply(conn))
             ;
     SSL_free(conn->ssl);
-    /* Closed when the server ends, so that nobody shuts another's descriptor down; the peer is told now. */
+    /* Closed when the server ends, so that nobody shuts down another's descriptor; the peer learns of it
+     * now. */
     struct linger how;
     socklen_t len = sizeof(how);
     getsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &how, &len);

@@ -1,5 +1,5 @@
-/* A small HTTP server for tests of calls: a thread for each connection; the path says how it answers, or,
- * under /boxes/ and /v2/box/ and for /activity, the test does (server_will_answer). */
+/* A small HTTP server for tests of calls: a thread for each connection. The path selects the answer; under
+ * /boxes/ and /v2/box/ and for /activity the test gives it (server_will_answer). */
 #ifndef BOXEDGE_TEST_FETCH_SERVER_H
 #define BOXEDGE_TEST_FETCH_SERVER_H
 
@@ -35,7 +35,7 @@ struct server {
     uint16_t port;
     SSL_CTX *tls;
     int go[2];      /* a byte written to [1] lets /steps send its next chunk */
-    int answers[2]; /* pointers to texts: the answers of these, in order; NULL: closed */
+    int answers[2]; /* pointers to texts: its answers, in order; NULL: closed */
     pthread_t thread;
     atomic_uint requests, connections;
     pthread_mutex_t lock;
@@ -46,10 +46,10 @@ struct server {
 
 void server_will_answer(server_t *server, int status, const char *body);
 
-/* Whether some request took each of the answers: the next one is for those that come after. */
+/* Whether each of the answers went to a request: the next one is for later requests. */
 bool server_gave_all(server_t *server);
 
-/* On a free port of loopback, or on a Unix socket; over TLS where `tls` is given (borrowed). */
+/* On a free port of loopback, or on a Unix socket; over TLS if `tls` is given (borrowed). */
 server_t *fetch_server_server_new(SSL_CTX *tls, const char *unix_path);
 void server_free(server_t **server);
 

@@ -1,4 +1,4 @@
-/* Calls to a server that the test plays (fetch_server.h), and what their handlers saw. */
+/* Calls to a server that the test plays (fetch_server.h), and the events of their handlers. */
 #ifndef BOXEDGE_FETCH_WORLD_H
 #define BOXEDGE_FETCH_WORLD_H
 
@@ -20,7 +20,7 @@ typedef struct world {
     server_t *server;
 } world_t;
 
-/* A call, with what its handlers saw and do. */
+/* A call, with the events and actions of its handlers. */
 typedef struct call {
     fetch_t *fetch;
     world_t *world;

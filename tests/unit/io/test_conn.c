@@ -24,7 +24,7 @@ static void test_bytes_both_ways(void **state)
     say(&world->a, " and more");
     TURN_UNTIL(world, world->b.in_len == 15);
     expect_in(&world->b, "200 OK and more");
-    /* Nothing else comes: no turn finds work. */
+    /* Nothing else arrives: no turn finds work. */
     unsigned before = world->a.readables + world->b.readables;
     for (int i = 0; i < 5; i++)
         loop_turn(world->loop, 0);
@@ -32,7 +32,7 @@ static void test_bytes_both_ways(void **state)
     conn_world_free(world);
 }
 
-/* Bytes that were not taken make the next turn readable, whether the kernel has them or OpenSSL. */
+/* Bytes that were not read make the next turn readable, whether the kernel or OpenSSL holds them. */
 static void test_readable_is_level_triggered(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -46,7 +46,7 @@ static void test_readable_is_level_triggered(void **state)
     conn_world_free(world);
 }
 
-/* The same when reading is stopped in between: no bytes come unwanted, and none are lost. */
+/* The same with a stop of reading in between: no bytes come unwanted, and none are lost. */
 static void test_reading_stops_and_goes_on(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -135,7 +135,7 @@ static void test_one_call_moves_a_turns_bytes_at_most(void **state)
     conn_world_free(world);
 }
 
-/* Sixteen slices, some empty, one long: in order, and taken whole. */
+/* Sixteen slices, some empty, one long: in order, and accepted whole. */
 static void test_slices(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -167,14 +167,14 @@ static void test_quiet(void **state)
     world_t *world = conn_world_new(kind_of(state));
     conn_world_connect(world);
     conn_want_read(world->a.conn, true);
-    say(&world->b, "x"); /* what came with the handshake is read, tickets for example */
+    say(&world->b, "x"); /* bytes that came with the handshake are read, such as tickets */
     TURN_UNTIL(world, world->a.in_len == 1);
     assert_true(conn_is_silent(world->a.conn));
     conn_want_read(world->a.conn, false);
     say(&world->b, "yz");
     TURN_UNTIL(world, conn_unread(world->a.conn) > 0);
     assert_false(conn_is_silent(world->a.conn));
-    /* One byte of two was taken: OpenSSL may hold the other. */
+    /* One byte of two was read: OpenSSL may hold the other. */
     world->a.read_cap = 1;
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.in_len == 2);

@@ -24,12 +24,12 @@ static void test_end_in_order_and_half_close(void **state)
     struct iovec late = {.iov_base = "x", .iov_len = 1};
     size_t written;
     assert_int_equal(conn_write(world->b.conn, &late, 1, &written), CONN_FAILED);
-    /* An end that was told is not told again and again. */
+    /* A reported end is not reported again and again. */
     unsigned before = world->a.readables;
     for (int i = 0; i < 5; i++)
         loop_turn(world->loop, 0);
     assert_int_equal(world->a.readables, before);
-    /* But it stays, and a new owner hears of it once. */
+    /* The end persists, and a new owner is notified once. */
     size_t got;
     char byte;
     assert_int_equal(conn_read(world->a.conn, &byte, 1, &got), CONN_EOF);
@@ -46,7 +46,7 @@ static void test_end_in_order_and_half_close(void **state)
     conn_world_free(world);
 }
 
-/* What conn_write took leaves before the end, however slow the peer. */
+/* Bytes that conn_write accepted leave before the end, however slow the peer. */
 static void test_shutdown_flushes_first(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -68,7 +68,7 @@ static void test_shutdown_flushes_first(void **state)
     conn_world_free(world);
 }
 
-/* FIN alone: the end of a plain stream, the truncation of a TLS one. */
+/* FIN alone: the end of a plain stream, the truncation of a TLS stream. */
 static void test_fin_alone(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -109,14 +109,14 @@ static void test_write_to_a_closed_peer_fails(void **state)
     size_t written;
     assert_int_equal(conn_write(world->a.conn, &iov, 1, &written), CONN_FAILED);
     assert_int_equal(conn_write(world->a.conn, &iov, 1, &written), CONN_FAILED);
-    /* The other direction says so too, without an event of the socket's. */
+    /* The other direction reports its end too, without an event of the socket. */
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
     conn_world_free(world);
 }
 
-/* A plain peer that answered and closed, as servers do with an upload that they refuse: what it said is
- * there. */
+/* A plain peer that answered and closed, as servers do with an upload that they refuse: its answer can be
+ * read. */
 static void test_last_words_after_a_failed_write(void **state)
 {
     (void)state;
@@ -139,7 +139,7 @@ static void test_last_words_after_a_failed_write(void **state)
 
 /* ---- hangups ---- */
 
-/* Reads are not wanted, and bytes lie before the FIN: it is noticed, then the RST too. */
+/* Reads are off, and bytes lie before the FIN: the FIN is noticed, then the RST too. */
 static void test_hangup_while_paused(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -157,8 +157,7 @@ static void test_hangup_while_paused(void **state)
     conn_world_free(world);
 }
 
-/* Reads were wanted once and are no longer: the socket is still in epoll, so the departure is seen at once.
- */
+/* Reads were on once and are off now: the socket is still in epoll, so the departure is seen immediately. */
 static void test_hangup_after_reading_stopped(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -167,14 +166,14 @@ static void test_hangup_after_reading_stopped(void **state)
     say(&world->b, "x");
     TURN_UNTIL(world, world->a.in_len == 1);
     conn_want_read(world->a.conn, false);
-    loop_hold(world->loop); /* no timer that polls can tell of it */
+    loop_hold(world->loop); /* no polling timer can report it */
     conn_abort(&world->b.conn);
     TURN_UNTIL(world, world->a.resets == 1);
     assert_int_equal(world->a.fins, 0);
     conn_world_free(world);
 }
 
-/* Another owner does not know what the last one was told. */
+/* A new owner does not know which events the last one got. */
 static void test_hangup_is_told_to_the_next_owner(void **state)
 {
     (void)state;
@@ -192,7 +191,7 @@ static void test_hangup_is_told_to_the_next_owner(void **state)
     conn_world_free(world);
 }
 
-/* With our own end sent, the peer's end is no reset, and what lies before it can be read. */
+/* After the edge's own end was sent, the peer's end is no reset, and the bytes before it can be read. */
 static void test_hangup_after_our_own_end(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
@@ -270,7 +269,7 @@ static void test_free_the_other_in_the_same_turn(void **state)
 
 #define MANY 600
 
-/* More paused connections than one poll asks for; each that hears of its end frees its neighbour too. */
+/* More paused connections than one poll covers; each one that learns of its end frees its neighbour too. */
 static void test_many_hangups_free_each_other(void **state)
 {
     (void)state;

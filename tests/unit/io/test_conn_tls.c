@@ -1,4 +1,4 @@
-/* TLS byte streams towards a client of OpenSSL's alone, whose flights the test holds in its hand. */
+/* TLS byte streams to a client that is OpenSSL's alone; the test delivers its flights. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +104,7 @@ static void raw_end(world_t *world, raw_t *raw)
     conn_world_free(world);
 }
 
-/* Finished and application data in one segment: the bytes are there when the handshake is. */
+/* Finished and application data in one segment: the bytes are readable when the handshake is done. */
 static void test_bytes_with_finished(void **state)
 {
     (void)state;
@@ -114,7 +114,7 @@ static void test_bytes_with_finished(void **state)
     assert_int_equal(world->a.handshake, CONN_AGAIN);
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    int in_kernel = -1; /* no event of the socket will tell */
+    int in_kernel = -1; /* no event of the socket reports this */
     assert_int_equal(ioctl(conn_fd(world->a.conn), FIONREAD, &in_kernel), 0);
     assert_int_equal(in_kernel, 0);
     assert_true(conn_unread(world->a.conn) >= 10);
@@ -126,7 +126,7 @@ static void test_bytes_with_finished(void **state)
     raw_end(world, &raw);
 }
 
-/* All connections of a loop share what an SSL reads and writes through. */
+/* All connections of a loop share the memory through which an SSL reads and writes. */
 static void test_a_connection_goes_while_another_shakes_hands(void **state)
 {
     (void)state;
@@ -157,8 +157,8 @@ static void test_a_connection_goes_while_another_shakes_hands(void **state)
     conn_world_free(world);
 }
 
-/* A client that has said nothing yet may wait for its Finished to be acknowledged: the ticket does that, at
- * once. */
+/* A client that has sent no request yet may wait for an acknowledgement of its Finished: the ticket is one,
+ * immediately. */
 static void test_ticket_leaves_by_itself(void **state)
 {
     (void)state;
@@ -172,7 +172,7 @@ static void test_ticket_leaves_by_itself(void **state)
     raw_end(world, &raw);
 }
 
-/* A connection that goes in the turn of its handshake takes its ticket along. */
+/* A connection that ends in the turn of its handshake takes its ticket along. */
 static void test_ticket_of_a_freed_connection(void **state)
 {
     (void)state;
@@ -185,7 +185,7 @@ static void test_ticket_of_a_freed_connection(void **state)
     raw_end(world, &raw);
 }
 
-/* Where the first request came with the handshake, the ticket waits for the response and leaves in the same
+/* If the first request came with the handshake, the ticket waits for the response and leaves in the same
  * segment. */
 static void test_ticket_leaves_with_the_first_bytes(void **state)
 {
@@ -207,7 +207,7 @@ static void test_ticket_leaves_with_the_first_bytes(void **state)
     raw_end(world, &raw);
 }
 
-/* Records without a byte for the owner, as fast as they come: the peer is cut, and soon. */
+/* Records without a byte for the owner, as fast as they come: the peer is cut soon. */
 static void flood(int (*make)(raw_t *raw))
 {
     raw_t raw;
@@ -240,7 +240,7 @@ static int make_key_update(raw_t *raw)
     return SSL_key_update(raw->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(raw->ssl) == 1;
 }
 
-/* Each asks for an answer, and the answers are never read. */
+/* Each asks for an answer, and the client never reads the answers. */
 static int make_key_update_request(raw_t *raw)
 {
     return SSL_key_update(raw->ssl, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(raw->ssl) == 1;
@@ -258,7 +258,7 @@ static void test_key_update_request_flood(void **state)
     flood(make_key_update_request);
 }
 
-/* A few key updates between bytes are the protocol's right. */
+/* The protocol allows a few key updates between bytes. */
 static void test_key_updates_between_bytes(void **state)
 {
     (void)state;
@@ -327,7 +327,7 @@ static void test_fin_fails_the_handshake(void **state)
     raw_end(world, &raw);
 }
 
-/* A record that was changed on its way: the bytes before it are given out, then the stream has failed. */
+/* A record that was changed on its way: the bytes before it are delivered, then the stream has failed. */
 static void test_a_forged_record_fails_after_the_good_ones(void **state)
 {
     (void)state;

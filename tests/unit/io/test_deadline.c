@@ -1,4 +1,4 @@
-/* Timers for any point of time: not before it, once, and in few durations. */
+/* Timers for any point in time: not early, once, and with few durations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Calls to an engine or a control plane: what they take, and when they are ended. */
+/* Calls to an engine or a control plane: accepted answers, and the end of calls. */
 #include "fetch_world.h"
 
 #include <dirent.h>
@@ -13,7 +13,7 @@ static size_t open_fds(void)
     return n;
 }
 
-/* ---- what is taken ---- */
+/* ---- accepted answers ---- */
 
 static void test_answers(void **state)
 {
@@ -65,7 +65,7 @@ static void test_request(void **state)
     assert_non_null(strstr(call.body, "\r\n\r\n{\"boxes\":[]}"));
     assert_null(strstr(call.body, "Expect:"));
     free(call.body);
-    /* Nothing is kept from call to call: no cookie that an answer set, no token. */
+    /* Calls share no state: no cookie that an answer set, no token. */
     call = (call_t){0};
     request = (fetch_request_t){.method = "POST", .url = url, .timeout_ms = 5000, .most = 4096};
     start_request(&call, world, &request, &collecting);
@@ -151,13 +151,13 @@ static void test_streams(void **state)
     call_t call = {.says_go = true};
     start_with(&call, world, "/steps", &streaming);
     assert_int_equal(write(world->server->go[1], "g", 1), 1);
-    wait_for(world, &call); /* each chunk is sent only when the one before was seen */
+    wait_for(world, &call); /* each chunk is sent only after the one before arrived */
     assert_int_equal(call.status, 200);
     assert_true(call.datas == 5);
     assert_int_equal(call.streamed, 30);
     assert_int_equal(call.body_len, 0);
     free(call.body);
-    /* What is no 2xx is collected, and bounded. */
+    /* An answer other than 2xx is collected, up to a bound. */
     call = (call_t){0};
     start_with(&call, world, "/busy", &streaming);
     wait_for(world, &call);
@@ -206,13 +206,13 @@ static void test_too_many(void **state)
         fetch_cancel(&calls[i].fetch);
         assert_null(calls[i].fetch);
     }
-    call_t call = get(world, "/ok"); /* there is room again */
+    call_t call = get(world, "/ok"); /* room again */
     assert_int_equal(call.status, 200);
     free(call.body);
     free(calls);
 }
 
-/* A connection that the server closed after an answer is not used again, or made good for. */
+/* A connection that the server closed after an answer is not used again, or the call is repeated. */
 static void test_closed_between_calls(void **state)
 {
     world_t *world = *state;
@@ -223,7 +223,7 @@ static void test_closed_between_calls(void **state)
     }
 }
 
-/* A kept connection that dies under a request is made good for; on a fresh one that is a failure. */
+/* A kept connection that dies under a request leads to a second attempt; on a fresh one that is a failure. */
 static void test_fresh(void **state)
 {
     world_t *world = *state;
@@ -279,7 +279,7 @@ static void test_cancelled_from_handlers(void **state)
         assert_null(other.fetch);
         fetch_cancel(&fresh.fetch);
         unsigned datas = call.datas;
-        call_t next = get(world, "/ok"); /* the rest goes on */
+        call_t next = get(world, "/ok"); /* the rest continues */
         assert_int_equal(next.status, 200);
         free(next.body);
         assert_int_equal(call.dones, place == CANCEL_IN_DONE ? 1 : 0);

@@ -1,4 +1,4 @@
-/* Calls to an engine or a control plane: what they refuse, TLS among it. */
+/* Calls to an engine or a control plane: refused answers, and TLS. */
 #include "fetch_world.h"
 
 #include "certificates.h"
@@ -119,7 +119,7 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* A call to a server whose certificate has `names`; what came of it. `trusted`: its authority is known. */
+/* A call to a server whose certificate has `names`, and its result. `trusted`: its authority is known. */
 static call_t get_tls(world_t *world, const char *names, int version, bool trusted)
 {
     char ca[64];
@@ -147,7 +147,7 @@ static call_t get_tls(world_t *world, const char *names, int version, bool trust
     SSL_CTX_free(tls);
     tls_pem_fini(&pem);
     unlink(ca);
-    /* Its own authorities for each: they may be held for a while. */
+    /* A separate authority for each: libcurl may cache them for a while. */
     fetcher_free(&world->fetcher);
     world->fetcher = fetcher_new(world->loop);
     return call;

@@ -1,4 +1,4 @@
-/* Messages and descriptors between processes, and the channel that takes them on a loop. */
+/* Messages and descriptors between processes, and the channel that delivers them on a loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,7 +86,7 @@ static void descriptors_pass_up_to_the_bound(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-/* What is not one of our messages is refused whole, and what came with it is closed. */
+/* A malformed message is refused whole, and its descriptors are closed. */
 static void foreign_datagrams_leave_nothing(void **state)
 {
     (void)state;
@@ -147,7 +147,7 @@ static void a_memory_file_cannot_be_changed(void **state)
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, "X", 1, 0), -1);
     assert_int_equal(ftruncate(fd, 1), -1);
-    assert_int_equal(lseek(fd, 4, SEEK_SET), 4); /* the offset says nothing */
+    assert_int_equal(lseek(fd, 4, SEEK_SET), 4); /* the offset does not matter */
     char *bytes = memfile_read(fd, &len);
     assert_non_null(bytes);
     assert_int_equal(len, 6);

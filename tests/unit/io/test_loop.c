@@ -1,4 +1,4 @@
-/* The loop's timers and tasks, above all what callbacks may do to them. */
+/* The loop's timers and tasks, above all the changes that callbacks may make to them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,7 +137,7 @@ static void test_order_in_a_late_turn(void **state)
     assert_string_equal(order, "abcdefg");
 }
 
-/* The same where some of them have no list of their own: 64 durations are in use already. */
+/* The same when some of them have no list of their own: 64 durations are in use already. */
 static void test_order_in_a_late_turn_with_many_durations(void **state)
 {
     loop_t *loop = *state;
@@ -182,7 +182,7 @@ static void test_stopped_does_not_expire(void **state)
     assert_false(loop_timer_running(&a.timer));
 }
 
-/* `a` and `b` are due in one turn: what a does to b must hold. */
+/* `a` and `b` are due in one turn: a's action on b must take effect. */
 static void test_a_callback_stops_another_that_is_due(void **state)
 {
     loop_t *loop = *state;
@@ -227,7 +227,7 @@ static void test_a_callback_frees_itself(void **state)
     assert_string_equal(order, "ab");
 }
 
-/* A timer of 0 ms that starts itself again runs once a turn and does not hold the turn. */
+/* A timer of 0 ms that restarts itself runs once a turn and does not hold the turn. */
 static void test_restart_from_its_own_callback(void **state)
 {
     loop_t *loop = *state;
@@ -250,7 +250,7 @@ static void test_a_callback_starts_another(void **state)
     assert_string_equal(order, "ab");
 }
 
-/* 64 durations have lists; one that is no longer in use makes room. */
+/* 64 durations have lists; an unused duration makes room. */
 static void test_durations_at_the_bound(void **state)
 {
     loop_t *loop = *state;
@@ -267,7 +267,7 @@ static void test_durations_at_the_bound(void **state)
         loop_timer_stop(&probes[i].timer);
 }
 
-/* More of them are timers like all others: exact, in order, and stopped and started again at will. */
+/* Further timers behave like all others: exact, in order, and stopped and restarted at will. */
 static void test_many_durations(void **state)
 {
     enum { COUNT = 300 };
@@ -303,7 +303,7 @@ static void test_many_durations(void **state)
         assert_false(loop_timer_running(&probes[i].timer));
 }
 
-/* The loop sleeps until the soonest of them, not for all it may. */
+/* The loop sleeps until the soonest of them, and no longer. */
 static void test_a_sleep_with_many_durations(void **state)
 {
     enum { COUNT = 100 };
@@ -401,7 +401,7 @@ static void test_time_that_tests_make(void **state)
     loop_t *loop = *state;
     probe_t a = {.loop = loop, .name = 'a'};
     uint64_t first = loop_now(loop), wall = loop_wall_us(loop);
-    loop_skip(loop, 1000); /* seen at once, and not taken back by the next turn */
+    loop_skip(loop, 1000); /* seen immediately, and not taken back by the next turn */
     assert_int_equal(loop_now(loop), first + 1000);
     assert_int_equal(loop_wall_us(loop), wall + 1000000);
     loop_turn(loop, 0);

@@ -1,5 +1,5 @@
-/* Waiting for a port that does not listen yet: how often, and that it is seen soon. The loop's clock is the
- * test's. */
+/* Waiting for a port that does not listen yet: how often, and how soon the listener is seen. The test moves
+ * the loop's clock. */
 #include "probe.h"
 
 #include <setjmp.h>
@@ -40,7 +40,7 @@ static void on_listening(void *owner)
     ++*(unsigned *)owner;
 }
 
-/* A port of loopback that nothing listens on, as long as the socket is there. */
+/* A port of loopback on which nothing listens, for the lifetime of the socket. */
 static int reserve(uint16_t *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -53,7 +53,7 @@ static int reserve(uint16_t *port)
     return fd;
 }
 
-/* One try of the probe is over: it waits again, or has told. */
+/* One try of the probe is over: it waits again, or has reported. */
 static void turn(loop_t *loop)
 {
     for (int i = 0; i < 4; i++)
@@ -97,7 +97,7 @@ static unsigned open_descriptors(void)
     return count;
 }
 
-/* Whoever neither accepts nor refuses for a second is asked anew. */
+/* A port that neither accepts nor refuses for a second is tried anew. */
 static void test_silence_is_no_answer(void **state)
 {
     (void)state;
@@ -130,7 +130,7 @@ static void test_silence_is_no_answer(void **state)
     loop_free(&loop);
 }
 
-/* Until something listens there is no end, and stopping it leaves nothing behind. */
+/* Without a listener the probe has no end, and stopping it leaves no trace. */
 static void test_is_stopped_at_any_time(void **state)
 {
     (void)state;

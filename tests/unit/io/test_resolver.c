@@ -1,4 +1,4 @@
-/* Names of servers: against a DNS server of the test's own on loopback, which answers between turns. */
+/* Names of servers: against the test's own DNS server on loopback, which answers between turns. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #define RCODE_NAME 3
 #define ANSWER_MAX 8192
 
-/* How the server answers. */
+/* The server's answers. */
 typedef struct zone {
     bool silent;
     uint16_t rcode;
@@ -78,7 +78,7 @@ static size_t answer(world_t *world, const uint8_t *packet, size_t n, uint8_t *o
     size_t used = question_end, count = 0;
     if (world->zone.rcode == 0)
         count = type == TYPE_A ? world->zone.v4_count : world->zone.v6_count;
-    for (size_t i = count; i-- > 0;) { /* from the last one on: the order of answers says nothing */
+    for (size_t i = count; i-- > 0;) { /* from the last one on: the order of answers must not matter */
         uint32_t v4 = htonl(world->zone.v4 + (uint32_t)i);
         struct in6_addr v6 = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8, [15] = (uint8_t)(i + 1)}};
         const void *data = type == TYPE_A ? (const void *)&v4 : (const void *)&v6;
@@ -89,7 +89,7 @@ static size_t answer(world_t *world, const uint8_t *packet, size_t n, uint8_t *o
     return used;
 }
 
-/* What does not fit is cut, and asked for again over TCP. */
+/* An answer that does not fit is cut, and requested again over TCP. */
 static void serve_udp(world_t *world)
 {
     uint8_t packet[1500], out[ANSWER_MAX];
@@ -110,7 +110,7 @@ static void serve_udp(world_t *world)
     }
 }
 
-/* Takes what came over the newest connection: questions, each with its length before it. */
+/* Takes questions from the newest connection, each with its length before it. */
 static void serve_tcp(world_t *world)
 {
     uint8_t packet[1500], out[2 + ANSWER_MAX];
@@ -281,7 +281,7 @@ static void fails(world_t *world, zone_t how)
 {
     unsigned before = world->questions[0];
     world->zone = how;
-    /* Several attempts, each of which asks the one server twice at most. */
+    /* Several attempts, each of which asks the only server at most twice. */
     UNTIL(world, world->questions[0] >= before + 6);
     assert_int_equal(world->changes, 1);
     assert_string_equal(shown(world, "api.test"), "::ffff:192.0.2.1 ::ffff:192.0.2.2 2001:db8::1");
@@ -352,7 +352,7 @@ static void test_hosts_file(void **state)
     assert_int_equal(world->questions[0], 0);
 }
 
-/* ---- names come and go ---- */
+/* ---- names that are added and removed ---- */
 
 static void test_names_that_stay_are_not_asked_anew(void **state)
 {
@@ -381,16 +381,16 @@ static void test_dropped_while_asked(void **state)
     want(world, "api.test");
     UNTIL(world, world->questions[0] >= 1 && world->questions[1] >= 1);
     resolver_set(world->resolver, NULL, 0);
-    want(world, "api.test"); /* anew, beside the question of before */
+    want(world, "api.test"); /* anew, beside the earlier question */
     world->zone = good;
     UNTIL(world, world->changes == 1);
     assert_string_not_equal(shown(world, "api.test"), "");
     world->zone.silent = true;
     unsigned before = world->questions[0];
-    UNTIL(world, world->questions[0] > before); /* freed by teardown while it is asked */
+    UNTIL(world, world->questions[0] > before); /* freed by teardown while the question is open */
 }
 
-/* No socket event tells of a question that was lost. */
+/* No socket event reports a lost question. */
 static void test_a_silent_server_is_asked_again(void **state)
 {
     world_t *world = *state;

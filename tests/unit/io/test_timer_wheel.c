@@ -1,5 +1,4 @@
-/* The timing wheel against a plain list of due times: nothing early, nothing late, nothing lost, across every
- * carry. */
+/* The timing wheel against a plain list of due times: nothing early, late or lost, across every carry. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +41,7 @@ static uint64_t soonest(const world_t *w)
     return least;
 }
 
-/* Time goes on to `now`: what comes out is all that is due, and only that, in order. */
+/* Advances to `now`: exactly the due timers come out, in order. */
 static size_t collect(world_t *w, uint64_t now)
 {
     list_t due;
@@ -98,7 +97,7 @@ static void at_random(void **state)
         drive(w, starts[i], 77 + i);
 }
 
-/* Each millisecond for itself, over the first carries. */
+/* Each single millisecond, over the first carries. */
 static void each_millisecond(void **state)
 {
     world_t *w = *state;
@@ -114,7 +113,7 @@ static void each_millisecond(void **state)
     }
 }
 
-/* Timers of one time come in the order in which they were added, as those of a list do. */
+/* Timers of one time come in the order in which they were added, as in a list. */
 static void one_time(void **state)
 {
     world_t *w = *state;
@@ -131,7 +130,7 @@ static void one_time(void **state)
     }
 }
 
-/* An empty wheel, and one whose timers were all stopped, hold nobody up for ever. */
+/* An empty wheel, and one whose timers were all stopped, do not delay the loop forever. */
 static void stopped_timers(void **state)
 {
     world_t *w = *state;

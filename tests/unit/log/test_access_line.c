@@ -1,4 +1,5 @@
-/* The access line: what is in it, what never is, and that no exchange makes it invalid or too long. */
+/* The access line: its contents, secrets that it never contains, and valid JSON of bounded length for every
+ * exchange. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -300,7 +301,7 @@ static void the_longest_line_fits(void **state)
     json_decref(o);
 }
 
-/* A token may not come to light because its parameter is where the path is cut. */
+/* A token must not leak because its parameter is where the path is cut. */
 static void a_token_at_the_cut(void **state)
 {
     fixture_t *f = *state;

@@ -1,5 +1,5 @@
-/* Accounts: each adds to those above it and to its share; shares are sums over workers that err upward only.
- */
+/* Accounts: each adds to those above it and to its share; shares are sums over workers that err upward
+ * only. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static void test_without_shares(void **state)
     assert_int_equal(root.held, 0);
 }
 
-/* They count to every sum, and the root knows them apart. */
+/* They count in every sum, and the root distinguishes them. */
 static void test_bytes_of_the_kernel(void **state)
 {
     (void)state;
@@ -59,8 +59,8 @@ static void test_bytes_of_the_kernel(void **state)
     assert_int_equal(root.kernel, 0);
 }
 
-/* What an exchange holds counts to its box and to its client's address, what a connection holds to the
- * latter; both are sums over workers. */
+/* An exchange's memory counts against its box and its client's address, a connection's against the address
+ * only; both are sums over workers. */
 static void test_shares(void **state)
 {
     (void)state;
@@ -108,8 +108,8 @@ static void test_whose_share(void **state)
     shm_free(&shm);
 }
 
-/* An arena's growth is its pieces: small allocations share them, large ones have their own, which can be
- * given back. */
+/* An arena grows by pieces: small allocations share them, large ones have their own, which can be given
+ * back. */
 static void test_arena(void **state)
 {
     (void)state;
@@ -126,7 +126,7 @@ static void test_arena(void **state)
     void *first = arena_alloc(&arena, 30000), *second = arena_alloc(&arena, 20000);
     size_t grown = arena_growth(&arena, &mark);
     assert_in_range(grown, 50000, 70000);
-    void *third = arena_alloc(&arena, 10000); /* not looked at yet */
+    void *third = arena_alloc(&arena, 10000); /* not read yet */
     assert_int_equal(arena_give_back(&arena, third, &mark), 0);
     assert_false(arena_has_grown(&arena, &mark));
     size_t back = arena_give_back(&arena, first, &mark); /* not the last */

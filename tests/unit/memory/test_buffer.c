@@ -1,4 +1,4 @@
-/* Buffers: the bytes come out as they went in, the account follows, an empty one holds nothing. */
+/* Buffers: bytes come out as they went in, the account follows, an empty buffer holds no memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,8 +44,8 @@ static void test_append_and_consume(void **state)
     assert_int_equal(root.held, 0);
 }
 
-/* A queue of 64 KiB with much running through it: the order stays, memory is bounded, the figure is the sum.
- */
+/* A queue of 64 KiB with a long stream through it: the order stays, memory is bounded, the figure is the
+ * sum. */
 static void test_stream(void **state)
 {
     (void)state;

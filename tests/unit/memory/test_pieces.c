@@ -1,4 +1,4 @@
-/* The queue of bytes in pieces: what goes in comes out, and memory follows its size. */
+/* The queue of bytes in pieces: bytes come out as they went in, and memory follows its size. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The shared segment: what is counted, what is wiped, what several processes see. */
+/* The shared segment: counting, wiping, and the view of several processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,11 +43,11 @@ static void limit_holds_over_all_workers(void **state)
         assert_true(shm_client_add(shm, i % 3, &a, 6));
     for (unsigned i = 0; i < 3; i++)
         assert_false(shm_client_add(shm, i, &a, 6));
-    assert_int_equal(shm_client_count(shm, &a), 6); /* the refused left nothing */
+    assert_int_equal(shm_client_count(shm, &a), 6); /* the refused one left no trace */
     shm_client_remove(shm, 1, &a);
     assert_true(shm_client_add(shm, 2, &a, 6));
     assert_false(shm_client_add(shm, 0, &a, 6));
-    assert_true(shm_client_add(shm, 0, &a, 0)); /* no limit; it counts all the same */
+    assert_true(shm_client_add(shm, 0, &a, 0)); /* no limit; it still counts */
     assert_int_equal(shm_client_count(shm, &a), 7);
 }
 
@@ -132,13 +132,14 @@ static void other_processes_see_it(void **state)
     assert_true(shm_client_add(shm, 0, &a, 1));
 }
 
-/* However processes that add and remove are interleaved, no more than the limit are past it at once. */
+/* Processes that add and remove in any interleaving never exceed the limit together. */
 static void processes_that_race_keep_the_limit(void **state)
 {
     enum { PROCESSES = 4, TRIES = 20000, LIMIT = 2 };
     shm_t *shm = *state;
     struct in6_addr a = address("2001:db8::1");
-    _Atomic uint64_t *inside = &shm_counters(shm, 200)->connections_open; /* a cell that all may write */
+    _Atomic uint64_t *inside =
+        &shm_counters(shm, 200)->connections_open; /* a cell that every process may write */
     _Atomic uint64_t *broken = &shm_counters(shm, 200)->connections_total;
     pid_t pids[PROCESSES];
     for (unsigned p = 0; p < PROCESSES; p++) {
@@ -182,7 +183,7 @@ static void ticket_keys_come_once_for_each_change(void **state)
     assert_memory_equal(&put, &got, sizeof(put));
 }
 
-/* A reader beside a writer never gets keys of which some are older than others. */
+/* A reader beside a writer never gets a mixture of older and newer keys. */
 static void ticket_keys_are_never_mixed(void **state)
 {
     shm_t *shm = *state;
@@ -211,7 +212,7 @@ static void ticket_keys_are_never_mixed(void **state)
     assert_true(reads + (shm_ticket_keys_get(shm, &seen, &keys) ? 1u : 0u) > 0);
 }
 
-/* What a dead worker had at a server of an upstream, and who waited there. */
+/* A dead worker's exchanges at a server of an upstream, and its queue entries. */
 static void balance_is_wiped(void **state)
 {
     shm_t *shm = *state;
@@ -241,7 +242,7 @@ static void an_edge_joins_the_segment(void **state)
     assert_int_equal(*shm_epoch(joined), 1);
     assert_ptr_not_equal(shm_controller(joined), shm_controller(old));
     assert_int_equal(atomic_load(&shm_own_edge(joined)->number), 2);
-    /* Its worker 0 has a slot of its own, and both count together. */
+    /* Its worker 0 has a separate slot, and both count together. */
     assert_true(shm_worker_take(joined, 0, &number) && number == 1);
     assert_int_equal(shm_worker_find(old, 0), 0);
     assert_int_equal(shm_worker_find(joined, 0), 1);
@@ -255,7 +256,7 @@ static void an_edge_joins_the_segment(void **state)
     joined = shm_attach(dup(shm_fd(old)));
     assert_non_null(joined);
     assert_int_equal(atomic_load(&shm_own_edge(joined)->number), 3);
-    assert_int_equal(atomic_load(&shm_own_edge(joined)->since_s), 0); /* nothing of the edge before */
+    assert_int_equal(atomic_load(&shm_own_edge(joined)->since_s), 0); /* no entry of the edge before */
     shm_leave(joined);
     shm_free(&joined);
     assert_true(shm_worker_take(old, 1, &number) && number == 1);
@@ -314,7 +315,7 @@ static void another_layout_is_refused(void **state)
     assert_int_equal(pwrite(fd, &other, sizeof(other), sizeof(other)), sizeof(other));
     assert_null(shm_attach(fd));
     assert_int_equal(errno, EPROTO);
-    assert_int_equal(ftruncate(fd, 4096), -1); /* no process can make the others' cells vanish */
+    assert_int_equal(ftruncate(fd, 4096), -1); /* no process can hide the others' cells */
     close(fd);
     int empty = memfd_create("empty", 0);
     assert_null(shm_attach(empty));

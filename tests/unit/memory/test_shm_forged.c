@@ -1,8 +1,6 @@
-/*
- * The segment as a worker that was taken over may leave it. Each row writes a value into a cell, or into all
- * cells of a region, and then runs everything that the other processes do with the segment. A child process
- * does this, so that the test can name the row that kills it.
- */
+/* The segment as a compromised worker may leave it. Each row writes a value into a cell, or into all cells of
+ * a region, and then runs every access of the other processes to the segment. A child process does this, so
+ * that the test can name the row that kills it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +79,7 @@ static void world_open(world_t *world)
         LIMIT_ADMITTED);
 }
 
-/* ---- what the other processes do ---- */
+/* ---- the other processes' accesses ---- */
 
 static void work_of_a_worker(world_t *world)
 {
@@ -143,7 +141,7 @@ static void work_of_the_controller(world_t *world)
         assert_true(shm_worker_find(shm, i) <= SHM_WORKERS_MAX);
 }
 
-/* Its own three workers keep slots that differ, whatever the segment says. */
+/* Its three workers keep different slots, whatever the segment contains. */
 static void work_of_the_supervisor(world_t *world)
 {
     shm_t *shm = world->shm;
@@ -183,7 +181,7 @@ typedef struct region {
 #cell, (char *)&(cell), sizeof(cell)                                                                 \
     }
 
-/* `at` 0: everything at once. */
+/* `at` 0: all cells. */
 static bool find_region(world_t *world, size_t at, region_t *out)
 {
     segment_t *segment = world->shm->segment;
@@ -291,7 +289,7 @@ static bool is_played(const region_t *region, size_t row)
     return region->size <= 1 << 16 || row == 1 || row == VALUES - 1;
 }
 
-/* In the child; `*row` is the row that it plays. Each process works after a forgery of its own. */
+/* In the child; `*row` is the row that it plays. Each process works after a separate forgery. */
 static void play(size_t at, const region_t *original, _Atomic size_t *row)
 {
     static void (*const work[])(world_t *) = {work_of_a_worker, work_of_the_controller,

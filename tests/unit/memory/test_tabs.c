@@ -1,4 +1,4 @@
-/* Forgotten tabs: when a page that connects again by itself wakes its box. Times are parameters. */
+/* Forgotten tabs: when a page that reconnects by itself wakes its box. Times are parameters. */
 #include "tabs.h"
 
 #include <setjmp.h>
@@ -53,7 +53,7 @@ static void goes(world_t *w, const char *method, const char *target)
     tabs_note(w->tabs, &r, w->now);
 }
 
-/* The tab connects again after an idle pause, and after a while the box sleeps again. */
+/* The tab reconnects after an idle pause, and later the box sleeps again. */
 static void reconnects(world_t *w)
 {
     assert_true(wakes(w, "websocket", "/ws"));
@@ -73,7 +73,7 @@ static void it_wakes_its_box_once(void **state)
         assert_false(wakes(w, "GET", "/api/state?t=17"));
         w->now += 3600000;
     }
-    /* Somebody opens or loads the page: all is as at first. */
+    /* A person opens or loads the page: the state is as at the beginning. */
     tabs_person(w->tabs, 7);
     assert_int_equal(atomic_load(&w->tabs->used), 0);
     reconnects(w);
@@ -89,7 +89,7 @@ static void what_it_did_not_ask_for_wakes(void **state)
     goes(w, "GET", "/api/files");
     w->now += 3600000;
     assert_false(wakes(w, "GET", "/api/files")); /* a clock of its own, which is known now */
-    /* Twice, where it changes something. */
+    /* Twice, if the second call matters. */
     for (int i = 0; i < 2; i++) {
         assert_true(wakes(w, "POST", "/api/save"));
         goes(w, "POST", "/api/save");
@@ -103,7 +103,7 @@ static void what_it_did_not_ask_for_wakes(void **state)
     assert_true(wakes(w, "POST", "/api/other"));
 }
 
-/* While the box runs, a person does more than connecting again: then that is for the page to do once more. */
+/* While the box runs, a person does more than reconnect: then the page may wake it once more. */
 static void whoever_comes_back(void **state)
 {
     world_t *w = *state;
@@ -115,14 +115,14 @@ static void whoever_comes_back(void **state)
     tabs_typed(w->tabs, 7, w->now);
     assert_true(wakes(w, "websocket", "/ws"));
     goes(w, "websocket", "/ws");
-    tabs_typed(w->tabs, 7, w->now); /* what it says as soon as it is connected */
+    tabs_typed(w->tabs, 7, w->now); /* the page's message right after it connects */
     w->now += 3600000;
     assert_false(wakes(w, "websocket", "/ws"));
     tabs_typed(w->tabs, 8, w->now); /* another client */
     assert_false(wakes(w, "websocket", "/ws"));
 }
 
-/* A wake goes on for all that the page asks meanwhile, and not for ever. */
+/* A wake goes on for all requests of the page meanwhile, but not forever. */
 static void while_its_wake_goes_on(void **state)
 {
     world_t *w = *state;
@@ -161,7 +161,7 @@ static void clients_are_bounded(void **state)
     tab_request_t first = request("GET", "/");
     first.key = 1 + TABS_SETS;
     assert_false(tabs_may_wake(w->tabs, &first, w->now));
-    first.key = 1; /* the one that gave way */
+    first.key = 1; /* the one that made room */
     assert_true(tabs_may_wake(w->tabs, &first, w->now));
 }
 

@@ -19,7 +19,7 @@
 
 #define PEER_STREAMS 512
 
-/* What the origin has seen of one stream, and what it still sends there. */
+/* The origin's view of one stream, and the bytes that it still sends there. */
 typedef struct peer_stream {
     char fields[4096]; /* "name: value\n" */
     char trailers[512];
@@ -31,7 +31,7 @@ typedef struct peer_stream {
     const char *trailer; /* its value, sent as "grpc-status" after them; NULL: none */
 } peer_stream_t;
 
-/* One connection as the origin has it. */
+/* One connection, from the origin's view. */
 typedef struct peer {
     int fd;
     nghttp2_session *session;
@@ -51,7 +51,7 @@ origin_world_t *origin_world_new(void);
 void origin_world_free(origin_world_t *world);
 loop_t *world_loop(origin_world_t *world);
 
-/* An exchange that was not started yet. */
+/* An exchange that has not started yet. */
 call_t *call_new(origin_world_t *world, const char *method);
 call_t *call_start(origin_world_t *world, const char *method);
 void call_free(call_t *call);
@@ -68,7 +68,7 @@ void peer_free(peer_t *peer);
 /* All of it, or the test fails. */
 void peer_write(origin_world_t *world, peer_t *peer, const void *bytes, size_t n);
 
-/* One turn of the edge, and what the origin has to read and to say. */
+/* One turn of the edge, and the origin's pending reads and writes. */
 void pump(origin_world_t *world, peer_t *peer);
 
 #define TURN_UNTIL(world, condition)                                                                         \
@@ -89,7 +89,7 @@ void pump(origin_world_t *world, peer_t *peer);
         }                                                                                                    \
     } while (0)
 
-/* Answers with so many bytes of 'y', and a trailer where one is given. */
+/* Answers with that many bytes of 'y', and a trailer if one is given. */
 void peer_answer(peer_t *peer, int32_t id, const char *status, size_t body, const char *trailer);
 
 #endif

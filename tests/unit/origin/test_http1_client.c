@@ -1,5 +1,5 @@
-/* The HTTP/1 client against a box that the test plays on loopback: second attempts, and what a broken
- * connection has already brought. */
+/* The HTTP/1 client against a box that the test plays on loopback: second attempts, and bytes that arrived
+ * before a connection broke. */
 #include "exchange_world.h"
 
 #include <fcntl.h>
@@ -103,7 +103,7 @@ static void turns(box_world_t *box, int n)
         loop_turn(box->world->fixture->context->loop, 1);
 }
 
-/* What comes on `fd` until `end`, as text. */
+/* The bytes that arrive on `fd` up to `end`, as text. */
 static void read_until(box_world_t *box, int fd, const char *end, char *out, size_t room)
 {
     size_t n = 0;
@@ -127,7 +127,7 @@ static void break_pooled(box_world_t *box)
     box->pooled = -1;
 }
 
-/* What comes on the second connection, which the test closes. */
+/* The bytes of the second connection, which the test closes. */
 static void expect_second(box_world_t *box, const char *head, const char *length, const char *body)
 {
     char text[8192];
@@ -140,7 +140,7 @@ static void expect_second(box_world_t *box, const char *head, const char *length
     assert_true(second >= 0);
     read_until(box, second, body, text, sizeof(text));
     assert_non_null(strstr(text, head));
-    assert_non_null(strstr(text, length)); /* all of it has come by then */
+    assert_non_null(strstr(text, length)); /* all of it has arrived by then */
     close(second);
 }
 
@@ -157,8 +157,7 @@ static box_world_t broken_upload(const char *method)
     return box;
 }
 
-/* The body that comes between the break and the moment in which it is noticed belongs to the second attempt
- * too. */
+/* Body bytes between the break and its detection belong to the second attempt too. */
 static void test_the_whole_body_is_sent_again(void **state)
 {
     (void)state;
@@ -185,8 +184,8 @@ static void test_a_post_is_not_sent_again(void **state)
     box_world_free(&box);
 }
 
-/* Not one byte of a POST left on the pooled connection: it is sent again with all of its body, also with what
- * comes while the end of that connection is not known yet. */
+/* No byte of a POST left on the pooled connection: it is sent again with all of its body, including bytes
+ * that arrive before the end of that connection is known. */
 static void test_a_post_of_which_nothing_left_is_sent_again(void **state)
 {
     (void)state;
@@ -194,7 +193,7 @@ static void test_a_post_of_which_nothing_left_is_sent_again(void **state)
         box_world_t box = box_world_new("POST");
         exchange_t *ex = box.world->ex;
         ex->request.has_body = true;
-        assert_int_equal(shutdown(box.own_end, SHUT_WR), 0); /* quiet to a peek, and takes no byte */
+        assert_int_equal(shutdown(box.own_end, SHUT_WR), 0); /* a peek finds it open, and it takes no byte */
         exchange_start(ex);
         send_body(&box, STR("one"));
         if (late)
@@ -211,7 +210,7 @@ static void test_a_post_of_which_nothing_left_is_sent_again(void **state)
     }
 }
 
-/* Above the bound its body is not kept, and it fails. */
+/* Above the bound its body is not kept, and the request fails. */
 static void test_a_large_post_of_which_nothing_left(void **state)
 {
     (void)state;
@@ -254,7 +253,7 @@ static void test_a_large_body_is_not_kept(void **state)
     }
 }
 
-/* The box says this on the pooled connection, and the client gets what `*come` counts. */
+/* The box sends this on the pooled connection, and the client gets what `*come` counts. */
 static void await_answer(box_world_t *box, const char *answer, const unsigned *come)
 {
     assert_int_equal(send(box->pooled, answer, strlen(answer), 0), strlen(answer));
@@ -282,7 +281,7 @@ static void answer_and_renew(box_world_t *box, const char *answer)
     world->heads = world->ends = 0;
 }
 
-/* Whatever times boxes announce, the loop gets few different durations: it has 64. */
+/* However many lifetimes boxes announce, the loop gets few different durations: it has 64. */
 static void test_keep_alive_of_many_kinds(void **state)
 {
     (void)state;
@@ -291,7 +290,7 @@ static void test_keep_alive_of_many_kinds(void **state)
     int pooled[KINDS];
     box_world_t box = box_world_new("GET");
     context_t *context = box.world->fixture->context;
-    loop_hold(context->loop); /* none becomes too old while the others are made */
+    loop_hold(context->loop); /* none becomes too old during the loop */
     context->conf->timeouts.pool_idle = 600000;
     origin_pool_free(&context->origins);
     close(box.pooled);
@@ -331,7 +330,7 @@ static void test_a_long_silence(void **state)
             assert_int_equal(world->ex->status, 504);
             assert_string_equal(world->ex->local_code, "origin_timeout");
         } else {
-            /* Once it has begun, it may rest for as long as it likes. */
+            /* Once it has begun, it may pause for any time. */
             await_answer(&box, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\non", &world->heads);
             loop_skip(loop, 30u * 86400 * 1000);
             turns(&box, 2);
@@ -343,7 +342,7 @@ static void test_a_long_silence(void **state)
     }
 }
 
-/* A box whose queue of connections is full: the kernel drops the edge's request for one. */
+/* A box whose accept queue is full: the kernel drops the edge's SYN. */
 static void test_a_box_that_accepts_nothing(void **state)
 {
     (void)state;
@@ -388,7 +387,7 @@ static void give_large_head(exchange_t *ex)
     ex->client->local = false;
 }
 
-/* What can be sent again stays whole until the response begins, and goes up whole both times. */
+/* A head that can be sent again stays whole until the response begins, and is sent whole both times. */
 static void test_a_large_head_is_sent_again(void **state)
 {
     (void)state;
@@ -409,7 +408,7 @@ static void test_a_large_head_is_sent_again(void **state)
     read_until(&box, second, "vz\r\n", text, sizeof(text));
     assert_true(strlen(text) > LARGE);
     turns(&box, 1);
-    assert_true(world->ex->account.held < LARGE); /* there is no third attempt */
+    assert_true(world->ex->account.held < LARGE); /* no third attempt */
     assert_int_equal(send(second, "HTTP/1.1 204 No\r\n\r\n", 20, 0), 20);
     while (world->ends == 0)
         turns(&box, 1);
@@ -418,7 +417,7 @@ static void test_a_large_head_is_sent_again(void **state)
     box_world_free(&box);
 }
 
-/* Nothing of a POST is sent again once a byte has left. */
+/* No part of a POST is sent again once a byte has left. */
 static void test_a_large_head_of_a_post_is_freed(void **state)
 {
     (void)state;

@@ -117,7 +117,7 @@ static void test_interim_heads_pass(void **state)
     peer_free(peer);
 }
 
-/* The client takes so many bytes more; true when it has all. */
+/* The client takes that many bytes more; true when it has all. */
 static bool takes(call_t *call, size_t room)
 {
     call->room = room;
@@ -126,7 +126,7 @@ static bool takes(call_t *call, size_t room)
     return call->ends != 0;
 }
 
-/* A client that takes nothing gets 64 KiB held for it and stops its stream; another one is served. */
+/* A client that reads nothing gets 64 KiB held for it and stops its stream; another client is served. */
 static void test_a_slow_client_stalls_only_itself(void **state)
 {
     origin_world_t *world = *state;
@@ -161,7 +161,7 @@ static peer_t *stalled_call(origin_world_t *world, call_t **call)
     return peer;
 }
 
-/* The last bytes wait for the client; that their connection has gone meanwhile takes nothing away. */
+/* The last bytes wait for the client; the end of their connection meanwhile loses none of them. */
 static void test_what_came_outlives_its_connection(void **state)
 {
     origin_world_t *world = *state;
@@ -191,7 +191,7 @@ static void test_room_that_comes_as_the_stream_closes(void **state)
     call->room = EXCHANGE_BODY_BYTES;
     exchange_response_room(call->ex);
     assert_int_equal(call->out_n, 0);
-    client->response_ended = true; /* what came is the whole answer */
+    client->response_ended = true; /* the received bytes are the whole answer */
     http2_client_orphan(client);
     assert_int_equal(call->ends, 1);
     assert_int_equal(call->out_n, 65535);
@@ -199,7 +199,7 @@ static void test_room_that_comes_as_the_stream_closes(void **state)
     peer_free(peer);
 }
 
-/* An upload stops at 64 KiB while the origin gives no window, and goes on when it does. */
+/* An upload stops at 64 KiB while the origin grants no window, and continues when it does. */
 static void test_an_origin_that_takes_nothing(void **state)
 {
     origin_world_t *world = *state;
@@ -287,7 +287,7 @@ static void test_idle_connections_close(void **state)
     peer_free(peer);
 }
 
-/* A box that has moved: what is idle closes, what is under way ends first. */
+/* A box that has moved: idle connections close, exchanges under way end first. */
 static void test_drop(void **state)
 {
     origin_world_t *world = *state;
@@ -296,7 +296,7 @@ static void test_drop(void **state)
     peer_t *peer = peer_accept(world);
     PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
     http2_origins_drop(origins, STR("other"), 7);
-    http2_origins_drop(origins, STR("box"), 0); /* this is the generation that it has */
+    http2_origins_drop(origins, STR("box"), 0); /* this is its present generation */
     http2_origins_drop(origins, STR("box"), 1);
     pump(world, peer);
     assert_int_equal(http2_origins_count(origins), 1);
@@ -308,7 +308,7 @@ static void test_drop(void **state)
     peer_free(peer);
 }
 
-/* A box that has moved before anything was sent gets the request at its new place; later it does not. */
+/* A request goes to a moved box's new address if nothing was sent before; later it does not. */
 static void test_again(void **state)
 {
     origin_world_t *world = *state;
@@ -319,7 +319,7 @@ static void test_again(void **state)
     assert_int_equal(call->ex->target.generation, 7);
     peer_t *peer = NULL;
     for (int i = 0; i < 2 && (peer == NULL || !peer_stream(peer, 1)->ended); i++) {
-        if (peer != NULL) /* the connection to the old place, which nobody waited for any more */
+        if (peer != NULL) /* the connection to the old address, for which nobody waited any more */
             peer_free(peer);
         peer = peer_accept(world);
         PUMP_UNTIL(world, peer, peer->eof || peer_stream(peer, 1)->ended);

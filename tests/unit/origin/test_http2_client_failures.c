@@ -1,5 +1,5 @@
-/* The HTTP/2 client where the origin fails, refuses, goes away or speaks nonsense: what is sent again, what
- * is answered, and what stays bounded. */
+/* The HTTP/2 client when the origin fails, refuses, leaves or sends malformed frames: which requests are sent
+ * again, which are answered, and what stays bounded. */
 #include "http2_origin_world.h"
 
 #include "arena.h"
@@ -65,7 +65,8 @@ static void reset_fd(int fd)
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
 }
 
-/* What the origin did not look at is sent again, whatever the method; what it did not refuse is not. */
+/* A request that the origin did not process is sent again, whatever the method; without such a refusal it is
+ * not. */
 static void test_refused_streams(void **state)
 {
     origin_world_t *world = *state;
@@ -108,7 +109,7 @@ static void test_refused_twice(void **state)
     peer_free(peers[1]);
 }
 
-/* A large head is whole for the second attempt, and gone once there can be no third. */
+/* A large head is whole for the second attempt, and dropped once no third one can follow. */
 static void test_a_refused_request_with_a_large_head(void **state)
 {
     origin_world_t *world = *state;
@@ -165,7 +166,7 @@ static void test_a_refused_request_with_a_large_body(void **state)
     }
 }
 
-/* GOAWAY: what is above its last stream goes elsewhere, what is not stays, and nothing new comes. */
+/* GOAWAY: streams above its last one go elsewhere, others stay, and no new ones start. */
 static void test_goaway(void **state)
 {
     origin_world_t *world = *state;
@@ -218,7 +219,7 @@ static void test_a_broken_connection(void **state)
     }
 }
 
-/* A fresh one that breaks is not tried again: what it got may have been acted on. */
+/* A fresh connection that breaks is not tried again: the origin may have acted on the request. */
 static void test_a_fresh_connection_that_breaks(void **state)
 {
     origin_world_t *world = *state;
@@ -231,7 +232,7 @@ static void test_a_fresh_connection_that_breaks(void **state)
     call_free(call);
 }
 
-/* In the middle of an answer there is only the cut, for each that was under way. */
+/* In the middle of an answer the only way out is the cut, for each exchange under way. */
 static void test_cut_answers(void **state)
 {
     origin_world_t *world = *state;
@@ -269,7 +270,7 @@ static void test_nothing_listens(void **state)
     assert_int_equal(world->fixture->counters.origin_connects_total, 2); /* the other loopback address too */
 }
 
-/* Extended CONNECT towards origins is not spoken. */
+/* The edge does not use extended CONNECT towards origins. */
 static void test_websockets_are_refused(void **state)
 {
     origin_world_t *world = *state;
@@ -280,7 +281,7 @@ static void test_websockets_are_refused(void **state)
     call_free(call);
 }
 
-/* Those who wait for a connection that nobody wants any more let it go. */
+/* A connection that no request wants any more is released by those that waited for it. */
 static void test_leaving_while_it_connects(void **state)
 {
     origin_world_t *world = *state;
@@ -303,7 +304,8 @@ static void test_timeouts(void **state)
     peer_free(peer);
 }
 
-/* A connection whose peer does not even take bytes keeps what it has and gets nothing new, until it moves. */
+/* A connection whose peer does not even read keeps its exchanges and gets no new ones, until it makes
+ * progress. */
 static void test_a_connection_that_stands_still_gets_nothing_new(void **state)
 {
     origin_world_t *world = *state;
@@ -337,7 +339,7 @@ static void test_a_connection_that_stands_still_gets_nothing_new(void **state)
     peer_free(peer);
 }
 
-/* A POST takes no connection that has been idle for long. */
+/* A POST does not use a connection that has been idle for long. */
 static void test_a_post_takes_no_old_connection(void **state)
 {
     origin_world_t *world = *state;
@@ -356,7 +358,7 @@ static void test_a_post_takes_no_old_connection(void **state)
     peer_free(other);
 }
 
-/* A hundred requests a connection, whatever the origin allows. */
+/* A hundred requests per connection, whatever the origin allows. */
 static void test_the_bound_of_streams(void **state)
 {
     origin_world_t *world = *state;
@@ -373,7 +375,7 @@ static void test_the_bound_of_streams(void **state)
     peer_free(other);
 }
 
-/* An origin that allows fewer than were sent at once refuses them, and they are placed elsewhere. */
+/* An origin that allows fewer than were sent refuses the excess, and those requests move elsewhere. */
 static void test_settings_after_the_requests(void **state)
 {
     origin_world_t *world = *state;
@@ -410,12 +412,12 @@ static void test_settings_after_the_requests(void **state)
         peer_free(peers[p]);
 }
 
-/* ---- nonsense, byte by byte ---- */
+/* ---- malformed frames, byte by byte ---- */
 
 #define SETTINGS_FRAME "\0\0\0\4\0\0\0\0\0"
 #define SETTINGS_ACK   "\0\0\0\4\1\0\0\0\0"
 
-/* Starts a POST, writes these bytes and waits for its end; the code of the answer, NULL where it was cut. */
+/* Starts a POST, writes these bytes and waits for its end; the code of the answer, NULL if it was cut. */
 static const char *answer_to(origin_world_t *world, const char *bytes, size_t n)
 {
     static char code[64];
@@ -500,7 +502,7 @@ static void test_floods(void **state)
     }
 }
 
-/* Heads at the bounds and beyond. */
+/* Heads at the bounds and above. */
 static void test_heads_at_their_bounds(void **state)
 {
     origin_world_t *world = *state;
@@ -531,7 +533,7 @@ static void test_heads_at_their_bounds(void **state)
     }
 }
 
-/* The origin's queue of connections is full: all requests that wait for the connection fail together. */
+/* The origin's accept queue is full: all requests that wait for the connection fail together. */
 static void test_an_origin_that_accepts_nothing(void **state)
 {
     origin_world_t *world = *state;

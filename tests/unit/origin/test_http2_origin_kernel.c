@@ -1,7 +1,5 @@
-/*
- * Bytes that the kernel holds for a connection to an HTTP/2 origin: whose they are, when they count, and when
- * the connection is reset. The origin's kernel takes few; the tests hold the loop's clock.
- */
+/* Bytes that the kernel holds for a connection to an HTTP/2 origin: whose they are, when they count, and when
+ * the connection is reset. The origin's kernel takes few; the test moves the loop's clock. */
 #include "http2_origin_world.h"
 
 #include "http2_client_internal.h"
@@ -53,7 +51,7 @@ static http2_origin_t *origin_of(const call_t *call)
     return ((http2_client_t *)call->ex->origin)->origin;
 }
 
-/* A request whose body goes to the origin as far as it has come. */
+/* A request whose body goes to the origin as far as it has arrived. */
 static call_t *upload(origin_world_t *world, size_t n)
 {
     call_t *call = call_new(world, "POST");
@@ -63,7 +61,7 @@ static call_t *upload(origin_world_t *world, size_t n)
     return call;
 }
 
-/* All that the edge has to say is with the kernel. */
+/* The kernel has all of the edge's bytes. */
 static void settle(origin_world_t *world, const http2_origin_t *origin)
 {
     TURN_UNTIL(world, origin->state == HTTP2_ORIGIN_OPEN && !http2_outbox_pending(&origin->output) &&
@@ -110,7 +108,7 @@ static void test_an_upload_that_is_not_taken_counts(void **state)
     peer_free(peer);
 }
 
-/* By what each has sent; the box counts the part of one that has left. */
+/* In proportion to the bytes that each has sent; the box counts the part of one that has left. */
 static void test_each_request_counts_its_part(void **state)
 {
     origin_world_t *world = *state;
@@ -158,7 +156,7 @@ static void test_an_origin_that_goes_on_gets_further(void **state)
     peer_free(peer);
 }
 
-/* A queue with room takes bytes though the origin takes none: they are no progress. */
+/* A queue with room accepts bytes though the origin reads none: they are no progress. */
 static void test_a_trickle_does_not_hide_the_bytes(void **state)
 {
     origin_world_t *world = *state;

@@ -198,7 +198,7 @@ static void test_closed_after_its_time(void **state)
     close(peers[1]);
 }
 
-/* For requests that must not be sent twice: recent and quiet, or none. */
+/* For requests that must not be sent twice: a recent and quiet connection, or none. */
 static void test_max_idle(void **state)
 {
     (void)state;
@@ -221,7 +221,8 @@ static void test_max_idle(void **state)
     origin_pool_free(&pool);
 }
 
-/* A FIN, or bytes, are there but no turn has seen them: it is not given out, and the next one is. */
+/* A FIN, or bytes, have arrived but no turn has seen them: the pool skips this connection and gives out the
+ * next one. */
 static void test_quiet_ones_only(void **state)
 {
     (void)state;
@@ -247,8 +248,8 @@ static void test_quiet_ones_only(void **state)
     }
 }
 
-/* What is retired is given to nobody, ends with its origin, with its box or in time, and drives nothing out.
- */
+/* A retired connection is never given out, ends with its origin, with its box or in time, and displaces no
+ * other. */
 static void test_retired(void **state)
 {
     (void)state;

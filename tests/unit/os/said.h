@@ -1,6 +1,4 @@
-/*
- * What this process writes to its stdout and stderr meanwhile, such as the lines of process_log.
- */
+/* This process's output on stdout and stderr, such as the lines of process_log. */
 #ifndef BOXEDGE_SAID_H
 #define BOXEDGE_SAID_H
 
@@ -8,11 +6,11 @@
 
 typedef struct said {
     FILE *file;
-    int out, err; /* as they were */
+    int out, err; /* the original descriptors */
 } said_t;
 
 void said_begin(said_t *said);
-/* As before; what was said comes into `text`, up to `room` with its NUL. */
+/* Restores them; the captured output goes into `text`, up to `room` with its NUL. */
 void said_end(said_t *said, char *text, size_t room);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What the process has open before the filter, as a worker has. */
+/* Open descriptors from before the filter, like a worker's. */
 typedef struct acts_world {
     int file; /* readable and writable, with some bytes */
     int listener;
@@ -23,7 +23,7 @@ typedef struct acts_world {
 /* Returns false with errno. */
 bool acts_open(acts_world_t *world, pid_t stranger);
 
-/* Returns as a system call does. */
+/* Returns like a system call. */
 typedef struct forbidden_act {
     const char *name;
     long (*call)(const acts_world_t *world);

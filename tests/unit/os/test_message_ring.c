@@ -1,4 +1,4 @@
-/* message_ring.h: the last lines, at the bound, beside a writer, and with numbers that no writer wrote. */
+/* message_ring.h: the last lines, at the bound, beside a writer, and with forged numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,7 +71,7 @@ static void exactly_the_size_fits(void **state)
     message_ring_put(ring, str_make(full, MESSAGE_RING_BYTES));
     assert_int_equal(all().n, MESSAGE_RING_BYTES);
     message_ring_put(ring, STR("last\n"));
-    assert_true(str_eq(all(), STR("last\n"))); /* the long line has lost its begin */
+    assert_true(str_eq(all(), STR("last\n"))); /* the long line has lost its beginning */
     full[MESSAGE_RING_BYTES - 1] = 'x';
     message_ring_put(ring, str_make(full, MESSAGE_RING_BYTES + 10));
     assert_int_equal(all().n, 0);

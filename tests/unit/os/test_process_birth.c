@@ -1,4 +1,4 @@
-/* Processes and later ones with the same id. */
+/* Processes, and later ones with the same id. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@ static void a_killed_process_is_dead_before_it_is_reaped(void **state)
     assert_false(process_lives(pid, birth));
 }
 
-/* This process has the id that the dead one had, as far as anybody can see. */
+/* To every observer, this process has the dead one's id. */
 static void another_birth_is_another_process(void **state)
 {
     (void)state;

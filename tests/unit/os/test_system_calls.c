@@ -112,7 +112,7 @@ static void abort_after_filter(void)
     abort();
 }
 
-/* A kernel without filters, as far as this process can see. */
+/* A kernel without filters, from this process's view. */
 static void without_filters(void)
 {
     struct sock_filter refuse[] = {
@@ -134,7 +134,7 @@ static void without_filters(void)
         say("half a filter\n");
 }
 
-/* Runs `body` in a child, and expects that it reports nothing and ends so. */
+/* Runs `body` in a child, and expects no report and this exit. */
 static void expect_child(void (*body)(void), int signal)
 {
 #ifndef BOXEDGE_SECCOMP

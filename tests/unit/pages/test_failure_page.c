@@ -1,4 +1,5 @@
-/* The page for an app that cannot be reached: its advice goes by the kind of box, and contradicts nothing. */
+/* The page for an app that cannot be reached: its advice depends on the kind of box, and contains no
+ * contradiction. */
 #include "pages_fixture.h"
 
 #include "failure_page.h"
@@ -37,7 +38,7 @@ static void advice_goes_by_the_kind_of_box(void **state)
     }
 }
 
-/* A sentence may say that the preview or a limit is to be changed: the app is not to blame then. */
+/* A sentence may say that the preview or a limit is to be changed: then the app is not to blame. */
 static void advice_blames_no_app_alone(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The page for errors: complete, bounded, and nothing from outside becomes markup. */
+/* The page for errors: complete, bounded, and no outside text becomes markup. */
 #include "pages_fixture.h"
 
 #include "arena.h"

@@ -1,4 +1,4 @@
-/* Filling in pages: all that comes from outside is text, and no placeholder is forgotten. */
+/* Filling in pages: outside values stay text, and no placeholder is forgotten. */
 #include "pages_fixture.h"
 
 #include "failure_page.h"
@@ -65,7 +65,7 @@ static void long_values_are_cut(void **state)
     assert_int_equal(filled(str_make(text, sizeof text), STR("")).n, 6 + TEMPLATE_VALUE_MAX * 6);
 }
 
-/* Each value is filled in, and nothing of it is markup. */
+/* Each value is filled in, and none of it is markup. */
 static void expect_page(str_t page, unsigned values)
 {
     unsigned seen = 0;

@@ -1,5 +1,5 @@
-/* The page while a box wakes: complete, bounded, nothing from elsewhere, and nothing from outside is markup.
- * What its script does is tested in a browser (tests/e2e/test_wake_chromium.py). */
+/* The page while a box wakes: complete, bounded, self-contained, and no outside text becomes markup. A
+ * browser tests its script (tests/e2e/test_wake_chromium.py). */
 #include "pages_fixture.h"
 
 #include "wake_page.h"

@@ -1,5 +1,5 @@
-/* A worker's questions about previews, with the test in the controller's place: answers that come, come
- * wrong, late or never, and a controller that goes. */
+/* A worker's questions about previews, with the test in the controller's place: answers that are correct,
+ * malformed, late or missing, and a controller that leaves. */
 #include "worker_fixture.h"
 
 #include "ipc.h"
@@ -19,14 +19,14 @@ typedef struct world {
     preview_client_t *calls;
 } world_t;
 
-/* One that asks, and what it heard. */
+/* A caller, and its answer. */
 struct asking {
     preview_request_t asker;
     world_t *world;
     unsigned heard, in_vain;
     preview_answer_t answer;
-    asking_t *leaves;    /* waits no more when this one hears */
-    unsigned asks_again; /* so often */
+    asking_t *leaves;    /* leaves when this one gets its answer */
+    unsigned asks_again; /* number of calls */
 };
 
 static void no_message(void *owner, ipc_message_t *message)
@@ -104,7 +104,7 @@ static void ask(world_t *w, asking_t *asking)
     assert_int_not_equal(asking->asker.number, 0);
 }
 
-/* What the controller was asked next: the number, 0 for nothing. */
+/* The controller's next question: its number, 0 for none. */
 static uint64_t asked(world_t *w, preview_call_t *call)
 {
     ipc_message_t message;
@@ -121,7 +121,7 @@ static void tell_bytes(world_t *w, uint64_t number, const void *bytes, size_t n)
     memcpy(message.bytes, bytes, n);
     preview_client_message(w->calls, &message);
     for (size_t i = 0; i < sizeof(message.bytes); i++)
-        assert_int_equal(message.bytes[i], 0); /* it may have shown a secret */
+        assert_int_equal(message.bytes[i], 0); /* it may have contained a secret */
 }
 
 static void tell(world_t *w, uint64_t number, const preview_answer_t *answer)
@@ -153,7 +153,7 @@ static void a_call_and_its_answer(void **state)
     assert_int_equal(one.answer.status, 404);
     assert_string_equal(one.answer.code, "a");
     assert_string_equal(one.answer.sentence, "Why.");
-    go_by(w, ANSWER_MS); /* its time was stopped */
+    go_by(w, ANSWER_MS); /* its timer was stopped */
     assert_int_equal(one.heard, 1);
 }
 
@@ -173,11 +173,11 @@ static void answers_go_to_whom_they_are_for(void **state)
         for (size_t j = 0; j < 3; j++)
             assert_int_equal(all[order[j]].heard, j <= i);
     }
-    tell(w, numbers[0], &(preview_answer_t){.status = 200}); /* said twice */
+    tell(w, numbers[0], &(preview_answer_t){.status = 200}); /* repeated */
     assert_int_equal(all[0].heard, 1);
 }
 
-/* The worker before this one may have died while it waited for an answer, which comes to its successor. */
+/* The previous worker may have died while it waited for an answer, which reaches its successor. */
 static void an_answer_for_another_worker_is_nobodys(void **state)
 {
     world_t *w = *state;
@@ -210,7 +210,7 @@ static void one_may_ask_again_when_it_hears(void **state)
     assert_int_equal(one.answer.status, 201);
 }
 
-/* ---- answers that are none ---- */
+/* ---- malformed answers ---- */
 
 static void what_is_no_answer_ends_the_wait(void **state)
 {
@@ -276,7 +276,7 @@ static void numbers_that_nobody_has(void **state)
     preview_client_leave(&one.asker);
 }
 
-/* ---- one that leaves ---- */
+/* ---- a caller that leaves ---- */
 
 static void nobody_hears_who_has_left(void **state)
 {
@@ -300,7 +300,7 @@ static void an_answer_has_its_time(void **state)
     loop_turn(w->fixture->context->loop, 0);
     ask(w, &one);
     uint64_t number = one.asker.number;
-    go_by(w, ANSWER_MS / 2); /* the machine's own time goes by too */
+    go_by(w, ANSWER_MS / 2); /* the real clock advances too */
     assert_int_equal(one.heard, 0);
     go_by(w, ANSWER_MS / 2);
     assert_int_equal(one.in_vain, 1);
@@ -340,12 +340,12 @@ static void the_next_controller_gets_it(void **state)
     assert_string_equal(call.id, "box");
     assert_int_equal(asked(w, &call), 0);
     go_by(w, UNSENT_MS);
-    assert_int_equal(one.heard, 0); /* it has the time of any other now */
+    assert_int_equal(one.heard, 0); /* it has the full time */
     tell(w, one.asker.number, &(preview_answer_t){.status = 200});
     assert_int_equal(one.heard - one.in_vain, 1);
 }
 
-/* All who wait are told, but for one that leaves when it hears of another's. */
+/* All waiting callers are notified, except one that leaves when another one is notified. */
 static void a_controller_that_goes(void **state)
 {
     world_t *w = *state;
@@ -365,7 +365,7 @@ static void a_controller_that_goes(void **state)
     assert_int_equal(all[2].heard, 0);
 }
 
-/* A controller that does not read: at the bound of what waits for it, a call waits for the next one. */
+/* A controller that does not read: at the bound of its queue, a call waits for the next one. */
 static void a_controller_that_does_not_read(void **state)
 {
     world_t *w = *state;
@@ -392,7 +392,7 @@ static deletion_call_t end_of(const char *id)
     return call;
 }
 
-/* The number of the message that tells it; 0: there is none. */
+/* The number of the message about it; 0: none. */
 static uint64_t told(world_t *w, const char *id)
 {
     ipc_message_t message;
@@ -412,7 +412,7 @@ static void an_end_is_told_until_it_is_taken(void **state)
     preview_client_notify_deletion(w->calls, &call);
     uint64_t number = told(w, "box");
     assert_int_not_equal(number, 0);
-    tell(w, number, &(preview_answer_t){.status = 503}); /* not taken */
+    tell(w, number, &(preview_answer_t){.status = 503}); /* not accepted */
     go_by(w, 0);
     assert_int_equal(told(w, "box"), 0);
     go_by(w, 1000);
@@ -448,7 +448,7 @@ static void ends_that_nobody_takes_are_bounded(void **state)
         uint64_t number = 0;
         for (int tries = 0; number == 0 && tries < 2; tries++) {
             number = told(w, "box");
-            if (number == 0) /* they are more than the socket takes: the rest follows */
+            if (number == 0) /* more than the socket takes: the rest follows */
                 go_by(w, 5);
         }
         assert_int_not_equal(number, 0);

@@ -1,4 +1,4 @@
-/* Requests whose box refused them, with the test in the place of the controller. */
+/* Requests whose box refused the connection, with the test in the controller's place. */
 #include "worker_fixture.h"
 
 #include "box_ports_message.h"
@@ -111,7 +111,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* How often the controller was asked about the box in that generation. */
+/* The number of questions to the controller about the box in that generation. */
 static unsigned asked(world_t *w, uint64_t generation)
 {
     ipc_message_t message;
@@ -246,7 +246,7 @@ static void a_process_is_reached_on_loopback(void **state)
     assert_int_equal(asked(w, 5), 1);
 }
 
-/* For readers that may have it: `failure_details` is the default. */
+/* For readers who may see it: `failure_details` is the default. */
 static void the_line_is_shown(void **state)
 {
     world_t *w = *state;
@@ -278,7 +278,7 @@ static step_result_t step_closed(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* The log of a process or a container says why; the ports do not. */
+/* The log of a process or a container gives the reason; the ports do not. */
 static void an_app_that_closed(void **state)
 {
     static const exchange_step_t closed[] = {{"closed", step_closed}, {NULL, NULL}};
@@ -305,7 +305,7 @@ static void an_app_that_closed(void **state)
     assert_null(w->x[2]->ex->detail);
 }
 
-/* Nothing listens where it has no process; its log is there. */
+/* The box has no process, so nothing listens; its log still exists. */
 static void of_a_box_without_a_process(void **state)
 {
     world_t *w = *state;

@@ -1,4 +1,4 @@
-/* What listens where, as /proc shows it: this process stands for a box. And what is said of it. */
+/* Listeners as /proc shows them, and the text about them: this process stands for a box. */
 #include "box_ports_message.h"
 
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 
-/* -1: nothing; 1: on loopback only; 0: so that others reach it. */
+/* -1: none; 1: on loopback only; 0: reachable by others. */
 static int seen(uint16_t port)
 {
     static box_ports_t table;
@@ -42,7 +42,8 @@ static int bind_to(int family, const char *address, uint16_t *port)
     return fd;
 }
 
-/* A port that is free at one address may be taken at another of this machine: then another one is tried. */
+/* A port that is free at one address may be in use at another of this machine: then the test tries another
+ * port. */
 static int bind_unseen(int family, const char *address, uint16_t *port)
 {
     for (;;) {
@@ -88,7 +89,7 @@ static void unknown(void **state)
     assert_false(table.known || table.count != 0);
 }
 
-/* At most as many as an answer has room for, the one that was asked about first. */
+/* At most as many as fit into an answer, the requested one first. */
 static void what_is_said(void **state)
 {
     static box_ports_t table = {.known = true, .count = BOX_PORTS_MAX};
@@ -112,7 +113,7 @@ static void what_is_said(void **state)
     box = (store_box_t){.provider = PROVIDER_DOCKER, .port_count = 1, .ports = {1005}};
     box_ports_pick(&table, &box, 1200, &picked);
     assert_true(picked.count == 1 && picked.ports[0].port == 1005);
-    /* The network of a process is the machine's: only what it declares is its own. */
+    /* A process shares the machine's network: only its declared port is its own. */
     box.provider = PROVIDER_PROCESS;
     box_ports_pick(&table, &box, 1200, &picked);
     assert_true(picked.count == 1 && picked.ports[0].port == 1005);
@@ -121,8 +122,7 @@ static void what_is_said(void **state)
     assert_true(picked.known && picked.count == 0);
 }
 
-/* A line travels whole up to its bound, beside as many ports as there can be, and as text however it comes.
- */
+/* A line travels whole up to its bound, beside the maximum number of ports, and as text in any form. */
 static void a_line_is_said(void **state)
 {
     box_ports_answer_t sent = {.known = true, .count = BOX_PORTS_ANSWER_MAX}, read;

@@ -1,4 +1,4 @@
-/* Where control groups lie, and what runner and controller tell each other of a box. */
+/* Positions of control groups, and messages between runner and controller about a box. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,7 +56,7 @@ static void a_status_comes_back(void **state)
     assert_string_equal(back.id, "a-box");
     assert_int_equal(back.state, RUNNER_FROZEN);
     assert_true(back.life == status.life && back.pid == status.pid && back.loopback6);
-    for (size_t cut = 0; cut < n - 1; cut++) /* an id with an end that is none, or none at all */
+    for (size_t cut = 0; cut < n - 1; cut++) /* an id with an invalid end, or without one */
         assert_int_equal(runner_status_read(str_make(bytes, cut), &back), cut > 18 && bytes[cut - 1] != '-');
     bytes[0] = RUNNER_STOPPING + 1;
     assert_false(runner_status_read(str_make(bytes, n), &back));

@@ -61,7 +61,7 @@ static void on_lost(void *owner, uint32_t type, uint64_t value)
     w->value = value;
 }
 
-/* Opens descriptors until there are no more. */
+/* Opens descriptors until none are left. */
 static void fill(world_t *w)
 {
     int fd;
@@ -96,7 +96,7 @@ static void run(world_t *w, bool reserve)
     loop_free(&w->loop);
 }
 
-/* Without the reserve the message's type and value are told, and the next ones are taken. */
+/* Without the reserve, the message's type and value are delivered, and so are the next messages. */
 static void a_message_without_its_descriptor(void **state)
 {
     (void)state;

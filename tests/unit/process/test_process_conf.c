@@ -1,4 +1,4 @@
-/* A configuration that travels to another process means there what it meant to the one that sent it. */
+/* A configuration means the same in the process that receives it as in the sender. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/* What workers and the controller tell each other of a wake. */
+/* Messages between workers and the controller about a wake. */
 #include "wake_message.h"
 
 #include <setjmp.h>

@@ -1,7 +1,5 @@
-/*
- * The provider of a control plane, which is a server that answers as the test says, and what it told. The
- * waits between calls are skipped (`pass`); how long one call takes is by the clock of libcurl.
- */
+/* The provider of a control plane, which is a server with the test's answers, and the provider's reports. The
+ * waits between calls are skipped (`pass`); libcurl's clock measures each call. */
 #ifndef BOXEDGE_CONTROL_WORLD_H
 #define BOXEDGE_CONTROL_WORLD_H
 
@@ -35,7 +33,7 @@ typedef struct world {
     provider_t *provider;
     conf_t *conf;
     char url[64], token_path[64];
-    /* what was told */
+    /* the reports */
     unsigned tolds, resumeds;
     provider_box_t box;
     provider_result_t result;
@@ -56,8 +54,8 @@ int control_world_teardown(void **state);
         assert_true(condition);                                                                              \
     } while (0)
 
-/* `ms` go by, after what the server has said was heard; were it late, what waits for it would wait for as
- * long as without a test. */
+/* `ms` pass, after the server's bytes were processed. If those came later, their waits would last as long as
+ * without a test. */
 void control_world_pass(world_t *w, uint64_t ms);
 void control_world_resume(world_t *w);
 void push(world_t *w, const char *json);

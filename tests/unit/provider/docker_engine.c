@@ -202,7 +202,7 @@ static void engine_get(engine_t *engine, engine_conn_t *conn, const char *path)
         engine->streams++;
         engine->is_stream[conn->index] = true;
         (void)!send(conn->fd, head, sizeof(head) - 1, MSG_NOSIGNAL);
-        for (unsigned i = 0; i < engine->count; i++) /* what may have been after "since" */
+        for (unsigned i = 0; i < engine->count; i++) /* entries that may be after "since" */
             if (engine->at[i].id[0] != '\0')
                 engine_event_to(&engine->at[i], "start", conn->fd);
         engine_event_to(&stray, "start", conn->fd);

@@ -1,5 +1,5 @@
-/* A small container engine on a Unix socket for tests: a thread for each connection, and containers that do
- * as they are told. Everything of it is under one lock; tests hold it with engine_lock. */
+/* A small container engine on a Unix socket for tests: a thread for each connection, and containers whose
+ * behaviour the test sets. One lock protects all of it; tests hold it with engine_lock. */
 #ifndef BOXEDGE_TEST_DOCKER_ENGINE_H
 #define BOXEDGE_TEST_DOCKER_ENGINE_H
 
@@ -18,7 +18,7 @@
 #define ENGINE_CONNECTIONS 600
 
 typedef struct engine_container {
-    char id[65];    /* empty: there is none */
+    char id[65];    /* empty: none */
     char box[64];   /* label; empty: without */
     char more[512]; /* more labels: ",\"boxedge.init\":\"x\"" */
     char status[16];
@@ -26,11 +26,11 @@ typedef struct engine_container {
     unsigned pid, started, exit_code;
     unsigned acts;     /* unpauses and starts */
     bool ends_at_once; /* when it is started */
-    const char *log;   /* NULL: there is none */
+    const char *log;   /* NULL: none */
     size_t log_len;    /* 0: up to its zero */
-    int log_status;    /* its log answers so, with a message; 0: 200 */
+    int log_status;    /* its log answers with this status and a message; 0: 200 */
     bool is_broken;    /* its inspection answers 500 */
-    int refuses;       /* unpause and start answer so; 0: no */
+    int refuses;       /* unpause and start answer with this status; 0: normally */
 } engine_container_t;
 
 typedef struct engine {
@@ -43,9 +43,9 @@ typedef struct engine {
     unsigned count;
     bool holds; /* unpauses and starts wait until it is cleared */
     bool holds_logs;
-    bool is_silly; /* listings are no JSON */
+    bool is_silly; /* listings are not JSON */
     int exec_status;
-    unsigned busy, busy_most; /* requests under way, but for events */
+    unsigned busy, busy_most; /* requests under way, except events */
     unsigned lists, inspects, execs, pauses, streams, strays, logs;
     char last_log[1024]; /* the address of the last log */
     char last_exec[1024];
@@ -70,12 +70,12 @@ void engine_unlock(engine_t *engine);
 /* With the lock: an event to all streams. */
 void engine_event(engine_t *engine, const engine_container_t *container, const char *action);
 
-/* With the lock: an event of a container that is not there, to all streams. A client that asks for it has
+/* With the lock: an event of a missing container, to all streams. A client that asks for that container has
  * seen all events before it; `strays` counts the requests. Each stream also begins with such an event, behind
  * the events of all containers. */
 void engine_stray(engine_t *engine);
 
-/* With the lock: bytes to all streams, as they are. */
+/* With the lock: bytes to all streams, unchanged. */
 void engine_stream(engine_t *engine, const char *text);
 
 /* With the lock: a container with that state from now on. */
@@ -83,10 +83,10 @@ engine_container_t *engine_add(engine_t *engine, const char *box, const char *st
 void engine_set(engine_t *engine, engine_container_t *container, const char *status, const char *action);
 void engine_remove(engine_t *engine, engine_container_t *container);
 
-/* Listens at engine->path; its containers are as they were. */
+/* Listens at engine->path; its containers are unchanged. */
 void engine_begin(engine_t *engine);
 
-/* Ends as an engine does that is stopped: connections end, and nobody listens any more. */
+/* Ends like a stopped engine: connections end, and nothing listens any more. */
 void engine_end(engine_t *engine);
 engine_t *engine_new(void);
 void engine_free(engine_t **engine);

@@ -1,4 +1,4 @@
-/* The docker provider with an engine that the test plays (docker_engine.h), and what it told. */
+/* The docker provider with an engine that the test plays (docker_engine.h), and the provider's reports. */
 #ifndef BOXEDGE_DOCKER_WORLD_H
 #define BOXEDGE_DOCKER_WORLD_H
 
@@ -16,15 +16,15 @@
 
 #define STORM 1000
 
-/* What was told of a box. */
+/* The reports on a box. */
 typedef struct told {
-    provider_box_t box; /* the last of it */
+    provider_box_t box; /* the last one */
     unsigned count, renewed;
-    unsigned sync;    /* the listing that had it */
+    unsigned sync;    /* the listing that contained it */
     unsigned answers; /* of resumes */
     provider_result_t result;
     char sentence[256];
-    bool resume_again; /* asked for from within the answer */
+    bool resume_again; /* requested from within the answer */
 } told_t;
 
 typedef struct world {
@@ -36,7 +36,7 @@ typedef struct world {
     told_t told[STORM + 20];
     unsigned told_count;
     unsigned begun, ended;
-    bool within; /* docker_world_resume, pause or look is being called */
+    bool within; /* a call of docker_world_resume, pause or look is under way */
 } world_t;
 
 told_t *of(world_t *world, const char *id);
@@ -54,7 +54,7 @@ int docker_world_teardown(void **state);
         assert_true(condition);                                                                              \
     } while (0)
 
-/* The same while time goes by: what waits for a timer need not be waited for. */
+/* The same with a moving clock: waits for a timer take no time. */
 #define PASS(world, condition)                                                                               \
     do {                                                                                                     \
         uint64_t pass_end = loop_precise_us() + 30000000;                                                    \
@@ -67,21 +67,21 @@ int docker_world_teardown(void **state);
 
 docker_t *docker_of(world_t *world);
 
-/* With all boxes told, and nothing under way any more. */
+/* With all boxes reported, and no call under way any more. */
 void docker_world_begin(world_t *world);
 
-/* After a listing, with nothing under way: waits until the provider has read the beginning of its present
- * stream of events and all inspections that follow from it are answered. Several tries leave several streams,
- * and the engine may answer the last one after the listing: a count of streams does not tell them apart. */
+/* After a listing, with no call under way: waits until the provider has read the beginning of its present
+ * stream of events and all resulting inspections are answered. Several tries leave several streams, and the
+ * engine may answer the last one after the listing, so a count of streams does not distinguish them. */
 void docker_world_await_stream(world_t *world);
 engine_container_t *add(world_t *world, const char *box, const char *status);
 void set(world_t *world, engine_container_t *container, const char *status, const char *action);
 void take_away(world_t *world, engine_container_t *container);
 
-/* The box's resume waits before it looks again: that time is over. */
+/* The resume's pause before its next look is over. */
 void end_change(world_t *world, const char *id);
 
-/* Turns until resumes of the box have been answered so often. */
+/* Turns until that many resumes of the box have been answered. */
 void await_answers(world_t *world, const char *id, unsigned answers);
 
 /* Resumes the box, and expects `result`. */

@@ -1,5 +1,5 @@
-/* What a control plane says of a box: every field at its bounds, and everything else refused with a reason.
- */
+/* A control plane's description of a box: every field at its bounds, and everything else refused with a
+ * reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -192,7 +192,7 @@ static void test_json(void **state)
         assert_non_null(read_box(bad[i]));
     assert_non_null(control_box_read(str_make(NULL, 0), STR("abc"), &box));
     assert_null(read_with("\"what\":{\"is\":[\"not\",\"known\"]}"));
-    /* Nothing is left of what was read before something was wrong. */
+    /* An error discards all fields read before it. */
     assert_non_null(read_with("\"address\":\"10.1.2.3\",\"port\":80,\"ports\":[0]"));
     assert_int_equal(box.box.fixed_port, 0);
     assert_string_equal(box.box.id, "");

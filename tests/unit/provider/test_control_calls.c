@@ -1,4 +1,4 @@
-/* Calls to the control plane: tried again, broken off, bounded, and with a token. */
+/* Calls to the control plane: retried, aborted, bounded, and with a token. */
 #include "control_world.h"
 #include "retry.h"
 
@@ -76,10 +76,10 @@ static void test_bounds_of_calls(void **state)
     for (int i = 0; i < 10; i++)
         loop_turn(w->loop, 1);
     assert_int_equal(w->server->requests, CONTROL_FLYING_MAX);
-    server_will_answer(w->server, 200, PAUSED); /* one ends: one more flies */
+    server_will_answer(w->server, 200, PAUSED); /* one ends: another one starts */
     WAIT(w, w->server->requests == CONTROL_FLYING_MAX + 1);
     assert_int_equal(done, 1);
-    made[0] = control_call(calls, &request, count_done, &done); /* and one more is taken */
+    made[0] = control_call(calls, &request, count_done, &done); /* and one more is accepted */
     assert_non_null(made[0]);
     control_call_cancel(&made[CONTROL_CALLS_MAX - 1]);
     assert_non_null(made[1] = control_call(calls, &request, count_done, &done));
@@ -157,7 +157,7 @@ static void test_token(void **state)
     control_world_resume(w);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
-    assert_int_equal(w->server->requests, requests); /* nothing was sent without the token */
+    assert_int_equal(w->server->requests, requests); /* no request was sent without the token */
 }
 
 int main(void)

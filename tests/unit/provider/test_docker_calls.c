@@ -1,4 +1,4 @@
-/* Calls to an engine: how many are under way, and who goes first. */
+/* Calls to an engine: the number under way, and their order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ static void on_done(docker_call_t *call, const fetch_result_t *result)
     world->last_status = result->status;
 }
 
-/* Unpauses a container, which the server holds back for as long as it is told to. */
+/* Unpauses a container; the server holds the answer back as long as the test wants. */
 static void begin(docker_call_t *call, docker_class_t class)
 {
     call->method = "POST";
@@ -103,7 +103,7 @@ static void so_many_are_under_way_and_no_more(void **state)
         begin(&world->calls[i], DOCKER_URGENT);
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_CALLS_MAX);
     assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX);
-    docker_call_cancel(&world->calls[0]);         /* under way: another one goes */
+    docker_call_cancel(&world->calls[0]);         /* under way: another one starts */
     docker_call_cancel(&world->calls[CALLS - 1]); /* waits */
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_CALLS_MAX);
     assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX + 1);
@@ -124,7 +124,7 @@ static void a_listing_leaves_room_for_others(void **state)
         begin(&world->calls[i], DOCKER_URGENT);
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_CALLS_MAX);
     assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_BACKGROUND_MAX);
-    /* Those that wait go by their kind: the listing has its share, and no more while others wait. */
+    /* Waiting calls are ordered by kind: the listing has its share, and no more while others wait. */
     for (unsigned i = 0; i < DOCKER_BACKGROUND_MAX; i++)
         docker_call_cancel(&world->calls[i]);
     assert_int_equal(world->sent[DOCKER_BACKGROUND], DOCKER_BACKGROUND_MAX + DOCKER_BACKGROUND_MIN);
@@ -133,7 +133,7 @@ static void a_listing_leaves_room_for_others(void **state)
     wait_done(CALLS - DOCKER_BACKGROUND_MAX);
 }
 
-/* They are long, and others need the engine too. */
+/* They take long, and others need the engine too. */
 static void logs_have_their_places(void **state)
 {
     (void)state;
@@ -143,7 +143,7 @@ static void logs_have_their_places(void **state)
     for (unsigned i = CALLS / 2; i < CALLS; i++)
         begin(&world->calls[i], DOCKER_URGENT);
     assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_LOGS_MAX);
-    docker_call_cancel(&world->calls[0]); /* the place goes to those that somebody waits for */
+    docker_call_cancel(&world->calls[0]); /* the slot goes to the calls with waiters */
     assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_LOGS_MAX + 1);
     assert_int_equal(world->sent[DOCKER_LOG], DOCKER_LOGS_MAX);
     hold(false);

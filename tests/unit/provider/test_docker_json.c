@@ -1,4 +1,4 @@
-/* What engines answer: the shapes of podman and Docker, and what does not have them. */
+/* Answers of engines: the shapes of podman and Docker, and malformed ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #define ID "13a2c3ba9e3cb1d6aa77af4186878d8f34b15017d9943c04fff438ff7b707623"
 
-/* podman 4.3, cut to what matters and some of what does not. */
+/* podman 4.3, cut to the relevant fields and some irrelevant ones. */
 #define PODMAN(status, labels, networks)                                                                     \
     "{\"Id\":\"" ID                                                                                          \
     "\",\"Created\":\"2026-11-21T04:41:06.670753103Z\",\"Path\":\"/app\",\"Args\":[\"/app\"],"               \
@@ -206,7 +206,7 @@ static void what_is_no_container_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(read_text(rows[i]), DOCKER_MALFORMED);
-    /* Every beginning of a good answer. */
+    /* Every prefix of a good answer. */
     for (size_t n = 0; n < sizeof(docker_answer) - 1; n++) {
         docker_container_fini(&seen);
         assert_int_equal(docker_read_container(str_make(docker_answer, n), "boxedge", 0, &seen),
@@ -237,7 +237,7 @@ static void doubtful_labels_open_nothing(void **state)
     assert_int_equal(read_text(with_label("ephemeral", "perhaps")), DOCKER_OK);
     assert_true(seen.box.ephemeral);
     assert_non_null(seen.doubt);
-    /* Nothing that is a port: none, rather than all, may be exposed. */
+    /* Values that are no port: none, rather than all, may be exposed. */
     static const char *const none[] = {"", ",", "x", "0", "65536", "-1", "http"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
         assert_int_equal(read_text(with_label("ports", none[i])), DOCKER_OK);
@@ -525,7 +525,7 @@ static void long_lines_are_left_out(void **state)
     assert_int_equal(got.count, 1);
     assert_int_equal(got.last_len, DOCKER_LINE_MAX);
     assert_false(docker_lines_feed(lines, str_make(text, DOCKER_LINE_MAX + 1), on_line, &got));
-    assert_true(docker_lines_feed(lines, str_make(text, DOCKER_LINE_MAX), on_line, &got)); /* said once */
+    assert_true(docker_lines_feed(lines, str_make(text, DOCKER_LINE_MAX), on_line, &got)); /* reported once */
     assert_true(docker_lines_feed(lines, STR("rest\nnext\n"), on_line, &got));
     assert_int_equal(got.count, 2);
     assert_string_equal(got.last, "next");

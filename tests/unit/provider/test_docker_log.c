@@ -1,4 +1,4 @@
-/* The log of a container, out of an engine's answer in pieces of every size. */
+/* The log of a container, from an engine's answer in pieces of every size. */
 #include "docker_log.h"
 
 #include <setjmp.h>
@@ -67,14 +67,14 @@ static void in_frames(void **state)
     (void)state;
     expect(STR("\1\0\0\0\0\0\0\0312026-01-01T00:00:00Z one\n\2\0\0\0\0\0\0\0312026-01-01T00:00:00Z two\n"),
            "one\ntwo\n", AT(0, 2));
-    /* A line in two parts, each with its time; and one without an end. */
+    /* A line in two parts, each with its time; and a line without an end. */
     expect(STR("\1\0\0\0\0\0\0\0272026-01-01T00:00:00Z on\1\0\0\0\0\0\0\0272026-01-01T00:00:01Z e\n"
                "\2\0\0\0\0\0\0\0262026-01-01T00:00:02Z x"),
            "one\nx", AT(2, 1));
     expect(STR("\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\4x y\n"), "x y\n", 1); /* an empty one counts for nothing */
     expect(STR("\1\0\0\0\377\377\377\3772026-01-01T00:00:00Z rest"), "rest", AT(0, 1)); /* it was cut */
     expect(STR("\1\0\0\0\0\0\0"), "", 0);
-    expect(STR("\1\0\0\0\0\0\0\2a\n\3\0\0\0\0\0\0\2b\n\1\0\0\0\0\0\0\2c\n"), "a\n", 1); /* what is no head */
+    expect(STR("\1\0\0\0\0\0\0\2a\n\3\0\0\0\0\0\0\2b\n\1\0\0\0\0\0\0\2c\n"), "a\n", 1); /* an invalid head */
     expect(STR("\1\0\0\0\0\0\0\2a\n\1\0\1\0\0\0\0\2b\n"), "a\n", 1);
 }
 
@@ -93,7 +93,7 @@ static void without_times(void **state)
     expect(STR("2026-01-01T00:00:01Z x\nplain\n"), "x\nplain\n", AT(1, 2));
 }
 
-/* What was read before is not read again, in whichever second it was. */
+/* Entries are not read twice, in whichever second they were. */
 static void from_a_position(void **state)
 {
     (void)state;
@@ -111,7 +111,7 @@ static void from_a_position(void **state)
     expect_from(all, INT64_MAX, "", INT64_MAX);
 }
 
-/* Whether all entries of the second that counts have come. */
+/* Whether all entries of the counted second have arrived. */
 static void where_the_tail_was_cut(void **state)
 {
     (void)state;
@@ -127,7 +127,7 @@ static void where_the_tail_was_cut(void **state)
     docker_log_free(&log);
     log = read_in(STR("2026-01-01T00:00:01Z a\n2026-01-01T00:00:02Z b\n"), AT(0, 1), 100);
     assert_int_equal(docker_log_cut(log, 2, false), 0);
-    assert_int_equal(docker_log_cut(log, 2, true), SECOND); /* of what came since, some may be missing */
+    assert_int_equal(docker_log_cut(log, 2, true), SECOND); /* some of the newer entries may be missing */
     assert_int_equal(docker_log_cut(log, 3, true), 0);
     docker_log_free(&log);
     log = read_in(STR("a\nb\n"), 0, 100);

@@ -1,4 +1,4 @@
-/* What containers wrote: questions about it, one call at a time, with answers of any kind and size. */
+/* Output of containers: questions about it, one call at a time, with answers of any kind and size. */
 #include "docker_world.h"
 
 #include "box_log.h"
@@ -100,7 +100,7 @@ static void the_line_and_the_log(void **state)
     assert_string_equal(asker.text, "one\nError: boom\n}\n");
     assert_true(asker.end == ((SECOND + 2) << DOCKER_LOG_COUNT_BITS | 2));
     expect_address(world, "&tail=512");
-    /* What came after it, also where the box does not run. */
+    /* The output after it, also when the box does not run. */
     set(world, container, "exited", "die");
     asker.question.from = asker.end - 1;
     ask_and_wait(world, &asker, false, PROVIDER_OK);
@@ -128,7 +128,7 @@ static void one_call_at_a_time(void **state)
     hold(world, false);
     WAIT(world, answered == 8);
     assert_int_equal(logs[0].order, 1);
-    assert_int_equal(line.order, 2); /* before the logs that wait */
+    assert_int_equal(line.order, 2); /* before the waiting logs */
     for (unsigned i = 1; i < 7; i++)
         assert_int_equal(logs[i].order, 2 + i);
     assert_int_equal(world->engine->logs, 8);
@@ -172,7 +172,7 @@ static void there_is_none(void **state)
     take_away(world, container);
     WAIT(world, of(world, "a")->box.state == BOX_GONE);
     assert_false(ask(world, &asker, "a", true));
-    /* The container goes while it is asked. */
+    /* The container leaves while the question is open. */
     container = add(world, "b", "running");
     WAIT(world, of(world, "b")->box.state == BOX_RUNNING);
     hold(world, true);
@@ -226,7 +226,7 @@ static void answers_are_bounded(void **state)
     assert_string_equal(asker.sentence, "The end of the log is too large to be read: ask for fewer lines.");
     container->log = "x";
     container->log_len = 0;
-    ask_and_wait(world, &asker, false, PROVIDER_OK); /* and all is as before */
+    ask_and_wait(world, &asker, false, PROVIDER_OK); /* and everything is as before */
     free(big);
 }
 
@@ -243,8 +243,8 @@ static char *make_lines(const char *second, size_t lines, size_t *len)
     return body;
 }
 
-/* A second with more entries than were asked for: more are read, and in the end all, so that they are
- * counted. */
+/* A second with more entries than the call requested: the next call reads more, and in the end all, so that
+ * they are counted. */
 static void a_second_is_counted_whole(void **state)
 {
     world_t *world = *state;
@@ -264,7 +264,7 @@ static void a_second_is_counted_whole(void **state)
     assert_int_equal(world->engine->logs, 5);
     expect_address(world, "&tail=all&since=1767225602");
     assert_true(asker.end == ((SECOND + 2) << DOCKER_LOG_COUNT_BITS | 16384));
-    /* From a position on: as many as came, and no more than the log keeps. */
+    /* From a position on: as many as arrived, and no more than the log keeps. */
     asker.question.from = (SECOND + 1) << DOCKER_LOG_COUNT_BITS | 1;
     ask_and_wait(world, &asker, false, PROVIDER_OK);
     assert_int_equal(world->engine->logs, 7);
@@ -274,7 +274,7 @@ static void a_second_is_counted_whole(void **state)
     free(many);
 }
 
-/* Those that wait are answered when the provider goes. */
+/* Waiting questions are answered when the provider leaves. */
 static void the_provider_goes(void **state)
 {
     world_t *world = *state;

@@ -1,4 +1,4 @@
-/* Boxes that are containers: how they are resumed and paused. */
+/* Boxes that are containers: resuming and pausing. */
 #include "docker_world.h"
 
 static void paused_boxes_are_unpaused(void **state)
@@ -7,7 +7,7 @@ static void paused_boxes_are_unpaused(void **state)
     engine_container_t *container = add(world, "a", "paused");
     docker_world_begin(world);
     const told_t *told = resume_and_wait(world, "a", PROVIDER_OK);
-    assert_int_equal(told->box.state, BOX_RUNNING); /* told before the answer */
+    assert_int_equal(told->box.state, BOX_RUNNING); /* reported before the answer */
     assert_int_equal(container->acts, 1);
     resume_and_wait(world, "a", PROVIDER_OK); /* it runs: nothing is done */
     assert_int_equal(container->acts, 1);
@@ -126,14 +126,14 @@ static void a_loop_is_told_with_its_reason(void **state)
                         "The box's container ends right after each start (exited, exit code 3).\x1f"
                         "Its log ends: Error: no database at db:5432");
     assert_int_equal(container->acts, DOCKER_CRASHES_MAX);
-    /* The next who asks has it tried once more, and hears it at once if it ends again. */
+    /* The next request triggers one more try, and gets the failure immediately if it ends again. */
     resume_and_wait(world, "a", PROVIDER_OK);
     crash(world, container, "a", 4);
     container->log = NULL;
     assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
                         "The box's container ends right after each start (exited, exit code 4).");
     resume_and_wait(world, "a", PROVIDER_OK);
-    /* One that ran for long is no loop, whatever was before. */
+    /* A container that ran for long is no restart loop, whatever happened before. */
     loop_skip(world->loop, DOCKER_CRASH_MS);
     crash(world, container, "a", 5);
     resume_and_wait(world, "a", PROVIDER_OK);
@@ -197,7 +197,7 @@ static void a_box_is_recreated_while_it_is_resumed(void **state)
     assert_int_equal(new->acts, 1);
 }
 
-/* The box is left alone for so long, and then looked at. */
+/* The box is left alone for that long, and then looked at. */
 static void expect_look_after(world_t *world, const docker_box_t *box, uint64_t ms)
 {
     loop_skip(world->loop, ms - 1);
@@ -322,7 +322,7 @@ static void a_container_that_keeps_changing_is_given_up(void **state)
     assert_string_equal(of(world, "busy")->sentence, "The box's container keeps stopping and starting.");
 }
 
-/* An engine that answers nothing: each resume that it was asked for has its time, and so has the wait behind
+/* An engine that answers nothing: each resume under way has its own time, and so has the wait behind
  * others. */
 static void resumes_have_limits(void **state)
 {

@@ -1,7 +1,7 @@
-/* Boxes that are containers: what is told of them, also where the engine is wrong or down. */
+/* Boxes that are containers: reports on them, also when the engine is wrong or down. */
 #include "docker_world.h"
 
-/* ---- what is told ---- */
+/* ---- reports ---- */
 
 static void a_listing_tells_every_box(void **state)
 {
@@ -114,7 +114,7 @@ static void an_engine_that_is_gone_changes_nothing(void **state)
     assert_string_equal(resume_and_wait(world, "b", PROVIDER_UNAVAILABLE)->sentence,
                         "The container engine cannot be reached.");
     resume_and_wait(world, "nobody", PROVIDER_UNAVAILABLE);
-    assert_int_equal(of(world, "nobody")->count, 0); /* nothing is known of it */
+    assert_int_equal(of(world, "nobody")->count, 0); /* its state is unknown */
     assert_int_equal(of(world, "a")->count, told);
     assert_int_equal(of(world, "a")->box.state, BOX_RUNNING);
     removed->id[0] = '\0'; /* while nobody looked */
@@ -124,7 +124,7 @@ static void an_engine_that_is_gone_changes_nothing(void **state)
     assert_int_equal(of(world, "a")->renewed, 0);
     assert_int_equal(of(world, "c")->box.state, BOX_GONE);
     resume_and_wait(world, "b", PROVIDER_OK);
-    loop_skip(world->loop, 1000); /* for so long its events have gone on */
+    loop_skip(world->loop, 1000); /* its events have continued for that long */
     loop_turn(world->loop, 0);
     assert_false(docker_of(world)->lost);
 }
@@ -226,7 +226,7 @@ static void one_broken_container_does_not_hide_the_others(void **state)
     loop_skip(world->loop, 10000);
     loop_turn(world->loop, 0);
     assert_int_equal(docker_engine_busy(docker_of(world)->engine), 0); /* and no more */
-    assert_int_equal(of(world, "a")->box.state, BOX_RUNNING);          /* what was known stays */
+    assert_int_equal(of(world, "a")->box.state, BOX_RUNNING);          /* the known state stays */
     resume_and_wait(world, "a", PROVIDER_UNAVAILABLE);
 }
 
@@ -236,7 +236,7 @@ static void another_configuration_lists_again(void **state)
     add(world, "a", "running");
     docker_world_begin(world);
     conf_t conf = world->conf;
-    world->provider->set_conf(world->provider, &conf); /* nothing that matters here */
+    world->provider->set_conf(world->provider, &conf); /* nothing relevant here */
     conf.docker.idle = 60000;
     world->provider->set_conf(world->provider, &conf);
     PASS(world, world->ended == 2);

@@ -1,5 +1,5 @@
-/* The provider of a control plane: what it asks, what it makes of the answers and of what is pushed
- * meanwhile, and its bounds. */
+/* The provider of a control plane: its questions, its use of answers and of pushes in between, and its
+ * bounds. */
 #include "control_world.h"
 #include "retry.h"
 
@@ -16,7 +16,7 @@ static void test_resumed_at_once(void **state)
     assert_string_equal(w->resumed_id, "abc");
     assert_int_equal(w->tolds, 1);
     assert_int_equal(w->box.state, BOX_RUNNING);
-    assert_true(w->box.renewed); /* nothing was known of it */
+    assert_true(w->box.renewed); /* its state was unknown */
     assert_int_equal(w->server->requests, 1);
     assert_true(last_was(w, "POST /boxes/abc/resume HTTP/1.1\r\n"));
 }
@@ -29,7 +29,7 @@ static void test_polled_until_it_runs(void **state)
     WAIT(w, w->server->requests == 1);
     control_world_pass(w, POLL_LAST_MS);
     WAIT(w, w->server->requests == 2);
-    server_will_answer(w->server, 500, ""); /* one poll that fails is no end */
+    server_will_answer(w->server, 500, ""); /* one failed poll is no end */
     control_world_pass(w, POLL_LAST_MS);
     WAIT(w, w->server->requests == 3);
     server_will_answer(w->server, 200, RUNNING);
@@ -48,7 +48,7 @@ static void test_polled_for_so_long(void **state)
     control_world_resume(w);
     WAIT(w, w->tolds == 1);
     for (;; polls++) {
-        loop_skip(w->loop, POLL_LAST_MS * 6 / 5); /* as late as the last of them come */
+        loop_skip(w->loop, POLL_LAST_MS * 6 / 5); /* as late as the last of them arrive */
         WAIT(w, w->resumeds == 1 || w->server->requests == polls + 2);
         if (w->resumeds == 1)
             break;
@@ -148,7 +148,7 @@ static void test_resumed_from_within(void **state)
     server_will_answer(w->server, 200, RUNNING);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_OK);
-    /* And from the answer to a look. */
+    /* Also from the answer to a look. */
     w->resumeds = 0;
     w->resumes_when_told = true;
     server_will_answer(w->server, 200, PAUSED);
@@ -182,14 +182,14 @@ static void test_looks(void **state)
     w->provider->look(w->provider, STR("abc"));
     WAIT(w, w->tolds == 4);
     assert_int_equal(w->box.state, BOX_GONE);
-    /* Made again under its name: nothing that was known of it holds. */
+    /* Created again under its name: earlier knowledge of it is void. */
     server_will_answer(w->server, 200, AGAIN);
     w->provider->look(w->provider, STR("abc"));
     WAIT(w, w->tolds == 5);
     assert_true(w->box.renewed);
 }
 
-/* Of a control plane that tells no incarnations nobody asks for more than it can say. */
+/* A control plane that reports no incarnations is not asked for more than it can answer. */
 static void test_without_incarnations(void **state)
 {
     world_t *w = *state;
@@ -201,7 +201,7 @@ static void test_without_incarnations(void **state)
     assert_true(w->box.renewed);
 }
 
-/* What was pushed after a question outweighs its answer. */
+/* A push after a question outweighs the question's answer. */
 static void test_push_outweighs_look(void **state)
 {
     world_t *w = *state;
@@ -209,10 +209,10 @@ static void test_push_outweighs_look(void **state)
     WAIT(w, w->server->requests == 1);
     push(w, PAUSED);
     assert_int_equal(w->tolds, 1);
-    server_will_answer(w->server, 200, RUNNING); /* what it was before */
+    server_will_answer(w->server, 200, RUNNING); /* its state before */
     server_will_answer(w->server, 200, PAUSED);
     unsigned looks = 0;
-    for (; w->tolds == 1; looks++) { /* the next look is made only when the first was answered */
+    for (; w->tolds == 1; looks++) { /* the next look starts only after the answer to the first */
         assert_in_range(looks, 0, 1000);
         w->provider->look(w->provider, STR("abc"));
         loop_turn(w->loop, 20);
@@ -254,7 +254,7 @@ static void test_activity(void **state)
     assert_string_equal(w->server->body, "{\"boxes\":[\"abc\",\"xyz\",\"last\"]}");
     for (int i = 0; i < 3; i++)
         control_world_pass(w, CONTROL_ACTIVITY_MS);
-    assert_int_equal(w->server->requests, 1); /* said once */
+    assert_int_equal(w->server->requests, 1); /* reported once */
 }
 
 static void test_activity_of_many(void **state)
@@ -269,7 +269,7 @@ static void test_activity_of_many(void **state)
     free(ids);
     loop_skip(w->loop, CONTROL_ACTIVITY_MS);
     WAIT(w, w->server->requests == 1);
-    server_will_answer(w->server, 503, ""); /* what was in it is not said again */
+    server_will_answer(w->server, 503, ""); /* its content is not reported again */
     control_world_pass(w, CONTROL_ACTIVITY_MS);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 200, "{}");
@@ -293,12 +293,12 @@ static void test_bound_of_boxes(void **state)
     snprintf(box.box.id, sizeof(box.box.id), "b1");
     provider_http_push(w->provider, &box);
     assert_false(w->box.renewed);
-    snprintf(box.box.id, sizeof(box.box.id), "b0"); /* the one that was forgotten */
+    snprintf(box.box.id, sizeof(box.box.id), "b0"); /* the forgotten one */
     provider_http_push(w->provider, &box);
     assert_true(w->box.renewed);
 }
 
-/* One call more than there is room for is no resume. */
+/* One call more than fits is no resume. */
 static void test_too_much_is_asked(void **state)
 {
     world_t *w = *state;

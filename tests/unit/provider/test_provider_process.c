@@ -1,4 +1,4 @@
-/* The provider of process boxes against a runner that the test plays. The loop's clock is the test's. */
+/* The provider of process boxes against a runner that the test plays. The test moves the loop's clock. */
 #include "provider_process.h"
 
 #include <setjmp.h>
@@ -20,7 +20,7 @@ typedef struct world {
     conf_t *conf;
     runner_client_t *client;
     provider_t *provider;
-    int runner; /* the runner's end; -1: there is none */
+    int runner; /* the runner's end; -1: none */
     char log[LOG_MAX][400];
     size_t log_count, log_read;
 } world_t;
@@ -47,7 +47,7 @@ static conf_t *parse(str_t text)
     return conf;
 }
 
-/* ---- what the provider tells, as lines ---- */
+/* ---- the provider's reports, as lines ---- */
 
 static void note(world_t *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -141,7 +141,7 @@ static void runner_down(world_t *w)
     turns(w);
 }
 
-/* What the provider asked next; returns the number of the question. */
+/* The provider's next request; returns the number of the question. */
 static uint64_t asked(world_t *w, runner_message_t type, const char *id)
 {
     ipc_message_t message;
@@ -187,7 +187,7 @@ static void begin(world_t *w, bool may_run)
     assert_int_equal(w->log_count, 0); /* nothing from within */
 }
 
-/* A provider that has told all boxes as paused, and a runner that was asked for its list. */
+/* A provider that has reported all boxes as paused, and a runner that was asked for its list. */
 static void begin_with_runner(world_t *w)
 {
     begin(w, false);
@@ -273,7 +273,8 @@ static void a_resume_waits_for_a_runner_so_long(void **state)
     expect(w, NULL, 0);
     pass(w, 1);
     EXPECT(w, no_runner);
-    /* One that has the question has its own time; when it dies, the next one is waited for. */
+    /* A question that the runner holds has its own time; when the runner dies, the provider waits for the
+     * next one. */
     runner_up(w);
     asked(w, RUNNER_LIST, "");
     w->provider->resume(w->provider, STR("web"));
@@ -293,7 +294,7 @@ static void an_answer_has_its_time(void **state)
     w->provider->resume(w->provider, STR("web"));
     uint64_t question = asked(w, RUNNER_START, "web");
     pass(w, RUNNER_CLIENT_ANSWER_MS - 1); /* here patience begins anew */
-    pass(w, 1);                           /* and here it is as if there were no runner */
+    pass(w, 1);                           /* and here the state is as without a runner */
     pass(w, PROVIDER_PROCESS_PATIENCE_MS - 2);
     expect(w, NULL, 0);
     pass(w, 1);
@@ -310,7 +311,7 @@ static void resumed_when_the_runner_says_so(void **state)
     uint64_t question = asked(w, RUNNER_START, "web");
     say_box(w, "web", RUNNER_STARTING, 1, 0);
     say_box(w, "web", RUNNER_RUNNING, 1, 70);
-    say_done(w, question + 1, RUNNER_OK, ""); /* of nothing that was asked */
+    say_done(w, question + 1, RUNNER_OK, ""); /* no such request */
     EXPECT(w, "web paused pid 0 ports 2", "web running pid 70 ports 2");
     say_done(w, question, RUNNER_OK, "");
     EXPECT(w, "resumed web ok ");
@@ -415,7 +416,7 @@ static void another_configuration(void **state)
     w->provider->resume(w->provider, STR("ice"));
     uint64_t old = asked(w, RUNNER_START, "ice");
     conf_t *next = parse(STR(conf_fewer));
-    conf_release(&w->conf); /* what the provider needs of it, it keeps */
+    conf_release(&w->conf); /* the provider keeps its own copies */
     w->conf = next;
     w->provider->set_conf(w->provider, next);
     EXPECT(w, "sync", "new paused pid 0 ports 1", "web running pid 70 ports 1", "synced",
@@ -503,7 +504,7 @@ static void on_words(provider_question_t *question, const provider_words_t *word
          (unsigned long long)words->end, words->result == PROVIDER_OK ? "" : words->sentence);
 }
 
-/* What is asked of the provider about a box's output, the runner answers, or nobody. */
+/* The runner answers questions to the provider about a box's output, or nobody does. */
 static void questions_about_output(void **state)
 {
     world_t *w = *state;
@@ -514,7 +515,7 @@ static void questions_about_output(void **state)
     begin(w, false);
     EXPECT(w, "sync", "web paused pid 0 ports 2", "ice paused pid 0 ports 1", "pin paused pid 0 ports 1",
            "synced");
-    assert_false(w->provider->line(w->provider, STR("web"), &line.question)); /* there is no runner */
+    assert_false(w->provider->line(w->provider, STR("web"), &line.question)); /* no runner */
     assert_null(line.question.provider);
     runner_up(w);
     asked(w, RUNNER_LIST, "");

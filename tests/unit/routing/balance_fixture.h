@@ -1,4 +1,4 @@
-/* A table of upstreams in shared memory, its servers, and exchanges that are picked for and done. */
+/* A table of upstreams in shared memory, its servers, and exchanges from pick to end. */
 #ifndef BALANCE_FIXTURE_H
 #define BALANCE_FIXTURE_H
 
@@ -14,7 +14,7 @@
 
 #include "balance.h"
 
-/* A time from which everything is counted: late enough that no slow start is running. */
+/* The starting time: late enough that no slow start is running. */
 #define T ((uint64_t)10000000)
 
 typedef struct world {
@@ -36,17 +36,17 @@ balance_server_t make_server(unsigned n, uint32_t weight);
 /* Servers first to first + count - 1. */
 void set_servers(world_t *world, unsigned first, size_t count, uint32_t weight);
 
-/* The slot of server n; fails where it is not there. */
+/* The slot of server n; fails if it has none. */
 balance_view_t view_of(world_t *world, unsigned n);
 size_t count_servers(world_t *world);
 balance_result_t pick_for(world_t *world, unsigned worker, uint64_t hash, uint64_t avoid,
                           balance_pick_t *pick);
 
-/* By worker 0; there has to be a place. */
+/* By worker 0; a place must be free. */
 balance_pick_t pick_one(world_t *world);
 bool end_pick(world_t *world, balance_pick_t *pick, balance_outcome_t outcome);
 
-/* One exchange of server n, whoever the policy would take. */
+/* One exchange of server n, whatever the policy would choose. */
 void exchange_at(world_t *world, unsigned n, balance_outcome_t outcome, uint32_t latency_us);
 
 #endif

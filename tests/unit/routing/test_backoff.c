@@ -1,4 +1,4 @@
-/* When a process that died is started again. */
+/* When a process that died starts again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include "backoff.h"
 
-/* A process that is started as soon as the rule allows and lives for `life` ms each time: the waits after its
+/* A process that starts as soon as the rule allows and lives for `life` ms each time: the waits after its
  * first `count` deaths. */
 static void die(uint32_t life, size_t count, uint32_t *waits)
 {

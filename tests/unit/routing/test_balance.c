@@ -1,4 +1,4 @@
-/* The servers of an upstream: which there are, what they keep, and the counts of the exchanges at them. */
+/* The servers of an upstream: their identity, their state, and the counts of their exchanges. */
 #include "balance_fixture.h"
 
 /* ---- servers ---- */
@@ -33,7 +33,7 @@ static void test_servers_come_and_go(void **state)
     balance_world_free(&world);
 }
 
-/* Who stays keeps everything, with another weight and another place in the list too. */
+/* A server that stays keeps everything, also with another weight and another place in the list. */
 static void test_kept_and_new(void **state)
 {
     (void)state;
@@ -54,7 +54,7 @@ static void test_kept_and_new(void **state)
     assert_int_equal(after.requests, 2);
     assert_int_equal(after.failures, 1);
     assert_false(after.up);
-    /* Away and back: another server, up, with nothing of the former one. */
+    /* Removed and added again: another server, up, without the former one's state. */
     set_servers(&world, 8, 1, 1);
     set_servers(&world, 2, 1, 1);
     after = view_of(&world, 2);
@@ -66,7 +66,7 @@ static void test_kept_and_new(void **state)
     balance_world_free(&world);
 }
 
-/* Name, address and port are the server; a list that has it twice has it once. */
+/* Name, address and port identify a server; a list that names it twice has it once. */
 static void test_same_server(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static void test_same_server(void **state)
     balance_world_free(&world);
 }
 
-/* All upstreams full of servers, each of which is picked; then all of them are others. */
+/* All upstreams full of servers, each of which is picked; then all of them are replaced. */
 static void test_full_table(void **state)
 {
     (void)state;
@@ -104,7 +104,7 @@ static void test_full_table(void **state)
     balance_world_free(&world);
 }
 
-/* Upstreams know nothing of each other. */
+/* Upstreams do not affect each other. */
 static void test_upstreams_apart(void **state)
 {
     (void)state;
@@ -121,7 +121,7 @@ static void test_upstreams_apart(void **state)
     balance_world_free(&world);
 }
 
-/* A reload gave the index to another upstream: whoever has not heard of it gets none of its servers. */
+/* A reload gave the index to another upstream: a worker that has not heard of it gets none of its servers. */
 static void test_an_index_changes_hands(void **state)
 {
     (void)state;
@@ -190,7 +190,7 @@ static void test_up_and_down(void **state)
     set_servers(&world, 1, 2, 1);
     balance_view_t one = view_of(&world, 1);
     balance_set_up(world.balance, 3, one.slot, one.generation + 100, false, T);
-    assert_true(view_of(&world, 1).up); /* said of another server */
+    assert_true(view_of(&world, 1).up); /* reported about another server */
     balance_set_up(world.balance, 3, one.slot, one.generation, false, T);
     for (unsigned i = 0; i < 50; i++)
         assert_int_equal(pick_one(&world).index, 2);
@@ -225,8 +225,8 @@ static void test_in_flight(void **state)
     balance_world_free(&world);
 }
 
-/* A server is removed under its exchanges and its slot taken by another one: what ends then touches nothing
- * of the new one, whether the worker has picked that or not. */
+/* A server is removed under its exchanges and another one takes its slot: the end of those exchanges does not
+ * touch the new one, whether or not the worker has picked it. */
 static void test_late_end(void **state)
 {
     (void)state;
@@ -275,7 +275,7 @@ static void test_server_limit(void **state)
             assert_int_equal(view_of(&world, n).in_flight, 2);
         assert_int_equal(pick_for(&world, 0, 42, 0, &picks[6]), BALANCE_FULL);
         assert_false(picks[6].held);
-        /* Where `avoid` leaves none, there is none to wait for. */
+        /* If `avoid` leaves no server, no request waits for one. */
         assert_int_equal(pick_for(&world, 0, 42, UINT64_MAX, &picks[6]), BALANCE_NONE);
         end_pick(&world, &picks[3], BALANCE_SUCCEEDED); /* worker 0's */
         assert_int_equal(pick_for(&world, 1, 7, 0, &picks[6]), BALANCE_OK);
@@ -301,7 +301,7 @@ static void test_upstream_limit(void **state)
     balance_world_free(&world);
 }
 
-/* Who gives a place back is told whether somebody waits for one. */
+/* A worker that returns a place learns whether a request waits for one. */
 static void test_waiters(void **state)
 {
     (void)state;
@@ -321,7 +321,7 @@ static void test_waiters(void **state)
     balance_worker_wipe(world.balance, 7);
     assert_int_equal(balance_waiters(world.balance, 3), 1);
     assert_int_equal(balance_waiters(world.balance, 4), 0);
-    world.conf.server_in_flight = 0; /* nobody waits for a place where there is no limit */
+    world.conf.server_in_flight = 0; /* nobody waits for a place without a limit */
     pick = pick_one(&world);
     assert_false(end_pick(&world, &pick, BALANCE_SUCCEEDED));
     balance_world_free(&world);

@@ -1,4 +1,4 @@
-/* Ejection and its way back, slow start, panic, latency, and the retry budget: each rule at its bounds. */
+/* Ejection and recovery, slow start, panic, latency, and the retry budget: each rule at its bounds. */
 #include "balance_fixture.h"
 
 static void fail_times(world_t *world, unsigned n, unsigned times)
@@ -7,7 +7,7 @@ static void fail_times(world_t *world, unsigned n, unsigned times)
         exchange_at(world, n, BALANCE_FAILED, 0);
 }
 
-/* What part of `picks` server n gets. */
+/* The part of `picks` that server n gets. */
 static double part_of(world_t *world, unsigned n, unsigned picks)
 {
     unsigned got = 0;
@@ -65,7 +65,7 @@ static void test_success_ends_the_row(void **state)
     balance_world_free(&world);
 }
 
-/* What was on its way when the server was ejected: it counts, and changes nothing. */
+/* Exchanges under way when the server was ejected count, and change nothing. */
 static void test_failures_while_ejected(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static void test_failures_while_ejected(void **state)
     balance_world_free(&world);
 }
 
-/* Twice as long each time up to ten times; from the beginning after a success. */
+/* Twice as long each time, up to ten times; from the beginning after a success. */
 static void test_back_off(void **state)
 {
     (void)state;
@@ -92,7 +92,7 @@ static void test_back_off(void **state)
     set_servers(&world, 1, 2, 1);
     fail_times(&world, 1, 2);
     for (size_t i = 0; i < 7; i++) {
-        fail_times(&world, 1, 1); /* back, the first failure is enough: it is still the same row */
+        fail_times(&world, 1, 1); /* on its return the first failure is enough: it is still the same row */
         assert_int_equal(view_of(&world, 1).ejected_ms, times[i]);
         world.now_ms += times[i];
     }
@@ -101,7 +101,7 @@ static void test_back_off(void **state)
     assert_int_equal(view_of(&world, 1).ejected_ms, 0);
     fail_times(&world, 1, 1);
     assert_int_equal(view_of(&world, 1).ejected_ms, 1000);
-    /* So many ejections that the level is as high as it can be. */
+    /* So many ejections that the level reaches its maximum. */
     for (size_t i = 0; i < 300; i++) {
         world.now_ms += 10000;
         fail_times(&world, 1, 1);
@@ -120,7 +120,7 @@ static void test_panic(void **state)
     world.conf.panic_percent = 50;
     world.conf.eject_time = 5000;
     fail_times(&world, 1, 3);
-    world.now_ms += 1000; /* it is no longer avoided for its last failure */
+    world.now_ms += 1000; /* its last failure no longer counts */
     balance_view_t two = view_of(&world, 2), three = view_of(&world, 3);
     balance_set_up(world.balance, 3, two.slot, two.generation, false, T);
     /* Half of them are usable: those are used. */
@@ -143,7 +143,7 @@ static void test_panic(void **state)
 
 /* ---- slow start ---- */
 
-/* The part of a server that has been there for `age` of ten seconds, among four. */
+/* The part of a server of `age` out of ten seconds, among four. */
 static double slow_part(conf_balance_t policy, uint64_t age)
 {
     world_t world = balance_world_new(policy);
@@ -168,7 +168,7 @@ static void test_slow_start(void **state)
     }
 }
 
-/* It begins again with each coming back: up, from an ejection, from being drained. */
+/* Slow start begins again with each return: up, after an ejection, after a drain. */
 static void test_slow_start_of_who_is_back(void **state)
 {
     (void)state;
@@ -209,14 +209,14 @@ static void test_latency_is_smoothed(void **state)
     assert_int_equal(view_of(&world, 1).latency_us, 800);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 1600);
     assert_int_equal(view_of(&world, 1).latency_us, 900);
-    /* Nothing is learnt of these. */
+    /* No latency is learnt of these. */
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 0);
     exchange_at(&world, 1, BALANCE_FAILED, 5);
     exchange_at(&world, 1, BALANCE_LEFT, 5);
     assert_int_equal(view_of(&world, 1).latency_us, 900);
     world.now_ms += 999;
     assert_int_equal(view_of(&world, 1).latency_us, 900);
-    world.now_ms += 1; /* nothing seen for so long: another chance comes nearer */
+    world.now_ms += 1; /* no sample for so long: another chance comes nearer */
     assert_int_equal(view_of(&world, 1).latency_us, 450);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 90000000); /* a long call: as four times the usual */
     assert_int_equal(view_of(&world, 1).latency_us, 844);

@@ -1,9 +1,10 @@
-/* Who is chosen: how evenly, by weight, by load, by latency; and whose keys move under consistent hashing. */
+/* The choice: how even it is, by weight, by load, by latency; and which keys move under consistent
+ * hashing. */
 #include "balance_fixture.h"
 
 #define SERVERS_MAX BALANCE_SERVERS_MAX
 
-/* Square of the coefficient of variation of what each of the first `count` servers got for its weight. */
+/* Squared coefficient of variation of the picks of the first `count` servers relative to their weights. */
 static double variation(const unsigned *got, const uint32_t *weights, unsigned count)
 {
     double sum = 0, squares = 0;
@@ -55,7 +56,7 @@ static void check_spread(conf_balance_t policy, unsigned count, bool weighted, u
     balance_world_free(&world);
 }
 
-/* The coefficient of variation: with 400 exchanges a server, 0.05 is pure chance. */
+/* The coefficient of variation: with 400 exchanges per server, 0.05 is pure chance. */
 static void test_spread(void **state)
 {
     (void)state;
@@ -72,7 +73,8 @@ static void test_spread(void **state)
         }
 }
 
-/* One after the other, whichever worker asks; one with three times the weight has three turns of four. */
+/* One after the other, whichever worker asks; a server with three times the weight has three turns of
+ * four. */
 static void test_round_robin(void **state)
 {
     (void)state;
@@ -95,7 +97,7 @@ static void test_round_robin(void **state)
     balance_world_free(&world);
 }
 
-/* Who was away for a thousand turns has its turn, not a thousand. */
+/* A server that was away for a thousand turns has its turn, not a thousand. */
 static void test_round_robin_after_absence(void **state)
 {
     (void)state;
@@ -125,7 +127,7 @@ static void test_least(void **state)
     balance_world_free(&world);
 }
 
-/* Of two that are drawn the less busy one: with two servers that is always the same. */
+/* The less busy of two random servers: with two servers that is always the same one. */
 static void test_p2c_by_load(void **state)
 {
     (void)state;
@@ -159,14 +161,14 @@ static void test_p2c_by_latency(void **state)
         assert_int_equal(pick.index, 0);
         end_pick(&world, &pick, BALANCE_LEFT);
     }
-    /* So much slower is worth so many in flight. */
+    /* Slowness is worth a number of exchanges in flight. */
     for (unsigned i = 0; i < 40; i++)
         pick_one(&world);
     assert_in_range(view_of(&world, 0).in_flight, 28, 31);
     balance_world_free(&world);
 }
 
-/* For a second after a failure, or until the next success, whoever has not failed comes first. */
+/* For a second after a failure, or until the next success, servers without a failure come first. */
 static void test_p2c_by_failures(void **state)
 {
     (void)state;
@@ -204,7 +206,7 @@ static void owners(world_t *world, uint16_t *owner)
     }
 }
 
-/* A server that comes takes its part and nobody else's keys move; when it goes, all is as before. */
+/* A server that joins takes its part and no other keys move; when it leaves, the mapping is as before. */
 static void check_remapped(unsigned count, uint32_t weight)
 {
     world_t world = balance_world_new(CONF_BALANCE_HASH);
@@ -239,7 +241,7 @@ static void test_remapped(void **state)
     check_remapped(63, 3);
 }
 
-/* The mapping is of the servers, not of their slots or of when they came. */
+/* The mapping depends on the servers, not on their slots or their order of arrival. */
 static void test_same_everywhere(void **state)
 {
     (void)state;
@@ -276,7 +278,7 @@ static void test_bounded_load(void **state)
         if (total > 0 && view_of(&world, first).in_flight < (5 * (total + 1) * weights[first]) / 40)
             assert_int_equal(pick.index, first);
     }
-    /* Where nobody else is left, the bound does not hold it back. */
+    /* If no other server is left, the bound does not apply. */
     uint64_t others = ~((uint64_t)1 << view_of(&world, first).slot);
     for (unsigned i = 0; i < 100; i++) {
         assert_int_equal(pick_for(&world, 0, 42, others, &pick), BALANCE_OK);
@@ -285,7 +287,7 @@ static void test_bounded_load(void **state)
     balance_world_free(&world);
 }
 
-/* ---- what is avoided ---- */
+/* ---- avoided servers ---- */
 
 static void test_avoid(void **state)
 {

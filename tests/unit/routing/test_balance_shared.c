@@ -1,7 +1,5 @@
-/*
- * The table among several processes: limits and counts are exact, nobody sees half a server, and workers and
- * the controller may die anywhere. And what a pick costs.
- */
+/* The table among several processes: limits and counts are exact, no process sees half a server, and workers
+ * and the controller may die anywhere. And the cost of a pick. */
 #include <signal.h>
 
 #include "balance_fixture.h"
@@ -10,7 +8,7 @@
 
 #define PROCESSES 4
 
-/* What the processes of a test share beside the table. */
+/* State that the processes of a test share beside the table. */
 typedef struct meeting {
     _Atomic unsigned wrong;
     _Atomic unsigned done;
@@ -21,7 +19,7 @@ typedef struct meeting {
 
 typedef void part_t(world_t *world, meeting_t *meeting, unsigned process);
 
-/* Plays a part in PROCESSES children at once, and `controller` (or NULL) in one more. */
+/* Runs a part in PROCESSES children at the same time, and `controller` (or NULL) in one more. */
 static void play(world_t *world, meeting_t *meeting, part_t *part, part_t *controller)
 {
     pid_t children[PROCESSES + 1];
@@ -40,7 +38,7 @@ static void play(world_t *world, meeting_t *meeting, part_t *part, part_t *contr
     for (unsigned i = 0; i < count; i++) {
         int status;
         if (i == PROCESSES)
-            meeting->done = PROCESSES; /* also where one of them died */
+            meeting->done = PROCESSES; /* also if one of them died */
         assert_int_equal(waitpid(children[i], &status, 0), children[i]);
         worst |= status;
     }
@@ -63,7 +61,7 @@ static void end_held(world_t *world, meeting_t *meeting, unsigned process, balan
                  world->now_ms);
 }
 
-/* Takes and gives back at random; what it has is counted after it was given and before it goes back. */
+/* Takes and gives back at random; each place is counted while it is held. */
 static void play_limits(world_t *world, meeting_t *meeting, unsigned process)
 {
     balance_pick_t picks[5] = {0};
@@ -92,7 +90,7 @@ static void test_limits(void **state)
         world.conf.in_flight = UPSTREAM_LIMIT;
         set_servers(&world, 0, 3, 1);
         play(&world, meeting, play_limits, NULL);
-        /* Nothing is left over: all places are there. */
+        /* Nothing is left over: all places are free. */
         for (unsigned n = 0; n < 3; n++) {
             assert_int_equal(view_of(&world, n).in_flight, 0);
             assert_int_equal(view_of(&world, n).requests, meeting->got[view_of(&world, n).slot]);
@@ -141,7 +139,7 @@ static void play_kept(world_t *world, meeting_t *meeting, unsigned process)
     balance_waiters_add(world->balance, process, world->upstream, 3);
 }
 
-/* They all die with what they have. */
+/* They all die while they hold places. */
 static void test_wiped(void **state)
 {
     (void)state;
@@ -230,7 +228,7 @@ static void test_changes(void **state)
     for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
         world_t world = balance_world_new(policy);
         meeting_t *meeting = balance_shared_new(sizeof(*meeting));
-        world.conf.eject_failures = 0; /* server 1 is there all the time */
+        world.conf.eject_failures = 0; /* server 1 is present the whole time */
         set_servers(&world, 1, 1, 1);
         uint64_t generation = view_of(&world, 1).generation;
         play(&world, meeting, play_through_changes, play_changes);
@@ -246,7 +244,7 @@ static void test_changes(void **state)
     }
 }
 
-/* The index goes to and fro between two upstreams, whose servers have odd and even numbers. */
+/* The index alternates between two upstreams, whose servers have odd and even numbers. */
 static void play_hands(world_t *world, meeting_t *meeting, unsigned process)
 {
     (void)process;
@@ -290,7 +288,7 @@ static void test_hands(void **state)
 
 /* ---- death ---- */
 
-/* Of the first upstream only: what is copied after each instruction. */
+/* Of the first upstream only: the part that is copied after each instruction. */
 #define COPIED offsetof(balance_t, upstreams[1])
 
 typedef struct death {
@@ -331,8 +329,8 @@ static void die_ending(void *arg)
     balance_done(death->world.balance, 1, 0, &death->world.conf, &death->pick, BALANCE_FAILED, 0, T);
 }
 
-/* On a copy of what the dead worker 1 left: wiped, there are all the places but the one that worker 0 has,
- * and three failures in a row eject. */
+/* On a copy of the dead worker 1's table: after the wipe all places but worker 0's are free, and three
+ * failures in a row eject. */
 static void check_after_worker(void *arg)
 {
     death_t *death = arg;
@@ -401,8 +399,9 @@ static void take_last(void *arg)
     (void)!pick_for(&death->world, 1, 7, 0, &death->pick);
 }
 
-/* Another worker asks for the last place between any two instructions of the one who takes it: one of them
- * has it, never both; and never neither, as each would then wait for somebody to give it back. */
+/* Another worker asks for the last place between any two instructions of the worker that takes it. Exactly
+ * one of them gets it: with two, the limit would be exceeded; with none, each would wait for the other to
+ * return it. */
 static void test_last_place(void **state)
 {
     (void)state;
@@ -439,8 +438,8 @@ static void die_changing(void *arg)
     change(&((death_t *)arg)->world);
 }
 
-/* At any time there are servers, all of them whole; the successor makes what was to be made, and who stays
- * keeps its exchanges. */
+/* At any time all servers are whole, and at least one exists; the successor completes the work, and a server
+ * that stays keeps its exchanges. */
 static void check_after_controller(void *arg)
 {
     death_t *death = arg;

@@ -1,4 +1,4 @@
-/* What is blocked, as a worker sees it. */
+/* Blocks as a worker sees them. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,12 +196,12 @@ static void changes_are_seen_with_the_epoch(void **state)
     assert_true(blocks_changed(w->blocks));
     block(w, BLOCK_BOX, "a");
     w->epoch--;
-    assert_false(preview(w, "a", 1)); /* nobody said that anything changed */
+    assert_false(preview(w, "a", 1)); /* nobody reported a change */
     w->epoch++;
     assert_true(preview(w, "a", 1));
-    assert_true(blocks_changed(w->blocks)); /* though it was read by another question */
+    assert_true(blocks_changed(w->blocks)); /* though another question had read it */
     assert_false(blocks_changed(w->blocks));
-    /* Other changes of the store do not bring the list again. */
+    /* Other changes of the store do not reload the list. */
     store_preview_t other = fixture_preview("a", 1);
     assert_int_equal(store_put_preview(w->store.store, &other), STORE_OK);
     w->epoch++;
@@ -212,7 +212,7 @@ static void changes_are_seen_with_the_epoch(void **state)
     assert_false(preview(w, "a", 1));
 }
 
-/* Nobody is let in on the word of a list that was never read. */
+/* A list that was never read lets nobody in. */
 static void a_list_that_cannot_be_read(void **state)
 {
     world_t *w = *state;
@@ -246,7 +246,7 @@ static bool begins_with(const char *text, const char *begin)
     return strncmp(text, begin, strlen(begin)) == 0;
 }
 
-/* The log says once what is refused and why, and once that it is over. */
+/* The log names refusal and reason once, and the end once. */
 static void the_log_says_that_the_list_cannot_be_read(void **state)
 {
     world_t *w = *state;

@@ -1,4 +1,4 @@
-/* When a control plane that fails is left alone, and when a call is made again. */
+/* When the edge stops calling a failing control plane, and when it tries again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,7 +112,7 @@ static void test_retry_delays(void **state)
     }
     assert_true(retry_delay(UINT32_MAX, 0, UINT16_MAX, &ms));
     assert_int_equal(ms, RETRY_LAST_MS);
-    assert_true(retry_delay(1, RETRY_AFTER_MAX, 0, &ms)); /* never sooner than was asked for */
+    assert_true(retry_delay(1, RETRY_AFTER_MAX, 0, &ms)); /* never sooner than the answer asked */
     assert_int_equal(ms, RETRY_AFTER_MAX * 1000 + 100);
     assert_false(retry_delay(1, RETRY_AFTER_MAX + 1, 0, &ms));
     assert_false(retry_delay(1, UINT32_MAX, 0, &ms));

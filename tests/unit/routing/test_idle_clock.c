@@ -1,4 +1,4 @@
-/* Which boxes are paused for being idle, and when. */
+/* Which boxes are paused for idleness, and when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,13 +10,13 @@
 #include "idle_clock.h"
 
 #define START ((uint64_t)5000000)
-/* When a box is paused that was active at START for the last time. */
+/* The time at which a box is paused that was last active at START. */
 #define OVER(idle_ms) (START + (idle_ms) + IDLE_CLOCK_LATE_MS)
 
 typedef struct pauses {
     idle_clock_t *clock;
-    char ids[256]; /* of those that were paused, each with a space */
-    bool stops;    /* a pause takes place at once */
+    char ids[256]; /* the paused boxes, each with a space */
+    bool stops;    /* a pause takes effect immediately */
 } pauses_t;
 
 static void on_pause(void *owner, str_t id)
@@ -84,7 +84,7 @@ static void test_asked_again_where_it_still_runs(void **state)
     expect(clock, OVER(17000), "a ");
 }
 
-/* A box that just resumed counts as active at that moment; what else is told of it does not. */
+/* A box that just resumed counts as active at that moment; other reports on it do not. */
 static void test_a_new_generation_is_active(void **state)
 {
     idle_clock_t *clock = *state;

@@ -1,4 +1,4 @@
-/* Which API keys a worker knows. */
+/* A worker's knowledge of API keys. */
 #include "keys.h"
 
 #include <assert.h>
@@ -16,7 +16,7 @@
 /* Readings of the store. */
 static unsigned readings;
 
-/* Stands before LMDB's for all that this program loads. */
+/* Replaces LMDB's function for the whole program. */
 int mdb_txn_renew(MDB_txn *txn)
 {
     int (*renew)(MDB_txn *);
@@ -76,7 +76,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Stores it as the admin API does; the epoch is the caller's. */
+/* Stores it like the admin API; the caller changes the epoch. */
 static void put(world_t *w, const char *key, const char *name, const char *plan, uint64_t revoked_at)
 {
     store_key_t one = {.created_at = 1, .revoked_at = revoked_at};
@@ -118,7 +118,7 @@ static void stored_keys(void **state)
     world_t *w = *state;
     expect_result(w, "a-key", KEYS_UNKNOWN);
     put(w, "a-key", "ci", "free", 0);
-    expect_result(w, "a-key", KEYS_UNKNOWN); /* nobody said that anything changed */
+    expect_result(w, "a-key", KEYS_UNKNOWN); /* nobody reported a change */
     w->epoch++;
     expect(w, "a-key", "ci", "free");
     expect_result(w, "a-kez", KEYS_UNKNOWN);
@@ -180,7 +180,7 @@ static void declared_keys(void **state)
     put(w, "declared-key", "stored", "gone", 0);
     w->epoch++;
     expect(w, "another", "ci", "free");
-    expect(w, "declared-key", "partner", "free"); /* as it is declared */
+    expect(w, "declared-key", "partner", "free"); /* as declared */
     put(w, "declared-key", "stored", "gone", 3);
     w->epoch++;
     keys_entry_t entry;
@@ -207,7 +207,7 @@ static void a_repeated_key_is_not_read_again(void **state)
         expect_result(w, "nobody's", KEYS_UNKNOWN);
     }
     assert_int_equal(readings, before);
-    /* What is no change of keys costs one look at their version. */
+    /* A change of other data costs one look at the version of the keys. */
     w->epoch++;
     for (int i = 0; i < 10; i++)
         expect(w, "a-key", "ci", "free");
@@ -243,14 +243,14 @@ static void every_snapshot_has_its_own(void **state)
     for (int i = 0; i < 50; i++) {
         char name[16];
         snprintf(name, sizeof(name), "n%d", i);
-        conf_release(&w->conf); /* the next one may come to lie where it was */
+        conf_release(&w->conf); /* the next one may get the same address */
         w->conf = declaring(i % 2 != 0 ? "one-key" : "other-key", name);
         expect(w, i % 2 != 0 ? "one-key" : "other-key", name, "free");
         expect_result(w, i % 2 != 0 ? "other-key" : "one-key", KEYS_UNKNOWN);
     }
 }
 
-/* Many more keys than the cache has places, and as many declared as make the index crowded. */
+/* Many more keys than the cache has places, and enough declared ones to crowd the index. */
 static void many(void **state)
 {
     enum { DECLARED = 300, STORED = 300, ASKED = 20000 };

@@ -54,7 +54,7 @@ static void test_methods(void **state)
         resend_facts_t facts = stale_get();
         facts.method = str_from(others[i]);
         assert_false(resend_allowed(&facts));
-        facts.wrote = false; /* the box saw nothing: any request may go again */
+        facts.wrote = false; /* the box saw none of it: any request may be sent again */
         assert_true(resend_allowed(&facts));
     }
 }

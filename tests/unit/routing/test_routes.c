@@ -1,4 +1,4 @@
-/* From a host name to the preview and its box, and what the cache in between may and may not do. */
+/* From a host name to the preview and its box, and the rules for the cache in between. */
 #include "routes.h"
 
 #include "table.h"
@@ -115,7 +115,7 @@ static void test_box_unknown(void **state)
     assert_int_equal(route->box.generation, 0);
 }
 
-/* Answers of both kinds hold until the epoch changes, and no longer. */
+/* Positive and negative answers hold until the epoch changes, and no longer. */
 static void test_cached_until_the_epoch_changes(void **state)
 {
     routes_fixture_t *f = *state;
@@ -141,7 +141,7 @@ static routes_result_t find_at(routes_fixture_t *f, const char *authority, uint6
     return routes_find(f->routes, str_from(authority), now, &route);
 }
 
-/* A preview ends by the clock, whether or not its answer is in the cache, and comes back with it. */
+/* A preview expires by the clock, whether or not its answer is in the cache, and returns with it. */
 static void test_expiry(void **state)
 {
     routes_fixture_t *f = *state;
@@ -159,14 +159,14 @@ static void test_expiry(void **state)
         assert_int_equal(find_at(f, hosts[i], UINT64_MAX), ROUTES_NO_PREVIEW);
         assert_int_equal(find_at(f, hosts[i], 0), ROUTES_FOUND);
     }
-    /* Made again without an end. */
+    /* Created again without an expiry. */
     preview.expires_at = 0;
     assert_int_equal(store_put_preview(f->store.store, &preview), STORE_OK);
     f->epoch++;
     assert_int_equal(find_at(f, hosts[0], UINT64_MAX), ROUTES_FOUND);
 }
 
-/* More hosts than the cache has places: every answer is that of its own host, whichever share a place. */
+/* More hosts than the cache has places: every answer is for its own host, whichever hosts share a place. */
 static void test_places_are_shared(void **state)
 {
     routes_fixture_t *f = *state;
@@ -205,7 +205,7 @@ static void put_unreadable_box(fixture_t *f, const char *id)
     fixture_open(f, FIXTURE_MAP_BYTES);
 }
 
-/* A lookup that fails is tried again the next time, and spoils no answer that had its place in the cache. */
+/* A failed lookup is retried the next time, and spoils no cached answer. */
 static void test_failures_are_not_kept(void **state)
 {
     routes_fixture_t *f = *state;
@@ -235,8 +235,8 @@ static void test_failures_are_not_kept(void **state)
     assert_int_equal(find(f, host)->box.state, BOX_RUNNING);
 }
 
-/* A change of the store elsewhere leaves the record shared. A change of the record leaves those that hold the
- * old one with it, until they drop it. */
+/* A change of the store elsewhere leaves the record shared. After a change of the record, its holders keep
+ * the old one until they drop it. */
 static void test_records_are_shared(void **state)
 {
     routes_fixture_t *f = *state;
@@ -263,7 +263,7 @@ static void test_records_are_shared(void **state)
     preview_drop(&held);
 }
 
-/* Authorities around the longest that is kept. */
+/* Authorities around the maximum length that is kept. */
 static void test_long_authorities(void **state)
 {
     routes_fixture_t *f = *state;
@@ -281,7 +281,7 @@ static void test_long_authorities(void **state)
     }
 }
 
-/* ---- what a lookup costs ---- */
+/* ---- the cost of a lookup ---- */
 
 typedef struct lookup {
     routes_fixture_t *f;
@@ -294,11 +294,9 @@ static void look_up_host(void *arg)
     (void)find_at(lookup->f, lookup->host, 1000);
 }
 
-/*
- * A preview that does not exist, one on a box that does not exist or is gone, and one that has expired, take
- * the same time as far as a client can tell: out of the cache the same, from the store a read or two. Counted
- * in instructions; nothing is waited for.
- */
+/* To a client, these take the same time: a preview that does not exist, one on a box that does not exist or
+ * is gone, and one that has expired. From the cache the cost is equal, from the store it is a read or two.
+ * Counted in instructions; the test waits for nothing. */
 static void test_what_is_not_there_costs_alike(void **state)
 {
     routes_fixture_t *f = *state;

@@ -1,7 +1,5 @@
-/*
- * A runner in the test's own process, with the test in the place of supervisor and controller. Its boxes are
- * real, the loop's clock is the test's.
- */
+/* A runner in the test's own process, with the test in the place of supervisor and controller. Its boxes are
+ * real; the test moves the loop's clock. */
 #ifndef RUNNER_WORLD_H
 #define RUNNER_WORLD_H
 

@@ -1,5 +1,5 @@
-/* The process above a box: how it starts, freezes and stops a command, and that nothing of it is left. All of
- * it twice: with a control group, and without the right to make one. */
+/* The process above a box: it starts, freezes and stops a command, and leaves no process of it. Each test
+ * runs twice: with a control group, and without the right to make one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ static void start_script(box_t *box, const char *script, uint32_t grace_ms)
     start(box, argv, "/", grace_ms);
 }
 
-/* Waits for `fd`; what the box writes meanwhile is kept. */
+/* Waits for `fd`; the box's output meanwhile is kept. */
 static void await(box_t *box, int fd)
 {
     for (;;) {
@@ -94,13 +94,13 @@ static void expect_end(box_t *box, int status)
     while ((n = read(box->box_init.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len)) >
            0)
         box->len += (size_t)n;
-    assert_int_equal(n, 0); /* all who could write are gone */
+    assert_int_equal(n, 0); /* all writers are gone */
     close(box->box_init.output_fd);
     if (box->box_init.fd >= 0)
         close(box->box_init.fd);
 }
 
-/* Reads until the box has written so many lines. */
+/* Reads until the box has written that many lines. */
 static void expect_lines(box_t *box, size_t lines)
 {
     for (;;) {
@@ -132,8 +132,8 @@ static void runs_and_ends(void **state)
     assert_int_equal(strtol(box.output, NULL, 10), pid);
 }
 
-/* 0, 1, 2, and the descriptor by which ls reads; both write to the pipe; what is blocked or ignored here is
- * not there. */
+/* 0, 1, 2, and the descriptor by which ls reads; both write to the pipe; signals that are blocked or ignored
+ * here are not there. */
 static void has_nothing_of_ours(void **state)
 {
     (void)state;
@@ -314,7 +314,7 @@ static bool is_frozen(pid_t pid)
     return strstr(text, "frozen 1") != NULL;
 }
 
-/* The box init does not say so. */
+/* The box init does not report it. */
 static void await_frozen(pid_t pid)
 {
     uint64_t until = clock_now_ms() + PATIENCE_MS;
@@ -323,7 +323,7 @@ static void await_frozen(pid_t pid)
     assert_true(is_frozen(pid));
 }
 
-/* Whether the signal waits for the process to go on. */
+/* Whether the signal waits for the process to continue. */
 static bool has_pending(pid_t pid, int number)
 {
     char text[4096];
@@ -350,7 +350,7 @@ static void frozen_it_does_nothing(void **state)
     say(&box, BOX_INIT_THAW);
     expect_lines(&box, 2);
     say(&box, BOX_INIT_FREEZE);
-    say(&box, BOX_INIT_STOP); /* heard in spite of it */
+    say(&box, BOX_INIT_STOP); /* received in spite of it */
     expect_end(&box, 0);
     box.output[box.len] = '\0';
     assert_non_null(strstr(box.output, "bye\n"));

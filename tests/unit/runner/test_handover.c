@@ -130,7 +130,7 @@ static void turn(pair_t *p)
         loop_turn(p->loop, 0);
 }
 
-/* The box is stopped as it can expect: by SIGTERM first. */
+/* The box gets the expected stop: SIGTERM first. */
 static void stop(runner_world_t *w, int pidfd)
 {
     ipc_message_t message;
@@ -260,7 +260,7 @@ static void the_end_of_the_next_edge_ends_no_box(void **state)
     stop(&p->old, p->pidfd);
 }
 
-/* Nobody else has them: the old edge ends them in order. */
+/* No other runner has them: the old edge ends them in order. */
 static void an_old_edge_without_a_next_one_stops_its_boxes(void **state)
 {
     pair_t *p = *state;
@@ -271,7 +271,7 @@ static void an_old_edge_without_a_next_one_stops_its_boxes(void **state)
     assert_true(runner_world_has_ended(p->pidfd, 0));
 }
 
-/* The end of the edge, while the next one only loads: this is no hand-over. */
+/* The edge ends while the next one only loads: this is no hand-over. */
 static void an_old_edge_that_ends_by_itself_stops_its_boxes(void **state)
 {
     pair_t *p = *state;
@@ -323,7 +323,7 @@ static void an_old_edge_may_have_no_boxes(void **state)
     assert_false(runner_world_has_ended(p->pidfd, 0));
 }
 
-/* A new configuration and a second controller come while the boxes are on their way. */
+/* A new configuration and a second controller arrive during the hand-over. */
 static void orders_wait_for_the_boxes(void **state)
 {
     pair_t *p = *state;
@@ -373,7 +373,7 @@ static void a_lack_of_descriptors_leaves_the_boxes(void **state)
     assert_int_equal(look(&p->old).state, RUNNER_RUNNING);
 }
 
-/* What no runner sends: the next one serves without boxes. */
+/* Malformed messages, which no runner sends: the next one serves without boxes. */
 static void bad_messages_are_refused(void **state)
 {
     static const struct bad {

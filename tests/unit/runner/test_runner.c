@@ -19,7 +19,7 @@
 #define SWEEP_MS 20
 #define PORT     2 /* nothing listens there */
 
-/* A box that leaves a process behind, which says its number, when it is killed. */
+/* A box that leaves a process behind when it is killed, and reports that process's number. */
 static const char command[] = "setsid sh -c \"echo \\$\\$; exec sleep 1000\" & exec sleep 1000";
 
 static int setup(void **state)
@@ -49,7 +49,7 @@ static void pass(runner_world_t *w, uint64_t ms)
     loop_turn(w->loop, 0);
 }
 
-/* The number that the process said which the box will leave behind. */
+/* The number that the process reported which the box will leave behind. */
 static pid_t await_stray(runner_world_t *w)
 {
     uint64_t until = clock_now_ms() + PATIENCE_MS;
@@ -95,7 +95,7 @@ static void its_heart_beats(void **state)
     }
 }
 
-/* Whether boxes have control groups here: what has left its process group is found by nothing else. */
+/* Whether boxes have control groups here: nothing else finds processes that left their process group. */
 static bool has_groups(void)
 {
     cgroup_t group;
@@ -106,7 +106,7 @@ static bool has_groups(void)
     return made;
 }
 
-/* What a box init that was killed left behind is looked for after a moment, until nothing of it is there. */
+/* A box init was killed: a later look finds its remaining processes, until none is left. */
 static void what_a_box_init_left_is_swept(void **state)
 {
     runner_world_t *w = *state;

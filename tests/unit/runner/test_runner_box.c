@@ -1,5 +1,5 @@
-/* A box in the runner: questions that cross each other, and its timers. Its processes are real, the loop's
- * clock is the test's. What a process gets is in test_box_init. */
+/* A box in the runner: questions that cross each other, and its timers. Its processes are real; the test
+ * moves the loop's clock. test_box_init covers the environment of a process. */
 #include "runner_box.h"
 
 #include <setjmp.h>
@@ -33,7 +33,7 @@ typedef struct world {
     } answers[ANSWERS_MAX];
     size_t answered;
     size_t stopped;
-    unsigned states; /* that it was in, as bits */
+    unsigned states; /* its states so far, as bits */
 } world_t;
 
 static void on_changed(void *owner, runner_box_t *box)
@@ -87,7 +87,7 @@ static int setup(void **state)
     loop_hold(w->loop);
     w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(w->listener, (struct sockaddr *)&address, len),
-                     0); /* listens where a test says so */
+                     0); /* listens when a test requests it */
     assert_int_equal(getsockname(w->listener, (struct sockaddr *)&address, &len), 0);
     w->port = ntohs(address.sin_port);
     (void)signal(SIGCHLD, SIG_IGN);
@@ -148,7 +148,7 @@ static void expect(const world_t *w, size_t index, uint64_t question, runner_res
     assert_string_equal(w->answers[index].sentence, sentence);
 }
 
-/* The listener of the test plays the app's. */
+/* The test's listener plays the app's. */
 static void start(world_t *w, uint64_t question)
 {
     size_t answered = w->answered;
@@ -220,7 +220,7 @@ static void something_else_keeps_its_port(void **state)
     assert_int_equal(w->stopped, 1);
 }
 
-/* Listens where the box's app does that binds to ::1 only; false where this machine has no such address. */
+/* Listens like a box's app that binds to ::1 only; false if this machine has no such address. */
 static bool listen6(world_t *w)
 {
     struct sockaddr_in6 address = {
@@ -230,7 +230,7 @@ static bool listen6(world_t *w)
            listen(w->listener6, 5) == 0;
 }
 
-/* An app that is slow to listen is looked for further on, and not for ever. */
+/* The runner keeps looking for an app that is slow to listen, but not forever. */
 static void where_it_listens_is_looked_for_later(void **state)
 {
     world_t *w = *state;
@@ -253,7 +253,7 @@ static void where_it_listens_is_looked_for_later(void **state)
     }
 }
 
-/* What a box writes without end is taken in portions, with rests between them. */
+/* Endless output of a box is read in portions, with pauses between them. */
 static void output_is_taken_in_portions(void **state)
 {
     enum { REST_MS = 10, PORTION = 65536 + 16384 };
@@ -283,7 +283,7 @@ static void questions_are_bounded(void **state)
     runner_box_start(w->box, 0); /* nobody waits: always */
     assert_int_equal(w->answered, 1);
     runner_box_stop(w->box, 101);
-    /* All starts failed, so that there is room. */
+    /* All starts failed, which leaves room. */
     assert_int_equal(w->answered, 1 + RUNNER_BOX_QUESTIONS_MAX);
     expect(w, 1, 1, RUNNER_FAILED, "The box was stopped while it started.");
     await_answers(w, 2 + RUNNER_BOX_QUESTIONS_MAX);
@@ -301,7 +301,7 @@ static void started_again_right_after_it_was_stopped(void **state)
     runner_box_start(w->box, 4);
     assert_int_equal(w->answered, 1);
     w->states = 0;
-    /* Its port still listens, as a child's would that holds on: it waits for that. */
+    /* Its port still listens, as with a child that holds on to it: the start waits for that. */
     await_answers(w, 2);
     expect(w, 1, 2, RUNNER_OK, "");
     await_state(w, RUNNER_WAITING);
@@ -386,7 +386,7 @@ static void another_configuration(void **state)
     assert_string_equal(words, "other");
 }
 
-/* What has to say why it ended is heard out, also where it says a lot. */
+/* The reason of an end is read completely, even if it is long. */
 static void why_it_ended(void **state)
 {
     world_t *w = *state;
@@ -395,7 +395,7 @@ static void why_it_ended(void **state)
     uint64_t seen = 0, until = clock_now_ms() + PATIENCE_MS;
     while (w->answered == 0 && clock_now_ms() < until) {
         if (box_log_end(runner_box_log(w->box)) != seen)
-            loop_skip(w->loop, 10); /* perhaps it rests; at most once for each 4 KiB, so for half a second */
+            loop_skip(w->loop, 10); /* it may pause; at most once for each 4 KiB, so for half a second */
         seen = box_log_end(runner_box_log(w->box));
         loop_turn(w->loop, 100);
     }

@@ -36,7 +36,7 @@ void fixture_damage_rules(fixture_t *f);
 void fixture_flip(fixture_t *f, const char *environment, str_t bytes);
 /* For store_each_preview: counts previews in a size_t. */
 bool fixture_count(const store_preview_t *preview, void *count);
-/* How many previews the store lists. */
+/* The number of previews that the store lists. */
 size_t fixture_listed(store_t *store);
 store_preview_t fixture_preview(const char *id, uint16_t port);
 store_box_t fixture_box(const char *id, box_state_t state);

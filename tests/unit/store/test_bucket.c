@@ -1,4 +1,4 @@
-/* Several records in one value: whose hashes collide, and bytes that are no records. */
+/* Several records in one value: ids with colliding hashes, and bytes that are no records. */
 #include "bucket.h"
 
 #include <setjmp.h>
@@ -82,7 +82,7 @@ static void test_bounds(void **state)
     bucket_entry_t entry;
     assert_int_equal(bucket_find(contents(&bucket), str_make(id, 255), 65535, &entry), BUCKET_OK);
     assert_int_equal(entry.record.n, BUCKET_RECORD_MAX);
-    /* Exactly what is needed, and one byte less. */
+    /* Exactly the needed size, and one byte less. */
     size_t needed = bucket.len + 5 + 1 + 3;
     static bucket_t before;
     before = bucket;
@@ -93,7 +93,7 @@ static void test_bounds(void **state)
     assert_int_equal(replace(&bucket, "b", 1, (str_t){NULL, 0}, before.len), BUCKET_FULL);
 }
 
-/* Every beginning of a bucket and every single wrong byte: refused or read, never beyond the end. */
+/* Every prefix of a bucket and every single wrong byte: refused or read, never beyond the end. */
 static void test_broken(void **state)
 {
     (void)state;
@@ -131,7 +131,7 @@ static void test_broken(void **state)
     assert_int_equal(bucket_find(STR("\3\0\1\0\0"), STR("a"), 1, &entry), BUCKET_BROKEN);
 }
 
-/* What cannot be read goes when the bucket is written anew; what stands before it stays. */
+/* Unreadable entries go when the bucket is rewritten; the entries before them stay. */
 static void test_broken_end_is_left_out(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Meta pages that a store wrote, with each bit of them flipped. */
+/* Meta pages of a store, with each bit of them flipped. */
 #include <fcntl.h>
 
 #include "env_meta.h"
@@ -54,7 +54,7 @@ static bool opens(fixture_t *f, char error[512])
     return ok;
 }
 
-/* The flip made a number that could be that of the next commit. */
+/* The flip produced a number that could be the next commit's. */
 static bool looks_like_another_commit(int fd, uint64_t last)
 {
     uint64_t even, odd;
@@ -68,7 +68,7 @@ static void test_each_bit_of_both_pages(void **state)
 {
     fixture_t *f = *state;
     char error[512] = "";
-    for (size_t commits = 0; commits < 3; commits++) { /* each page is the one in force once */
+    for (size_t commits = 0; commits < 3; commits++) { /* each page is in force once */
         put_some(f, 1);
         store_close(&f->store);
         int fd = open_data(f);
@@ -93,7 +93,7 @@ static void test_each_bit_of_both_pages(void **state)
     }
 }
 
-/* Copies of a moment between two commits are those of the earlier one. */
+/* Copies of a moment between two commits belong to the earlier one. */
 static void test_the_page_of_a_transaction(void **state)
 {
     fixture_t *f = *state;
@@ -130,7 +130,7 @@ static void test_what_a_failed_commit_leaves(void **state)
             if (!opens(f, error))
                 fail_msg("%s", error);
             assert_int_equal(pwrite(fd, &before, 8, other + root), 8);
-            /* Those in force are not forgiven. */
+            /* Errors in the roots in force are not forgiven. */
             assert_int_equal(pread(fd, &before, 8, current + root), 8);
             assert_int_equal(pwrite(fd, &beyond, 8, current + root), 8);
             assert_false(opens(f, error));

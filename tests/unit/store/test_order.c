@@ -41,7 +41,7 @@ static void test_name(void **state)
         assert_true(str_eq(id, str_make(longest, n)));
         assert_int_equal(port, (uint16_t)(n * 1000));
     }
-    /* One longer than any id: after all that begin alike, and no name. */
+    /* One longer than any id: behind all names with the same beginning, and itself no name. */
     order_key_t over = order_key(str_make(longest, ORDER_ID_MAX + 1), 1);
     order_key_t last = order_key(str_make(longest, ORDER_ID_MAX), UINT16_MAX);
     assert_true(compare(&last, &over) < 0);

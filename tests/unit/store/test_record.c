@@ -1,4 +1,4 @@
-/* Records: what is written is read, and everything else is refused. */
+/* Records: written ones can be read, and all other bytes are refused. */
 #include "record.h"
 
 #include <setjmp.h>
@@ -54,7 +54,7 @@ static void test_preview(void **state)
     /* The layout is a promise to later edges. */
     assert_int_equal(n, 94 + 6 + 17);
     assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1\x0d", 19);
-    /* It has what it had before protocols, where it is HTTP/1. */
+    /* A record for HTTP/1 equals one from before protocols. */
     record[18] = 1;
     assert_true(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
     assert_true(got.bearer && got.protocol == PREVIEW_HTTP1);
@@ -63,7 +63,7 @@ static void test_preview(void **state)
     assert_false(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
 }
 
-/* What an edge without access control wrote is a public preview. */
+/* A record from an edge without access control is a public preview. */
 static void test_preview_of_version_1(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The store's promises: what was put is found, listings are in order, versions are never used twice. */
+/* The store's promises: stored records are found, listings are in order, versions are never used twice. */
 #include "store.h"
 
 #include "store_fixture.h"
@@ -171,7 +171,7 @@ static void test_stats(void **state)
     assert_true(stats.volatile_bytes != 0 && stats.volatile_bytes % 4096 == 0);
 }
 
-/* ---- what is refused ---- */
+/* ---- refusals ---- */
 
 static void test_bad_names(void **state)
 {
@@ -242,7 +242,7 @@ static void test_apply(void **state)
     assert_int_equal(store_get_preview(f->store, STR("gone"), 1, &got), STORE_NOT_FOUND);
     assert_int_equal(store_get_preview(f->store, STR("b"), 1, &got), STORE_NOT_FOUND);
     assert_int_equal(store_apply(f->store, changes, 0), STORE_OK);
-    /* Nothing but what is not there. */
+    /* Only missing records. */
     assert_int_equal(store_apply(f->store, &changes[3], 1), STORE_OK);
     assert_int_equal(changes[3].result, STORE_NOT_FOUND);
 }
@@ -262,7 +262,7 @@ static void test_a_change_that_must_stay_private(void **state)
     assert_int_equal(others[0].result, STORE_CONFLICT);
     assert_int_equal(others[1].result, STORE_OK);
     expect_preview(f->store, &asks);
-    /* Other credentials are none, and what has expired asks nobody. */
+    /* Other credentials are no credentials, and an expired preview asks nobody. */
     store_change_t basic = opens;
     basic.preview.basic = true;
     assert_int_equal(store_apply(f->store, &basic, 1), STORE_OK);
@@ -315,7 +315,7 @@ static void test_reopened(void **state)
     assert_int_equal(store_put_preview(f->store, &b), STORE_OK);
     store_box_t box = fixture_box("a", BOX_PAUSED), got;
     assert_int_equal(store_put_box(f->store, &box), STORE_OK);
-    /* The highest version is deleted: it is not given out again. */
+    /* The record with the highest version is deleted: that version is not used again. */
     assert_int_equal(store_delete_preview(f->store, STR("b"), 1), STORE_OK);
     store_close(&f->store);
     assert_null(f->store);
@@ -333,7 +333,7 @@ static void test_cannot_open(void **state)
     fixture_t f;
     fixture_make(&f);
     char error[256] = "";
-    /* A reader does not make a store. */
+    /* A reader does not create a store. */
     assert_null(store_open(f.durable, f.scratch, FIXTURE_MAP_BYTES, false, error, sizeof(error)));
     assert_non_null(strstr(error, "there is no store yet"));
     assert_non_null(strstr(error, f.durable));

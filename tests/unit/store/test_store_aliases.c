@@ -1,4 +1,4 @@
-/* Aliases: reserved over the store, while somebody carries them. */
+/* Aliases: reserved across the store, for as long as a preview carries them. */
 #include "store_fixture.h"
 
 #include "record.h"
@@ -27,7 +27,8 @@ static void an_alias_finds_its_preview(void **state)
     fixture_t *f = *state;
     char owner[BOX_ID_MAX + 1];
     assert_int_equal(claim(f, "b-1", "b_1"), STORE_OK);
-    assert_int_equal(store_get_alias(f->store, STR("b-1"), owner), STORE_NOT_FOUND); /* nobody carries it */
+    assert_int_equal(store_get_alias(f->store, STR("b-1"), owner),
+                     STORE_NOT_FOUND); /* no preview carries it */
     put(f, "b_1", 80, "b-1");
     put(f, "b_1", 81, "");
     assert_int_equal(store_get_alias(f->store, STR("b-1"), owner), STORE_OK);
@@ -89,7 +90,7 @@ static void what_is_none(void **state)
     assert_int_equal(store_put_preview(f->store, &preview), STORE_TAKEN); /* nobody has claimed it */
 }
 
-/* As many as there may be with that of `but`, of boxes that are gone. */
+/* As many as may exist including that of `but`, of boxes that are gone. */
 static void fill(fixture_t *f, int but)
 {
     char alias[16], record[RECORD_ALIAS_MAX];
@@ -105,7 +106,7 @@ static void fill(fixture_t *f, int but)
     assert_int_equal(table_write_commit(aliases), STORE_OK);
 }
 
-/* What nobody carries makes room, and few commits: other changes of the store wait meanwhile. */
+/* Unused aliases make room, in few commits: other changes of the store wait meanwhile. */
 static void the_table_is_full(void **state)
 {
     fixture_t *f = *state;

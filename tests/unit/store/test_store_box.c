@@ -1,4 +1,4 @@
-/* Which ports of a box may be exposed, and which were seen to listen. */
+/* Which ports of a box may be exposed, and which have been listening. */
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -37,7 +37,7 @@ static void ready(void **state)
     store_box_t box = {.state = BOX_RUNNING, .listening_count = 1, .listening = {80}, .settles_at_ms = 1000};
     assert_true(store_box_ready(&box, 80, 0)); /* seen to listen */
     assert_false(store_box_ready(&box, 81, 999));
-    assert_true(store_box_ready(&box, 81, 1000)); /* it has had time to */
+    assert_true(store_box_ready(&box, 81, 1000)); /* it has had the time */
     box.settles_at_ms = STORE_BOX_SETTLES_MAX_MS;
     assert_false(store_box_ready(&box, 81, 0));
     box.settles_at_ms++; /* the clock of an earlier boot, or a wall clock */

@@ -1,4 +1,4 @@
-/* The complete check of a store: what a store writes is whole, and a flipped bit is found or harmless. */
+/* The complete check of a store: a written store is sound, and a flipped bit is found or harmless. */
 #include "store_check.h"
 
 #include <fcntl.h>
@@ -135,7 +135,7 @@ static void test_whole_stores(void **state)
     }
 }
 
-/* One commit that frees thousands of pages has lists of them that are longer than a page. */
+/* A commit that frees thousands of pages has lists of them that are longer than a page. */
 static void test_long_lists_of_free_pages(void **state)
 {
     fixture_t *f = *state;
@@ -157,7 +157,7 @@ static void test_long_lists_of_free_pages(void **state)
 
 /* ---- flips ---- */
 
-/* A digest of all answers of a store, in a process of its own: a damaged one may kill its reader. */
+/* A digest of all answers of a store, computed in a separate process: a damaged store may kill its reader. */
 static uint64_t digest(uint64_t sum, const void *bytes, size_t len)
 {
     const uint8_t *p = bytes;
@@ -228,8 +228,8 @@ static void flip(const char *path, off_t at, unsigned bit)
     close(fd);
 }
 
-/* Whether the answers are as before, after a change of the store too. In a child, since LMDB may not be asked
- * twice for one environment in a process, and the change must not stay. */
+/* Whether the answers are as before, also after a change of the store. In a child: LMDB may not open one
+ * environment twice in a process, and the change must not stay. */
 static void expect_harmless(const fixture_t *f, const char *path, off_t at, unsigned bit, uint64_t before)
 {
     fixture_t other = *f;
@@ -316,8 +316,8 @@ static void restore(const char *path, const char *bytes, size_t len)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Noise and zeros over each page, and a file that ends at each. A free page may hold anything, and may be
- * missing. */
+/* Noise and zeros over each page, and a file that ends at each page. A free page may hold anything, and may
+ * be missing. */
 static void test_pages_of_noise(void **state)
 {
     fixture_t *f = *state;

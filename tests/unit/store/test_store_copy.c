@@ -25,7 +25,7 @@ static void expect_whole(const char *dir)
     assert_int_equal(sum.environments, 5);
 }
 
-/* Copies in a process of its own, as the command does. */
+/* Copies in a separate process, like the command. */
 static void copy_beside(const fixture_t *f, bool in_use, const char *to)
 {
     char error[512] = "";
@@ -128,7 +128,7 @@ static void test_in_the_place_of_a_store(void **state)
     store_preview_t last = fixture_preview("last", 80), next = fixture_preview("next", 80);
     assert_int_equal(store_put_preview(f->store, &last), STORE_OK);
     store_close(&f->store);
-    /* Nothing loses its place to the former store. */
+    /* No record yields its place to the former store. */
     assert_int_equal(mkdir(kept, 0700), 0);
     assert_false(store_copy_swap(fresh, f->durable, kept, error, sizeof(error)));
     assert_non_null(strstr(error, "File exists"));
@@ -142,7 +142,7 @@ static void test_in_the_place_of_a_store(void **state)
     expect_whole(kept);
     fixture_open(f, FIXTURE_MAP_BYTES);
     assert_int_equal(fixture_listed(f->store), 1);
-    /* No version that was given out after the copy comes back: sessions are bound to it. */
+    /* No version from after the copy is used again: sessions are bound to it. */
     assert_int_equal(store_put_preview(f->store, &next), STORE_OK);
     assert_true(next.version > last.version + STORE_COPY_SKIP / 2);
     clear(kept);
@@ -150,15 +150,15 @@ static void test_in_the_place_of_a_store(void **state)
 
 /* ---- on disk ---- */
 
-/* The files and directories that were synced, with their links then: a directory has one for each below it.
- */
+/* The synced files and directories, with their link counts at that time: a directory has one for each below
+ * it. */
 static struct synced {
     ino_t inode;
     nlink_t links;
 } synced[64];
 static size_t syncs;
 
-/* Stands before the C library's. */
+/* Replaces the C library's. */
 int fsync(int fd)
 {
     struct stat st;

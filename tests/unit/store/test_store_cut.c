@@ -1,4 +1,4 @@
-/* Files of a store that are shorter than their pages. */
+/* Store files that are shorter than their pages. */
 #include <fcntl.h>
 #include <stdlib.h>
 
@@ -59,7 +59,7 @@ static off_t last_used(const char *path)
     return page;
 }
 
-/* For a writer and a reader, at every length that it may have been cut to. */
+/* For a writer and a reader, at every length to which it may have been cut. */
 static void expect_cut(fixture_t *f, const char *dir, const char *advice)
 {
     char path[192], name[192], error[512];
@@ -75,7 +75,7 @@ static void expect_cut(fixture_t *f, const char *dir, const char *advice)
             assert_null(store);
             assert_memory_equal(error, name, strlen(name));
             assert_non_null(strstr(error, advice));
-            /* Whoever looks for what can be saved finds it as it was. */
+            /* A salvage finds the store unchanged. */
             assert_int_equal(file_size(path), cuts[i]);
         }
     }
@@ -101,8 +101,8 @@ static void count_finding(store_check_kind_t kind, const char *sentence, void *a
     findings++;
 }
 
-/* A power cut can undo the extension of a file to its last page: the disk has all pages that are in use, but
- * no page behind them. */
+/* A power cut can undo the extension of a file to its last page: the disk has all pages in use, but none
+ * behind them. */
 static void test_a_file_without_its_free_end(void **state)
 {
     static const store_check_calls_t calls = {.finding = count_finding};
@@ -140,7 +140,7 @@ static void test_a_file_without_its_free_end(void **state)
         assert_non_null(reader);
         store_close(&reader);
         assert_int_equal(file_size(path), pages * 4096);
-        /* The writer makes up for it. */
+        /* The writer repairs it. */
         fixture_open(f, FIXTURE_MAP_BYTES);
         assert_true(store_whole(f->store));
         assert_int_equal(file_size(path), whole);
@@ -208,7 +208,7 @@ static bool list_fails(fixture_t *f)
     return result == STORE_FAILED;
 }
 
-/* A list has all records, or fails: callers take what is missing for gone. */
+/* A list has all records, or fails: callers treat missing records as deleted. */
 static void test_a_list_is_whole_or_fails(void **state)
 {
     fixture_t *f = *state;
@@ -236,7 +236,7 @@ static void test_a_list_is_whole_or_fails(void **state)
     assert_int_equal(fixture_listed(f->store), 200);
 }
 
-/* The owner of an alias that cannot be read is not another box. */
+/* The owner of an unreadable alias is not another box. */
 static void test_an_alias_that_cannot_be_read(void **state)
 {
     fixture_t *f = *state;

@@ -1,5 +1,5 @@
-/* Records that another edge or nobody wrote, hashes that collide, and layouts that are not ours: written with
- * LMDB itself into a closed store. */
+/* Records from another edge or from nobody, colliding hashes, and foreign layouts: written with LMDB itself
+ * into a closed store. */
 #include <lmdb.h>
 
 #include "bucket.h"
@@ -168,7 +168,7 @@ static void test_colliding_hashes(void **state)
     raw_t raw = raw_open(f->durable, "records");
     size_t mine, stranger;
     char bytes[512], more[512];
-    /* Without seals, as an edge from before them left it. */
+    /* Without seals, like an edge from before them. */
     size_t size = raw_bucket(&raw, "stranger", &stranger, bytes) - BUCKET_SEAL_BYTES;
     size_t added = raw_bucket(&raw, "mine", &mine, more) - BUCKET_SEAL_BYTES;
     assert_true(size + added <= sizeof(bytes));
@@ -185,7 +185,7 @@ static void test_colliding_hashes(void **state)
     assert_int_equal(store_delete_preview(f->store, STR("mine"), 80), STORE_OK);
     assert_int_equal(get(f, "mine"), STORE_NOT_FOUND);
     assert_int_equal(store_delete_preview(f->store, STR("mine"), 80), STORE_NOT_FOUND);
-    /* All that was done to "mine" left the other record alone. */
+    /* No change of "mine" touched the other record. */
     store_close(&f->store);
     raw = raw_open(f->durable, "records");
     assert_int_equal(raw_bucket(&raw, "stranger", &stranger, more), size + BUCKET_SEAL_BYTES);
@@ -223,7 +223,7 @@ static void test_each_bit_of_a_record(void **state)
         else
             assert_true(result == STORE_FAILED && store_bad_record(f->store));
         assert_int_equal(get(f, "keeper"), STORE_OK);
-        /* It does not become public by an update that does not know its credentials. */
+        /* An update that does not know its credentials does not make it public. */
         store_change_t change = {.stay_private = true, .preview = fixture_preview("victim", 80)};
         assert_int_equal(store_apply(f->store, &change, 1), STORE_OK);
         assert_int_equal(change.result, result == STORE_OK ? STORE_OK : STORE_CONFLICT);
@@ -285,7 +285,7 @@ static void test_a_damaged_block(void **state)
     assert_int_equal(store_each_block(f->store, count_block, &(size_t){0}), STORE_OK);
 }
 
-/* A name in the listing that is none, or that has no record. */
+/* A listed name that is malformed, or that has no record. */
 static void test_broken_order(void **state)
 {
     fixture_t *f = *state;
@@ -338,7 +338,7 @@ static void test_other_layouts(void **state)
     expect_no_store(f, "no hash key");
 }
 
-/* Additions of a later edge are no reason to refuse its store, nor is their number lowered. */
+/* Additions of a later edge are no reason to refuse its store, and its version number is not lowered. */
 static void test_minor_versions(void **state)
 {
     fixture_t *f = *state;

@@ -1,5 +1,5 @@
-/* Deletions of boxes: noted all or none, found by the box, closed, ended one by one, bounded, and there after
- * a restart. */
+/* Deletions of boxes: recorded all or none, found by the box, closed, ended one by one, bounded, and present
+ * after a restart. */
 #include "store_fixture.h"
 
 static store_deletion_t deletion_of(const char *id, uint64_t call)
@@ -53,7 +53,7 @@ static bool take(const store_deletion_t *deletion, void *arg)
     return true;
 }
 
-/* A damaged record hides the previews of its box until it is closed and ended, as any other. */
+/* A damaged record hides the previews of its box until it is closed and ended, like any other. */
 static void damaged_records(void **state)
 {
     fixture_t *f = *state;
@@ -78,7 +78,7 @@ static void damaged_records(void **state)
     assert_int_equal(calls_of(f, ""), 8);
 }
 
-/* A later one does not take the place of another that is sound. */
+/* A later one does not take the place of a sound one. */
 static void a_slot_beside_a_damaged_record(void **state)
 {
     fixture_t *f = *state;
@@ -166,8 +166,8 @@ static void bounded(void **state)
     assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
 }
 
-/* What was read before a deletion ended is older than its end; a writer's start and a full ring err that way.
- */
+/* An answer read before a deletion ended is older than its end; a writer's start and a full ring err that
+ * way. */
 static void ended_since(void **state)
 {
     fixture_t *f = *state;

@@ -1,4 +1,4 @@
-/* A store without room: nothing is lost, nothing is half changed, and it can be emptied again. */
+/* A store without room: no record is lost, none is half changed, and it can be emptied again. */
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -23,7 +23,7 @@ static store_preview_t numbered(size_t i)
     return fixture_preview(id, (uint16_t)(i + 1));
 }
 
-/* Puts previews until the store is full; how many it took. */
+/* Puts previews until the store is full; returns the number that it accepted. */
 static size_t fill(store_t *store, size_t from)
 {
     for (size_t i = from; i < 60000; i++) {
@@ -59,7 +59,7 @@ static void test_full_map(void **state)
     assert_true(count > 200);
     assert_non_null(strstr(store_error(f->store), "full"));
     expect_exactly(f->store, count);
-    /* Full it stays, in this process and the next. */
+    /* It stays full, in this process and the next. */
     store_preview_t another = numbered(count);
     assert_int_equal(store_put_preview(f->store, &another), STORE_FULL);
     store_close(&f->store);
@@ -68,7 +68,7 @@ static void test_full_map(void **state)
     expect_exactly(f->store, count);
 }
 
-/* Replacing needs free pages too, and works as often as anyone likes. */
+/* Replacing needs free pages too, and still succeeds any number of times. */
 static void test_full_map_replaces(void **state)
 {
     fixture_t *f = *state;
@@ -94,7 +94,7 @@ static void test_full_map_is_emptied(void **state)
         assert_int_equal(store_delete_preview(f->store, str_from(preview.id), preview.port), STORE_OK);
     }
     expect_exactly(f->store, 0);
-    /* The room is there again, and no more: what is new has not got at the reserve, four times the map. */
+    /* The room has returned, and no more: new records did not use the reserve, four times the map. */
     size_t again = fill(f->store, 0);
     assert_true(again >= count * 9 / 10 && again < count * 2);
 }
@@ -113,7 +113,7 @@ static void test_full_map_and_several_changes(void **state)
     for (size_t i = 0; i < CHANGES; i++)
         assert_int_equal(changes[i].result, STORE_FULL);
     expect_exactly(f->store, count);
-    /* By itself the delete works. */
+    /* The delete alone succeeds. */
     assert_int_equal(store_apply(f->store, changes, 1), STORE_OK);
     assert_int_equal(changes[0].result, STORE_OK);
 }
@@ -133,7 +133,7 @@ static void test_full_boxes(void **state)
     }
     assert_int_equal(result, STORE_FULL);
     count--;
-    /* What is known still changes its state: a full store must not say "running" of a paused box. */
+    /* A known box still changes its state: a full store must not report a paused box as running. */
     for (size_t i = 0; i < count; i++) {
         snprintf(id, sizeof(id), "box-%zu", i);
         box = fixture_box(id, BOX_PAUSED);
@@ -145,7 +145,7 @@ static void test_full_boxes(void **state)
         assert_int_equal(got.state, BOX_PAUSED);
         assert_int_equal(store_delete_box(f->store, str_from(id)), STORE_OK);
     }
-    /* One half being full does not touch the other. */
+    /* If one half is full, the other one still works. */
     store_preview_t preview = numbered(0);
     assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
 }
@@ -176,7 +176,8 @@ static void expect_survives_full_disk(rlim_t bytes)
     expect_exactly(f.store, count);
     uint64_t refused = change.preview.version;
     assert_true(refused > count);
-    /* There is room again: the store goes on as it was. The version that was seen is not used again. */
+    /* The disk has room again: the store continues with its records. A version that was seen is not used
+     * again. */
     limit_files(0);
     assert_int_equal(store_apply(f.store, &change, 1), STORE_OK);
     assert_true(change.preview.version > refused);
@@ -193,7 +194,7 @@ static void test_full_disk(void **state)
     expect_survives_full_disk(41 * 4096 - 1);
 }
 
-/* Each disk has a reason of its own, until it takes a change. */
+/* Each half of the store keeps the reason of its trouble until it accepts a change. */
 static void test_trouble_is_kept(void **state)
 {
     fixture_t *f = *state;
@@ -217,7 +218,7 @@ static void test_trouble_is_kept(void **state)
     assert_true(stats.durable_failed >= trouble.failed && stats.volatile_failed == 0);
 }
 
-/* Reader slots need no room of the disk later on: LMDB maps their file. */
+/* Reader slots need no disk space later on: LMDB maps their file. */
 static void test_reader_slots_have_room(void **state)
 {
     fixture_t *f = *state;

@@ -94,7 +94,7 @@ static void what_is_no_name_is_refused(void **state)
         assert_int_equal(store_get_key(f->store, str_from(bad[i]), &got), STORE_NOT_FOUND);
         assert_int_equal(store_delete_key(f->store, str_from(bad[i])), STORE_NOT_FOUND);
     }
-    /* Names of the longest length; one that does not end is refused. */
+    /* Names of the maximum length; a name without an end is refused. */
     store_key_t got, key = key_of("", 1, "");
     memset(key.name, 'x', sizeof(key.name));
     memset(key.plan, 'y', STORE_KEY_NAME_MAX);
@@ -150,7 +150,7 @@ static void a_damaged_key_is_replaced(void **state)
     assert_keys(f->store, "", "ci:1:free:9 ");
 }
 
-/* A name that may be that of the damaged key is not given away. */
+/* A name that may belong to the damaged key is not given away. */
 static void both_records_damaged(void **state)
 {
     fixture_t *f = *state;
@@ -248,7 +248,7 @@ static void keys_are_bounded(void **state)
     uint32_t count = 0;
     assert_int_equal(store_each_key(f->store, STR(""), count_key, &count), STORE_OK);
     assert_int_equal(count, STORE_KEYS_MAX);
-    /* What is there can be revoked, and forgotten. */
+    /* Present keys can be revoked, and forgotten. */
     last.revoked_at = 9;
     assert_int_equal(store_put_key(f->store, &last), STORE_OK);
     assert_int_equal(store_find_key(f->store, last.sha256, &got), STORE_OK);
@@ -259,7 +259,7 @@ static void keys_are_bounded(void **state)
     assert_int_equal(store_put_key(f->store, &over), STORE_TOO_MANY);
 }
 
-/* ---- what another edge wrote ---- */
+/* ---- records of another edge ---- */
 
 static void unknown_records_are_refused(void **state)
 {

@@ -1,4 +1,4 @@
-/* The note that a store was made, and the store's behaviour with it. */
+/* The note that a store was created, and the store's behaviour with it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -62,7 +62,7 @@ static void test_a_missing_environment_is_refused(void **state)
     }
 }
 
-/* A later edge adds environments: this one must find them too, so that it makes none of them empty. */
+/* A later edge adds environments: this one must find them too, so that it creates none of them empty. */
 static void test_lines_of_the_note(void **state)
 {
     fixture_t *f = *state;
@@ -116,7 +116,7 @@ static void test_where_it_cannot_be_written(void **state)
 
 typedef enum rest { REST_EMPTY, REST_PART, REST_ZEROS, REST_META, REST_MISSING, REST_COUNT } rest_t;
 
-/* Makes the file as a crash, or a power cut, leaves it before the first commit. */
+/* Leaves the file as a crash or a power cut would before the first commit. */
 static void leave(const fixture_t *f, const char *name, rest_t rest)
 {
     char dir[160], path[192], zeros[16384] = "";
@@ -171,7 +171,7 @@ static void test_a_first_start_goes_on(void **state)
         }
 }
 
-/* A store that was in use has lost records, with or without the note of one that was ready. */
+/* A store that was in use has lost records, with or without the note of a ready one. */
 static void test_an_empty_part_of_a_store_in_use(void **state)
 {
     fixture_t *f = *state;
@@ -211,7 +211,7 @@ static void test_an_empty_part_of_a_store_in_use(void **state)
 static ino_t synced[64];
 static size_t syncs;
 
-/* Stands before the C library's. */
+/* Replaces the C library's. */
 int fsync(int fd)
 {
     struct stat st;
@@ -230,7 +230,7 @@ static bool is_synced(const char *path)
     return false;
 }
 
-/* A power cut must not leave the note, and take away the names of files that it lists. */
+/* A power cut must not keep the note but lose the names of the files that it lists. */
 static void test_names_are_on_disk_before_the_note(void **state)
 {
     fixture_t *f = *state;

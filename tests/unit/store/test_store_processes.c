@@ -57,7 +57,7 @@ static bool child_sees(store_t *store, const char *id, store_result_t wanted)
     return store_get_preview(store, str_from(id), 80, &preview) == wanted;
 }
 
-/* Opens with a map of the size given, says so, and after each byte from the parent says what it sees. */
+/* Opens with a map of the given size, reports it, and after each byte from the parent reports its view. */
 static int follow(fixture_t *f, int in, int out, uint64_t map_bytes)
 {
     char error[256], byte = 0;
@@ -158,8 +158,7 @@ static void test_dead_readers_are_reaped(void **state)
 
 /* ---- a writer that is killed ---- */
 
-/* What the writer was told to have been done, in memory that outlives it: `done` counts acknowledged changes.
- */
+/* The writer's acknowledged changes, in memory that outlives it: `done` counts them. */
 typedef struct progress {
     _Atomic uint64_t done;
     _Atomic uint64_t version; /* the highest that was acknowledged */
@@ -216,7 +215,7 @@ static int write_for_ever(fixture_t *f, int in, int out)
     }
 }
 
-/* What the records must be after the changes 0 to n-1: created_at of each slot, 0 where it was deleted. */
+/* The expected records after the changes 0 to n-1: created_at of each slot, 0 if deleted. */
 static void replay(uint64_t n, uint64_t wanted[50])
 {
     memset(wanted, 0, 50 * sizeof(wanted[0]));
@@ -247,7 +246,7 @@ static bool find_slot(const store_preview_t *preview, void *arg)
     return true;
 }
 
-/* The store holds what was acknowledged, or that and the whole of the one change that was under way. */
+/* The store holds the acknowledged changes, or those and the whole of the one change that was under way. */
 static void expect_done(fixture_t *f, uint64_t done)
 {
     uint64_t before[50], after[50];
@@ -260,7 +259,7 @@ static void expect_done(fixture_t *f, uint64_t done)
     assert_true(is_before || is_after);
     store_stats_t stats;
     assert_int_equal(store_get_stats(f->store, &stats), STORE_OK);
-    assert_int_equal(stats.previews, found.count); /* nothing was left out of the listing */
+    assert_int_equal(stats.previews, found.count); /* the listing is complete */
     for (unsigned slot = 0; slot < 50; slot++) {
         char id[32];
         snprintf(id, sizeof(id), "box-%u", slot);

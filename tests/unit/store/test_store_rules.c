@@ -128,8 +128,8 @@ static bool count_block(const store_block_t *block, void *arg)
     return true;
 }
 
-/* Another process reads while commits are on their way to the disk: a list that is read after a version has
- * all that the version stands for, or a change would be missed until the next one. */
+/* Another process reads during commits: a list read after a version contains everything up to that version.
+ * Otherwise a change would be missed until the next one. */
 static int read_along(const fixture_t *f, int go, int ready)
 {
     char error[256], byte;
@@ -163,7 +163,7 @@ static void a_list_is_not_older_than_its_version(void **state)
     fixture_open(&f, FIXTURE_MAP_BYTES);
     assert_int_equal(pipe(go), 0);
     assert_int_equal(pipe(ready), 0);
-    store_close(&f.store); /* nothing of it crosses the fork */
+    store_close(&f.store); /* none of it crosses the fork */
     pid_t reader = fork();
     if (reader == 0)
         _exit(read_along(&f, go[0], ready[1]));

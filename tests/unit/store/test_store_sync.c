@@ -1,11 +1,11 @@
-/* What is on disk when a change is acknowledged: LMDB's calls of fdatasync are counted on their way. */
+/* An acknowledged change is on disk: the test counts LMDB's calls of fdatasync. */
 #include <sys/syscall.h>
 
 #include "store_fixture.h"
 
 static unsigned syncs;
 
-/* Stands before the C library's for all that this program loads. */
+/* Replaces the C library's for the whole program. */
 int fdatasync(int fd)
 {
     syncs++;

@@ -13,7 +13,7 @@ static void test_the_parent_of_each_spelling(void **state)
     assert_int_equal(chdir(f->root), 0);
     static const char *const here[] = {"at", "at/", "at//", "./at", "/", "//"};
     for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
-        assert_true(sync_parent(here[i])); /* the parent is there, whether "at" is or not */
+        assert_true(sync_parent(here[i])); /* the parent exists, whether "at" does or not */
     char path[128];
     snprintf(path, sizeof(path), "%s/nowhere/at", f->root);
     assert_false(sync_parent(path));
@@ -36,7 +36,7 @@ static void test_the_bound_of_a_path(void **state)
     assert_int_equal(errno, ENAMETOOLONG);
 }
 
-/* /proc takes no fsync, neither of files nor of directories: EINVAL. */
+/* /proc rejects fsync of files and of directories: EINVAL. */
 static void test_a_directory_that_cannot_be_synced(void **state)
 {
     (void)state;

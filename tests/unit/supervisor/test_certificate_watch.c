@@ -1,4 +1,4 @@
-/* Which changes of the files of keys are seen, when, and how often. */
+/* Which changes of key files are noticed, when, and how often. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,7 +95,7 @@ static void a_change_is_tried_once_and_after_it_rests(void **state)
     /* Not before the next look is due. */
     assert_false(certificate_watch_changed(&watch, &conf, used, now += CERTIFICATE_WATCH_MS - 1));
     assert_false(certificate_watch_changed(&watch, &conf, used, now += 1));
-    put(0, "text that is still longer"); /* the writer goes on */
+    put(0, "text that is still longer"); /* the writer continues */
     assert_false(certificate_watch_changed(&watch, &conf, used, now += CERTIFICATE_WATCH_MS));
     assert_true(certificate_watch_changed(&watch, &conf, used, now += CERTIFICATE_WATCH_MS));
     /* The caller refused the files, so they are not in use. */
@@ -104,7 +104,7 @@ static void a_change_is_tried_once_and_after_it_rests(void **state)
     put(1, "longer text");
     assert_false(certificate_watch_changed(&watch, &conf, used, now += CERTIFICATE_WATCH_MS));
     assert_true(certificate_watch_changed(&watch, &conf, used, now += CERTIFICATE_WATCH_MS));
-    /* The caller took them. */
+    /* The caller accepted them. */
     used = certificate_watch_signature(&conf);
     assert_false(certificate_watch_changed(&watch, &conf, used, now += CERTIFICATE_WATCH_MS));
 }

@@ -1,4 +1,4 @@
-/* Channels from the workers of old edges, by their numbers: from which edges, and for which numbers. */
+/* Channels from the workers of old edges, by number: which edges, and which numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* passed_sockets.h: which sockets are taken, and which listener each is for. */
+/* passed_sockets.h: which sockets are accepted, and which listener each is for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +60,7 @@ static uint16_t port_of(int fd)
     struct sockaddr_in6 in;
     socklen_t len = sizeof(in);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-    return ntohs(in.sin6_port); /* where that of IPv4 is, too */
+    return ntohs(in.sin6_port); /* at the IPv4 port, too */
 }
 
 static conf_listener_t listener_at(int family, const char *text, uint16_t port, bool ipv4)
@@ -187,7 +187,7 @@ static void one_without_a_listener_is_said(void **state)
     passed_sockets_close(&sockets);
 }
 
-/* All workers have the queue of one socket, and sets come and go. */
+/* All workers have the queue of one socket, while sets come and go. */
 static void workers_share_one_queue(void **state)
 {
     (void)state;

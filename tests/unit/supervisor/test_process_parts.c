@@ -1,4 +1,4 @@
-/* The lock file, listening sockets, directories, and what travels between processes. */
+/* The lock file, listening sockets, directories, and messages between processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static void the_second_is_refused_by_name(void **state)
     close(fd);
 }
 
-/* As in a handover: the lock is held as long as anybody has the descriptor. */
+/* As in a handover: the lock is held for as long as any process has the descriptor. */
 static void the_lock_passes_to_a_child(void **state)
 {
     (void)state;
@@ -126,7 +126,7 @@ static conf_t *make_conf(conf_listener_t *listeners, const uint16_t *ports, size
     return &conf;
 }
 
-/* Ports that nobody has now. */
+/* Ports that are free now. */
 static void free_ports(uint16_t *ports, size_t count)
 {
     int fds[8];
@@ -186,14 +186,14 @@ static void a_port_that_is_taken_is_an_error(void **state)
     const conf_t *conf = make_conf(listeners, ports, 2, 2);
     assert_null(listener_set_open(conf, &nothing_open, 0, error, sizeof(error)));
     assert_non_null(strstr(error, listeners[1].text));
-    assert_int_equal(connect_to(ports[0]), -1); /* what was opened was closed */
+    assert_int_equal(connect_to(ports[0]), -1); /* opened sockets were closed */
     listener_set_free(&first);
     listener_set_t *second = listener_set_open(conf, &nothing_open, 0, error, sizeof(error));
     assert_non_null(second);
     listener_set_free(&second);
 }
 
-/* A reload keeps what waits in a queue: the socket is the same one. */
+/* A reload keeps the connections in a queue: the socket is the same one. */
 static void a_queue_outlives_the_set_it_began_in(void **state)
 {
     (void)state;
@@ -227,7 +227,7 @@ static void only_listening_sockets_are_adopted(void **state)
     listener_set_t *theirs = listener_set_open(conf, &nothing_open, 0, error, sizeof(error));
     listener_set_t *ours = listener_set_new(1);
     assert_true(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1])));
-    assert_false(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1]))); /* there */
+    assert_false(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1]))); /* fits */
     assert_false(listener_set_adopt(ours, "127.0.0.1:1", 0, dup(theirs->at[0].fds[0])));     /* no room */
     assert_false(listener_set_adopt(ours, listeners[0].text, SHM_WORKERS_MAX, dup(theirs->at[0].fds[0])));
     assert_false(listener_set_adopt(ours, listeners[0].text, 0, open("/dev/null", O_RDONLY)));
@@ -311,7 +311,7 @@ static void directories_are_made_and_given(void **state)
     assert_false(privileges_make_dir(path, 0700, false, &keep, error, sizeof(error)));
 }
 
-/* ---- what travels ---- */
+/* ---- messages ---- */
 
 static void pems_travel_whole(void **state)
 {

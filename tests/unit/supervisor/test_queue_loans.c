@@ -1,4 +1,4 @@
-/* Which worker accepts from the queue of one that cannot. */
+/* Which worker accepts from the queue of a worker that cannot. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,7 +63,7 @@ static void loans_are_spread(void **state)
     expect(QUEUE_LOANS_LEND, 0, 1);
     expect(QUEUE_LOANS_LEND, 2, 3);
     expect_nothing();
-    stop(3); /* it borrowed one: that goes on, and its own follows */
+    stop(3); /* it borrowed one: the loan continues, and its own follows */
     expect(QUEUE_LOANS_TAKE_BACK, 2, 3);
     expect(QUEUE_LOANS_LEND, 2, 1);
     expect(QUEUE_LOANS_LEND, 3, 1);

@@ -1,4 +1,4 @@
-/* A configuration with what it brings along, loaded as a whole or not at all. */
+/* A configuration with its files, loaded as a whole or not at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "snapshot.h"
 
 static char dir[64], path[128];
-static char *said; /* what the last load wrote */
+static char *said; /* output of the last load */
 
 static int set_up(void **state)
 {
@@ -94,7 +94,7 @@ static void directories_and_the_local_authority_are_made(void **state)
     assert_true(snapshot->local_authority);
     assert_int_equal(snapshot->pem_count, 1);
 
-    /* What a worker gets is what was loaded. */
+    /* A worker gets exactly the loaded configuration. */
     char error[256];
     tls_pem_t *pems;
     size_t count;

@@ -1,4 +1,4 @@
-/* Certificates for tests, made when asked for: P-256, valid from `from` for `days`. */
+/* Certificates for tests, made on demand: P-256, valid from `from` for `days`. */
 #ifndef BOXEDGE_TEST_CERTIFICATES_H
 #define BOXEDGE_TEST_CERTIFICATES_H
 
@@ -14,8 +14,8 @@
 
 char *pem_text(BIO *bio);
 
-/* `names` is what a subjectAltName extension is written as ("DNS:a.test,DNS:*.b.test"); NULL: none. `issuer`
- * NULL: self-signed; `authority`: it may sign others. Takes `key`. */
+/* `names`: the text of a subjectAltName extension ("DNS:a.test,DNS:*.b.test"); NULL: none. `issuer` NULL:
+ * self-signed; `authority`: it may sign others. Takes `key`. */
 tls_pem_t certificate_issue_with(EVP_PKEY *key, const char *names, time_t from, long days,
                                  const tls_pem_t *issuer, bool authority);
 tls_pem_t certificate_issue(const char *names, time_t from, long days, const tls_pem_t *issuer,

@@ -1,4 +1,4 @@
-/* The local authority: what it makes, when it makes it again, and that it is good for its domain only. */
+/* The local authority: its files, when it makes them again, and its restriction to its domain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,7 +95,7 @@ static EVP_PKEY *file_key(const char *name)
     return key;
 }
 
-/* What a client does: the chain, the purpose, the name. Returns OpenSSL's verdict (X509_V_OK is 0). */
+/* A client's checks: the chain, the purpose, the name. Returns OpenSSL's verdict (X509_V_OK is 0). */
 static int verify(X509 *leaf, X509 *authority, const char *host, uint64_t now)
 {
     X509_STORE *store = X509_STORE_new();
@@ -160,7 +160,7 @@ static void test_validity_and_constraints(void **state)
     tls_pem_fini(&pem);
 }
 
-/* Whoever steals the authority's key cannot make certificates for other names with it. */
+/* A thief of the authority's key cannot make certificates for other names. */
 static void test_the_authority_is_good_for_its_domain_only(void **state)
 {
     (void)state;
@@ -297,7 +297,7 @@ static void test_extra_names(void **state)
     tls_pem_fini(&narrow);
 }
 
-/* As many as there may be, each as long as it may be. */
+/* The maximum number of names, each of maximum length. */
 static void test_the_most_names(void **state)
 {
     (void)state;

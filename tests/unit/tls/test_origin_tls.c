@@ -1,4 +1,4 @@
-/* TLS towards servers of upstreams, against a server that the test plays in memory: over TLS 1.2 and 1.3. */
+/* TLS to servers of upstreams, against a server that the test plays in memory: over TLS 1.2 and 1.3. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +61,7 @@ static origin_tls_t *make(const char *upstream, tls_pem_t pem, origin_tls_t *bef
     return tls;
 }
 
-/* Chooses the protocol that the test wants: NULL: none. */
+/* Selects the test's protocol. NULL: none. */
 static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
                   unsigned in_len, void *arg)
 {
@@ -92,7 +92,7 @@ static void ask_for_client(SSL_CTX *ctx)
     BIO_free(bio);
 }
 
-/* Handshake, and a byte from the server, which brings what comes behind it (tickets, alerts). */
+/* Handshake, and a byte from the server, which brings the records behind it (tickets, alerts). */
 static connection_t talk(SSL *edge, SSL_CTX *ctx)
 {
     connection_t c = {.edge = edge, .server = SSL_new(ctx)};
@@ -156,7 +156,7 @@ static void expect_for(const char *upstream, const tls_pem_t *trusted, const tls
 #define BY_SYSTEM  "{name: api, servers: [\"api.test:443\"], tls: true}"
 #define BY_ADDRESS "{name: api, servers: [\"192.0.2.7:443\"], tls: true, tls_ca: ca.pem}"
 
-/* ---- who it is ---- */
+/* ---- the server's identity ---- */
 
 static void a_certificate_must_have_the_name(void **state)
 {
@@ -174,7 +174,7 @@ static void a_certificate_must_have_the_name(void **state)
                &authority, &right, NULL);
     expect_for("{name: api, servers: [\"api.test:443\"], tls: true, tls_ca: ca.pem, tls_name: b.test}",
                &authority, &right, "hostname mismatch (b.test)");
-    /* The common name is no name (RFC 9525). */
+    /* The common name does not count (RFC 9525). */
     expect_for("{name: api, servers: [\"common.test:443\"], tls: true, tls_ca: ca.pem}", &authority,
                &nameless, "hostname mismatch (common.test)");
     tls_pem_fini(&right);
@@ -211,7 +211,7 @@ static void a_certificate_must_be_vouched_for_and_in_time(void **state)
     expect_for(BY_NAME, &authority, &own, "self-signed certificate (api.test)");
     expect_for(BY_SYSTEM, NULL, &right, "unable to get local issuer certificate (api.test)");
     expect_for(BY_SYSTEM, &authority, &right, NULL);
-    /* What the system has must be a root; a private authority need not. */
+    /* The system's certificate must be a root; a private authority need not be. */
     expect_for(BY_SYSTEM, &right, &right, "unable to get local issuer certificate (api.test)");
     expect_for(BY_NAME, &right, &right, NULL);
     expect_for(BY_NAME, &own, &own, NULL);
@@ -250,7 +250,7 @@ static void the_server_is_told_the_name_and_never_an_address(void **state)
     }
 }
 
-/* ---- what it speaks ---- */
+/* ---- protocols ---- */
 
 static void http2_must_be_agreed_on(void **state)
 {
@@ -294,7 +294,7 @@ static void old_versions_are_refused(void **state)
     tls_pem_fini(&leaf);
 }
 
-/* ---- who we are ---- */
+/* ---- the edge's identity ---- */
 
 static void a_client_certificate_is_shown(void **state)
 {
@@ -421,7 +421,7 @@ static void a_session_ends_with_its_certificate_and_with_a_failure(void **state)
     tls_pem_fini(&leaf);
 }
 
-/* ---- what a reload changes ---- */
+/* ---- changes by a reload ---- */
 
 static void what_stays_the_same_is_kept(void **state)
 {
@@ -460,7 +460,7 @@ static void servers_that_are_not_there_get_no_connection(void **state)
     assert_null(origin_tls_make(tls, 0, 1));
     assert_null(origin_tls_make(tls, 1, 0));
     assert_null(origin_tls_make(tls, 2, 0));
-    /* A connection outlives it; what it is offered then is nobody's. */
+    /* A connection outlives it; sessions offered to it then are dropped. */
     SSL_CTX *ctx = server_new(&leaf, TLS1_3_VERSION, NULL);
     SSL *ssl = origin_tls_make(tls, 0, 0);
     origin_tls_release(&tls);

@@ -39,7 +39,7 @@ static void look_in(const char *file, const char *directories)
     assert_int_equal(setenv(X509_get_default_cert_dir_env(), directories, 1), 0);
 }
 
-/* Whether the text has this certificate. Its labels may say that it is a trusted one. */
+/* Whether the text has this certificate. Its labels may mark it as a trusted one. */
 static bool has(const char *text, const char *pem)
 {
     const char *base64 = strchr(pem, '\n') + 1;
@@ -90,7 +90,8 @@ static void other_files_are_passed_over(void **state)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         write_file(names[i], first.chain);
     write_file("o/0123abcd.2", "no certificate\n");
-    assert_int_equal(mkfifo(path_of("o/0123abcd.3"), 0600), 0); /* to open it would wait for a writer */
+    assert_int_equal(mkfifo(path_of("o/0123abcd.3"), 0600),
+                     0); /* opening it would block until a writer opens it */
     assert_int_equal(symlink("nowhere", path_of("o/0123abcd.4")), 0);
     look_in("/dev/null", path_of("o"));
     expect(NULL, NULL);

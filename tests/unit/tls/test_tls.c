@@ -1,4 +1,4 @@
-/* TLS termination: certificates by server name, ALPN, versions, what is refused, errors of files. */
+/* TLS termination: certificates by server name, ALPN, versions, refusals, errors of files. */
 #include "tls_world.h"
 
 #include "tls_internal.h"
@@ -36,7 +36,7 @@ static void test_the_first_certificate_serves_the_rest(void **state)
     expect_certificate("wild.test", FIRST);     /* a wildcard is one label, not none */
     expect_certificate("a.b.wild.test", FIRST); /* nor two */
     expect_certificate(".wild.test", FIRST);
-    expect_certificate("common.test", FIRST); /* the CN of all of them is no name */
+    expect_certificate("common.test", FIRST); /* the CN of all of them does not count */
 }
 
 /* A ClientHello with the given server_name extension body; returns the alert that the server sends, 0 for
@@ -129,7 +129,7 @@ static void test_malformed_server_names(void **state)
 
 /* ---- tls_covers ---- */
 
-/* What tls_covers says of each name equals what OpenSSL's own check says. */
+/* tls_covers agrees with OpenSSL's own check for each name. */
 static void test_covers(void **state)
 {
     (void)state;
@@ -147,7 +147,7 @@ static void test_covers(void **state)
                                                                    X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
                                                                    X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS,
                                                                NULL) == 1;
-        /* OpenSSL takes a name with a leading dot for a question about subdomains. */
+        /* OpenSSL reads a name with a leading dot as a question about subdomains. */
         if (hosts[i][0] == '.')
             expected = false;
         if (hosts[i][0] == '*')
@@ -223,7 +223,7 @@ static void test_alpn(void **state)
     expect_alpn(NULL, 0, "");
 }
 
-/* ---- what is refused ---- */
+/* ---- refusals ---- */
 
 static void test_old_versions_are_refused(void **state)
 {
@@ -260,7 +260,7 @@ static void test_ciphers_and_groups(void **state)
     }
 }
 
-/* A handshake that was begun goes on after a reload dropped what it began with. */
+/* A handshake that was under way continues after a reload dropped its context. */
 static void test_a_handshake_outlives_its_tls(void **state)
 {
     (void)state;
@@ -276,7 +276,7 @@ static void test_a_handshake_outlives_its_tls(void **state)
     client_close(&client);
 }
 
-/* ---- files that cannot be used ---- */
+/* ---- unusable files ---- */
 
 static void expect_error(const tls_pem_t *list, size_t count, uint64_t now, const char *sentence)
 {
@@ -304,7 +304,7 @@ static void test_errors_name_the_certificate(void **state)
     expect_error(list, 2, now, "certificate 2: the key is missing");
     expect_error(pems, 2, now + 3 * 86400, "certificate 1 (first.test): it has expired");
     expect_error(pems, 2, now - 2 * 86400, "certificate 1 (first.test): it is not valid yet");
-    /* A worker that starts again serves with an expired certificate. */
+    /* A worker that restarts serves with an expired certificate. */
     tls_pem_t old = certificate_make("DNS:old.test", time(NULL) - 10 * 86400, 2);
     tls_ticket_keys_t keys = ticket_keys_make(1, 1);
     tls_t *tls = tls_new(&old, 1, &keys, error, sizeof(error));

@@ -33,8 +33,8 @@ static int unmake(void **state)
     return 0;
 }
 
-/* What a client with these signature algorithms and suites of TLS 1.2 (NULL: OpenSSL's own) is served; -1:
- * nothing. */
+/* The certificate for a client with these signature algorithms and suites of TLS 1.2 (NULL: OpenSSL's own);
+ * -1: none. */
 static int served(int version, const char *name, const char *algorithms, const char *suites)
 {
     client_t client = {.version = version, .name = name};
@@ -60,10 +60,10 @@ static void test_by_signature(void **state)
         assert_int_equal(served(versions[v], "b.wild.test", NULL, NULL), ECDSA_WILD);
         assert_int_equal(served(versions[v], "b.wild.test", RSA_ONLY, NULL), RSA_WILD);
         assert_int_equal(served(versions[v], "b.wild.test", "ECDSA+SHA384:RSA-PSS+SHA256", NULL), P384_WILD);
-        /* Exactly that name first; where its key does not suit, the wildcard's. */
+        /* Exactly that name first; if its key does not suit, the wildcard's. */
         assert_int_equal(served(versions[v], "a.wild.test", NULL, NULL), ECDSA_WILD);
         assert_int_equal(served(versions[v], "a.wild.test", RSA_ONLY, NULL), RSA_WILD);
-        /* Clients that name nobody, or somebody else: those of the first certificate's name. */
+        /* Clients that send no name, or an unknown one: those of the first certificate's name. */
         assert_int_equal(served(versions[v], NULL, NULL, NULL), ECDSA_ONE);
         assert_int_equal(served(versions[v], NULL, RSA_ONLY, NULL), RSA_ONE);
         assert_int_equal(served(versions[v], "other.test", RSA_ONLY, NULL), RSA_ONE);
@@ -86,7 +86,7 @@ static void test_what_nothing_suits_is_refused(void **state)
     assert_int_equal(served(TLS1_2_VERSION, "one.test", "RSA+SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"), -1);
 }
 
-/* A session is resumed under the certificate that it was made with, whichever the client got. */
+/* A session is resumed under its original certificate, whichever the client got. */
 static void test_resumption(void **state)
 {
     (void)state;

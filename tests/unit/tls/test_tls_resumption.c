@@ -1,7 +1,7 @@
-/* TLS sessions: who may resume which, with which keys, and what a ticket says. */
+/* TLS sessions: who may resume which, with which keys, and the contents of a ticket. */
 #include "tls_world.h"
 
-/* A session with the given server, the caller's. */
+/* A session with the given server, owned by the caller. */
 static SSL_SESSION *session_of(tls_t *tls, int version, const char *name)
 {
     client_t client = {.version = version, .name = name};
@@ -23,7 +23,7 @@ static bool has_other_ticket(const SSL_SESSION *now, const SSL_SESSION *before)
     return a_len != b_len || memcmp(a, b, a_len) != 0;
 }
 
-/* Whether a handshake with `session` resumes; *renewed, where asked for, says whether another ticket came. */
+/* Whether a handshake with `session` resumes; *renewed, if given, tells whether another ticket came. */
 static bool resumes(tls_t *tls, int version, const char *name, SSL_SESSION *session, bool *renewed,
                     int *index)
 {
@@ -56,8 +56,8 @@ static void test_resumes_on_another_worker(void **state)
     tls_free(&other);
 }
 
-/* Every certificate's session against every certificate: only its own resumes, and else the handshake is
- * whole with the certificate that was asked for. */
+/* Every certificate's session against every certificate: only its own resumes, else the handshake is full
+ * with the requested certificate. */
 static void test_no_resumption_across_certificates(void **state)
 {
     (void)state;
@@ -102,8 +102,8 @@ static void test_ticket_keys_rotate(void **state)
         tls_set_ticket_keys(server, &keys);
         SSL_SESSION *session = session_of(server, versions[v], "first.test");
         assert_true(resumes(server, versions[v], "first.test", session, &renewed, NULL));
-        assert_int_equal(renewed, versions[v] == TLS1_3_VERSION); /* there each handshake brings one */
-        /* A new key in front: the old one still opens, and the client gets another ticket. */
+        assert_int_equal(renewed, versions[v] == TLS1_3_VERSION); /* over TLS 1.3 each handshake brings one */
+        /* A new key in front: the old one still opens tickets, and the client gets another ticket. */
         keys = (tls_ticket_keys_t){.count = 2};
         memset(keys.secret[0], 77, 64);
         memset(keys.secret[1], 10, 64);

@@ -31,20 +31,20 @@ tls_t *tls_world_server_new(size_t first, size_t count, const tls_ticket_keys_t 
 int tls_world_setup(void **state);
 int tls_world_teardown(void **state);
 
-/* What a client asks for and what it got. */
+/* A client's wishes and its result. */
 typedef struct client {
     int version;
     const char *name;          /* server name; NULL: none */
     const unsigned char *alpn; /* wire format; NULL: none */
     unsigned alpn_len;
     SSL_SESSION *session; /* to resume */
-    SSL_SESSION *fresh;   /* came meanwhile; the caller's */
+    SSL_SESSION *fresh;   /* arrived meanwhile; the caller's */
     SSL *ssl;
     SSL *server_ssl;
-    int reason; /* why the client failed, 0 where it did not */
+    int reason; /* why the client failed, 0 if it did not */
 } client_t;
 
-/* The server's end takes the first certificate's context in every handshake, as tls_accept gives it. */
+/* The server's end uses the first certificate's context in every handshake, like tls_accept. */
 void client_open(client_t *client, tls_t *tls);
 
 /* Runs the handshake; true when both ends finished. */

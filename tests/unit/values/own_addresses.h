@@ -1,7 +1,5 @@
-/*
- * Addresses of this machine, for tests: those of its interfaces but the loopback interface, to which other
- * tests add addresses of their own. Link-local ones are left out, which no box has.
- */
+/* Addresses of this machine, for tests: those of its interfaces except loopback, to which other tests add
+ * addresses. Link-local ones are left out, since no box has one. */
 #ifndef BOXEDGE_OWN_ADDRESSES_H
 #define BOXEDGE_OWN_ADDRESSES_H
 
@@ -9,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The text of the address `i`, from 0 to at most 7. False where the machine has no more. */
+/* The text of the address `i`, from 0 to at most 7. False if the machine has no more. */
 bool own_fixture(size_t i, char text[INET6_ADDRSTRLEN]);
 
 #endif

@@ -1,6 +1,6 @@
 #include "single_step.h"
 
-/* The next stop of the child; it has to be a stop. Returns its signal. */
+/* The next stop of the child, which must be a stop. Returns its signal. */
 static int wait_for_stop(pid_t child)
 {
     int status;
@@ -24,7 +24,7 @@ pid_t step_begin(work_t *work, void *warm, void *arg)
         _exit(0);
     }
     assert_int_equal(wait_for_stop(child), SIGSTOP);
-    /* A test that fails on the way leaves nobody behind. */
+    /* A test that fails on the way leaves no child behind. */
     assert_int_equal(ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)PTRACE_O_EXITKILL), 0);
     return child;
 }
@@ -49,8 +49,8 @@ void step_finish(pid_t child, bool done)
 
 size_t single_step(work_t *work, void *warm, void *arg, work_t *after, void *after_arg)
 {
-    /* Through a pointer that the compiler cannot see through: every count is taken in the one copy of
-     * step_begin, none in one that was made for a caller, whose own instructions would be counted too. */
+    /* Through a pointer that the compiler cannot see through: every count covers the one copy of step_begin,
+     * none an inlined copy whose own instructions would count too. */
     pid_t (*volatile begin)(work_t *, void *, void *) = step_begin;
     pid_t child = begin(work, warm, arg);
     size_t count = 0;

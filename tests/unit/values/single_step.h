@@ -1,8 +1,5 @@
-/*
- * Runs work in a child, one instruction at a time (ptrace): counts its instructions, or looks at what they
- * left behind in shared memory after each. A count says what a clock cannot: the same work takes the same
- * steps.
- */
+/* Runs work in a child, one instruction at a time (ptrace): counts its instructions, or inspects shared
+ * memory after each. Unlike a clock, a count repeats: the same work takes the same steps. */
 #ifndef SINGLE_STEP_H
 #define SINGLE_STEP_H
 
@@ -21,20 +18,18 @@
 
 typedef void work_t(void *arg);
 
-/* A child that stands before work(arg). The work is done once before, unwatched, so that what happens on the
- * first call only is not counted; `warm` is its argument then (NULL: not done before). */
+/* A child that stands before work(arg). Before that the work runs once uncounted, so that costs of the first
+ * call do not count; `warm` is its argument then (NULL: no such run). */
 pid_t step_begin(work_t *work, void *warm, void *arg);
 
 /* One instruction. False when the work is done. */
 bool step_once(pid_t child);
 
-/* Lets the work be done, where it is not. */
+/* Lets the work finish if it has not. */
 void step_finish(pid_t child, bool done);
 
-/*
- * Steps through work(arg); after(after_arg), where given, is called after each step, here. Returns the
- * instructions, those around the work included: compare counts with each other only.
- */
+/* Steps through work(arg); after(after_arg), if given, is called after each step, here. Returns the
+ * instructions, including those around the work: compare counts with each other only. */
 size_t single_step(work_t *work, void *warm, void *arg, work_t *after, void *after_arg);
 
 #endif

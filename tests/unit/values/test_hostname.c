@@ -57,7 +57,7 @@ static void test_plain_names(void **state)
     expect_preview("box_abc123-80.preview.box.example", "box_abc123", 80);
     expect_preview("a-1.preview.box.example", "a", 1);
     expect_preview("1-1.preview.box.example", "1", 1);
-    /* The last dash splits, whatever the id holds. */
+    /* The last dash splits, whatever the id contains. */
     expect_preview("a-80-443.preview.box.example", "a-80", 443);
     expect_preview("a--b-443.preview.box.example", "a--b", 443);
     expect_preview("a__-_b-443.preview.box.example", "a__-_b", 443);

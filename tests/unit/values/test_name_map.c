@@ -1,5 +1,4 @@
-/* Items by name: found, each once and in order, removed while they are gone through, and names at their
- * bound. */
+/* Items by name: found, each once and in order, removed during a walk over them, and names at their bound. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

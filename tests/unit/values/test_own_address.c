@@ -31,7 +31,7 @@ static void addresses_of_this_machine(void **state)
             fail_msg("%s", text);
 }
 
-/* Documentation's (RFC 5737, RFC 3849), a broadcast, a multicast: also where no route leads there. */
+/* Documentation addresses (RFC 5737, RFC 3849), a broadcast, a multicast: also without a route to them. */
 static void addresses_of_others(void **state)
 {
     (void)state;
@@ -42,7 +42,7 @@ static void addresses_of_others(void **state)
             fail_msg("%s", others[i]);
 }
 
-/* Where the system cannot be asked, an address may be ours. */
+/* If the system cannot be asked, an address may be ours. */
 static void without_a_descriptor(void **state)
 {
     (void)state;

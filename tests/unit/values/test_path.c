@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-/* In blocks of the exact size, so that a byte too far is seen. */
+/* In blocks of the exact size, so that the sanitizer sees a byte too far. */
 static void assert_read(str_t path, str_t expected)
 {
     char *in = malloc(path.n), *out = malloc(path.n);

@@ -1,5 +1,5 @@
-/* A worker's wakes: the question that is asked again, and how those who waited go to their box. The loop's
- * clock is the test's. */
+/* A worker's wakes: the repeated question, and the way of waiting requests to their box. The test moves the
+ * loop's clock. */
 #include "wake_world.h"
 
 #define MANY 100
@@ -39,7 +39,7 @@ static void wait_many(wake_world_t *w, wake_waiter_t *waiters, size_t count)
     }
 }
 
-/* It may be lost, or the controller may be another one by now. */
+/* The question may be lost, or the controller may be another one by now. */
 static void asked_again_while_somebody_waits(void **state)
 {
     wake_world_t *w = *state;
@@ -61,7 +61,7 @@ static void asked_again_while_somebody_waits(void **state)
     assert_int_equal(dones, 0);
 }
 
-/* A bounded number at a time, more as they are answered, and some more in any case. */
+/* A bounded number at a time, more as answers come, and some more in any case. */
 static void those_who_waited_go_in_portions(void **state)
 {
     wake_world_t *w = *state;
@@ -78,7 +78,7 @@ static void those_who_waited_go_in_portions(void **state)
     for (unsigned i = 0; i < 16; i++)
         wake_leave(&waiters[i]);
     wake_world_skip(w, 0);
-    assert_int_equal(dones, 48); /* 32 are on their way still */
+    assert_int_equal(dones, 48); /* 32 are still under way */
     wake_leave(&waiters[16]);
     wake_world_skip(w, 0);
     assert_int_equal(dones, 64);

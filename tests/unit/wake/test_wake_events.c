@@ -1,4 +1,4 @@
-/* The events of a wake: what they say and when they end, that they wake nothing, and their bounds. */
+/* The events of a wake: their contents and their end, that they wake nothing, and their bounds. */
 #include "wake_world.h"
 
 #include "wake_events.h"
@@ -45,7 +45,7 @@ static exchange_t *listen_to(wake_world_t *w)
     return ex;
 }
 
-/* What came since the last look. */
+/* The bytes since the last call. */
 static void expect_events(wake_world_t *w, const char *text)
 {
     exchange_world_t *world = w->world;
@@ -98,7 +98,7 @@ static void a_wake_from_beginning_to_end(void **state)
     assert_int_equal(w->worker->wake_streams, 0);
 }
 
-/* Others began it before: the controller knows when. */
+/* Other requests began the wake before: the controller knows when. */
 static void the_time_is_that_of_the_wake(void **state)
 {
     wake_world_t *w = *state;
@@ -201,7 +201,7 @@ static void a_client_that_does_not_read(void **state)
     assert_int_equal(w->world->ends, 1);
 }
 
-/* So that nobody in between takes it for dead. */
+/* Comments keep intermediaries from treating it as dead. */
 static void a_comment_each_ten_seconds(void **state)
 {
     wake_world_t *w = *state;

@@ -1,4 +1,4 @@
-/* Which requests wake a box that sleeps, and what the others get. */
+/* Which requests wake a box that sleeps, and the answer to the others. */
 #include "wake_world.h"
 
 #include "tabs.h"
@@ -77,7 +77,7 @@ static void requests_that_do_not(void **state)
     }
 }
 
-/* What a page asks for by itself. The box does not come up, and the attempt is over. */
+/* Requests that a page makes by itself. The box does not start, and the attempt is over. */
 static const char *outcome(wake_world_t *w, exchange_t *ex)
 {
     if (ex->state == EXCHANGE_STEPS) {
@@ -120,11 +120,11 @@ static void pages_that_ask_by_themselves_wake_once(void **state)
             assert_string_equal(page_asks(w, asked->target, asked->name, asked->value), "box_asleep");
         assert_true(str_eq(wake_world_got(w->world->ex, "retry-after"), STR("60")));
     }
-    /* A navigation wakes, and what the page asks for then wakes once more. */
+    /* A navigation wakes, and then the page's own requests wake once more. */
     assert_string_equal(page_asks(w, "/", "Sec-Fetch-Mode", "navigate"), "it_would_wake");
     assert_string_equal(page_asks(w, "/ws", "Origin", "https://box-3000.preview.test"), "it_would_wake");
     assert_string_equal(page_asks(w, "/ws", "Origin", "https://box-3000.preview.test"), "box_asleep");
-    /* The preview may say that each of them wakes. */
+    /* The preview's configuration may let each of them wake. */
     exchange_t *ex = wake_world_next(w);
     ex->request.target = STR("/ws");
     test_preview(ex)->background_wakes = true;
@@ -147,7 +147,7 @@ static exchange_t *reload(wake_world_t *w, const char *agent, bool by_hand)
     return ex;
 }
 
-/* One with nobody's hand is refused with a page from which a person wakes the box. */
+/* A navigation without a person's action is refused with a page from which a person wakes the box. */
 static void pages_that_load_themselves_again(void **state)
 {
     static const char *const agents[] = {"Chrome/130.0.0.0 Safari/537.36", "Gecko/20100101 Firefox/140.0"};
@@ -162,7 +162,7 @@ static void pages_that_load_themselves_again(void **state)
     }
 }
 
-/* Programs and other sites are none of the box's pages that ask by themselves. */
+/* Requests of programs and other sites do not count as the box's own pages. */
 static void pages_under_an_alias_wake_once(void **state)
 {
     assert_string_equal(page_under_an_alias_asks(*state), "it_would_wake");
@@ -185,7 +185,7 @@ static void all_others_wake_each_time(void **state)
         for (int again = 0; again < 3; again++)
             assert_string_equal(page_asks(w, table[i].target, table[i].name, table[i].value),
                                 "it_would_wake");
-    /* Browsers that never say whether a hand began a navigation. */
+    /* Browsers that never report whether a person began a navigation. */
     for (int again = 0; again < 3; again++) {
         exchange_t *ex = reload(w, "Version/17.4 Safari/605.1.15", false);
         assert_int_equal(ex->state, EXCHANGE_STEPS);
@@ -248,7 +248,7 @@ static void a_preflight_with_a_body_wakes(void **state)
     assert_int_equal(wake_world_asked(w), WAKE_WISH_WAKE);
 }
 
-/* Those of private previews were counted before, by the access step. */
+/* The access step counted those of private previews before. */
 static void preflights_have_a_rate(void **state)
 {
     wake_world_t *w = *state;
@@ -296,7 +296,7 @@ static void a_client_over_its_rate(void **state)
     assert_int_equal(wake_outcome(w->world->ex), WAKE_OUTCOME_REFUSED);
     assert_true(wake_world_got(w->world->ex, "retry-after").n != 0);
     assert_int_equal(wake_one(w, "c", "::ffff:192.0.2.2"), 0);
-    /* Who has one address of a /64 has them all. */
+    /* All addresses of a /64 count as one client. */
     assert_int_equal(wake_one(w, "a", "2001:db8::1"), 0);
     assert_int_equal(wake_one(w, "b", "2001:db8::2"), 0);
     assert_int_equal(wake_one(w, "c", "2001:db8::ffff:3"), 429);

@@ -1,5 +1,4 @@
-/* How a request waits for its box: what it gets in the end, when it gets the waiting page, and what is
- * written of it. */
+/* A request that waits for its box: its final answer, the waiting page, and the log entries. */
 #include "wake_world.h"
 
 #include "wake_times.h"
@@ -35,7 +34,7 @@ static void it_goes_on_to_the_box(void **state)
     wake_world_runs(w, &answer);
     assert_int_equal(ex->state, EXCHANGE_ORIGIN);
     assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_OK);
-    /* The head says how long each part took; what the app says of itself stays. */
+    /* The head lists the time of each part; the app's own entry stays. */
     ex->response = (response_t){.status = 200, .content_length = LENGTH_UNKNOWN};
     fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("Server-Timing"), STR("app;dur=3"));
     exchange_response_head(ex);
@@ -124,7 +123,7 @@ static void a_head_gets_its_head(void **state)
     assert_int_equal(w->world->out_n, 0);
 }
 
-/* Requests that are no navigations of a person wait for the whole time; so does everyone where the page is
+/* Requests other than a person's navigations wait for the whole time. So does every request if the page is
  * never shown, or not before that time. */
 static void who_gets_no_page(void **state)
 {

@@ -159,7 +159,7 @@ void from_client(exchange_world_t *x, str_t data)
     x->origin_room = EXCHANGE_BODY_BYTES;
 }
 
-/* ---- what the controller hears ---- */
+/* ---- messages to the controller ---- */
 
 void turn(world_t *w, uint64_t ms)
 {

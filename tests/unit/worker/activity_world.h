@@ -1,7 +1,5 @@
-/*
- * A worker with exchanges whose boxes can sleep (exchange_world.h), a store, and the test in the place of the
- * controller. Time is a parameter: `turn` lets it pass.
- */
+/* A worker with exchanges whose boxes can sleep (exchange_world.h), a store, and the test in the controller's
+ * place. Time is a parameter: `turn` advances it. */
 #ifndef BOXEDGE_ACTIVITY_WORLD_H
 #define BOXEDGE_ACTIVITY_WORLD_H
 
@@ -37,7 +35,7 @@ store_box_t put_box(world_t *w, const char *id, box_state_t state, uint64_t gene
 int activity_world_setup(void **state);
 int activity_world_teardown(void **state);
 
-/* One that went to the box as the store has it, and waits for its answer. */
+/* An exchange that went to the box with the store's present record, and waits for its answer. */
 exchange_world_t *activity_world_begin(world_t *w, const char *id, bool websocket);
 void end(exchange_world_t **x);
 void respond(exchange_world_t *x, str_t content_type);
@@ -46,7 +44,7 @@ void from_box(exchange_world_t *x, str_t data);
 void from_client(exchange_world_t *x, str_t data);
 void turn(world_t *w, uint64_t ms);
 
-/* The next message; 0: there is none. */
+/* The next message; 0: none. */
 uint32_t hear(world_t *w, char *bytes);
 void expect_message(world_t *w, uint32_t type, const char *bytes);
 void expect_silence(world_t *w);

@@ -1,5 +1,5 @@
-/* An exchange that is answered, cut or ended while a step waits is resumed by nothing afterwards: every wait
- * of a worker, every way in which its client's codec ends it, and every event that the wait was for. */
+/* An exchange that is answered, cut or ended while a step waits is not resumed afterwards: every wait of a
+ * worker, every way in which its client's codec ends it, and every event that the wait was for. */
 #include "wake_world.h"
 
 #include "api.h"
@@ -10,7 +10,7 @@
 /* How a codec ends an exchange whose step waits. */
 typedef enum way { BAD_BODY, BODY_TIMEOUT, RESET, HALF_CLOSE_THEN_RESET, DRAIN_THEN_BAD_BODY, WAYS } way_t;
 
-/* What the box does afterwards. */
+/* The box's later state. */
 typedef enum event { RUNS, FAILS, IS_GONE, NOTHING_FOR_LONG, EVENTS } event_t;
 
 static int setup(void **state)
@@ -72,7 +72,7 @@ static void expect_answered(const wake_world_t *w, way_t way)
     assert_null(world->ex->origin_ops);
 }
 
-/* An exchange that the world may end: the next one, or a fresh one where the last has ended. */
+/* An exchange that the world may end: the next one, or a fresh one if the last has ended. */
 static exchange_t *fresh(wake_world_t *w)
 {
     exchange_world_t *world = w->world;
@@ -135,7 +135,7 @@ static void a_box_wakes_or_fails_for_nobody(void **state)
         }
 }
 
-/* Others that wait for the same box are not disturbed. */
+/* Other requests that wait for the same box are not disturbed. */
 static void the_others_go_on(void **state)
 {
     wake_world_t *w = *state;
@@ -150,7 +150,7 @@ static void the_others_go_on(void **state)
     }
 }
 
-/* The answer is made when the box runs already and the turn of this one has not come. */
+/* The answer comes when the box runs already and this request's turn has not come. */
 static void a_box_that_woke_in_the_same_turn(void **state)
 {
     wake_world_t *w = *state;
@@ -166,7 +166,7 @@ static void a_box_that_woke_in_the_same_turn(void **state)
     }
 }
 
-/* ---- a place ---- */
+/* ---- a slot ---- */
 
 static void leave_line(exchange_t *ex, await_end_t how)
 {
@@ -178,7 +178,7 @@ static void leave_line(exchange_t *ex, await_end_t how)
 
 static const await_source_t line_source = {.name = "line", .leave = leave_line};
 
-/* Goes on waiting however often a place is looked for: as pick does while every server is full. */
+/* Continues to wait however often it looks for a slot: like pick while every server is full. */
 static step_result_t step_line(exchange_t *ex)
 {
     api_t *api = ex->api;
@@ -199,7 +199,7 @@ static void give_api(exchange_t *ex)
     ex->api = api;
 }
 
-/* `looked`: so often a place was looked for in vain before. */
+/* `looked`: number of looks for a slot before, all in vain. */
 static void wait_for_place(wake_world_t *w, way_t way, unsigned looked)
 {
     worker_t *worker = w->worker;
@@ -227,7 +227,7 @@ static void a_place_comes_free_for_nobody(void **state)
             wait_for_place(w, (way_t)way, looked);
 }
 
-/* The first in the line is answered by a call that resumes the second. */
+/* A call that resumes the second in the queue answers the first. */
 static void a_line_of_two(void **state)
 {
     wake_world_t *w = *state;

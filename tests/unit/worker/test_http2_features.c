@@ -25,7 +25,7 @@ static int tear_down(void **state)
 
 /* ---- tunnels that the edge closes ---- */
 
-/* Its exchange is over at once. */
+/* Its exchange is over immediately. */
 static int32_t withdrawn(world_t *world)
 {
     http2_world_connect(world);
@@ -52,7 +52,7 @@ static void test_tunnel_ends_with_its_client(void **state)
     assert_true(list_is_empty(&((http2_conn_t *)world->server)->rests));
 }
 
-/* A client that goes on as if nothing was said keeps no stream. */
+/* A client that continues in spite of the Close frame keeps no stream. */
 static void test_tunnel_of_a_silent_client(void **state)
 {
     world_t *world = *state;
@@ -67,8 +67,8 @@ static void test_tunnel_of_a_silent_client(void **state)
 
 /* ---- pages of other origins ---- */
 
-/* Host and Origin of a refused head count where they were read, in one way only (docs/http.md, "Pages of
- * other origins"). */
+/* In a refused head, Host and Origin count if they were read, and only with one reading (docs/http.md, "Pages
+ * of other origins"). */
 static void test_whose_origin_counts(void **state)
 {
     world_t *world = *state;

@@ -1,4 +1,4 @@
-/* Connections to origins over HTTP/2 when the memory of their worker is short. */
+/* Connections to HTTP/2 origins when the memory of their worker is short. */
 #include "http2_origin_world.h"
 
 #include "http2_client_internal.h"
@@ -17,7 +17,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Sessions count, idle ones too, and go first when memory is short. */
+/* Sessions count, idle ones too, and close first when memory is short. */
 static void test_idle_connections_count_and_are_shed(void **state)
 {
     origin_world_t *world = *state;
@@ -37,7 +37,7 @@ static void test_idle_connections_count_and_are_shed(void **state)
     relief_turn(context); /* memory is not short */
     origin->idle_ms = loop_now(context->loop);
     account_add(&context->memory.account, others);
-    relief_turn(context); /* it is, but the connection may be wanted again */
+    relief_turn(context); /* it is, but the connection may still be useful */
     assert_int_equal(http2_origins_count(context->http2_origins), 1);
     context->relief_ms = 0;
     origin->idle_ms -= RELIEF_IDLE_MS;

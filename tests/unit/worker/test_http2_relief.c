@@ -1,7 +1,5 @@
-/*
- * Memory is short, and one connection's streams get no further: first they go, then, where the connection
- * holds again, it goes itself. The tests hold the loop's clock.
- */
+/* Memory is short, and one connection's streams make no progress: first they close, then, if the connection
+ * holds memory again, it closes itself. The tests hold the loop's clock. */
 #include "http2_world.h"
 
 #include "budget.h"
@@ -29,7 +27,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Lets time go by, and relief have its turns. */
+/* Advances the clock, and gives relief its turns. */
 static void pass(world_t *world, uint64_t ms)
 {
     for (uint64_t gone = 0; gone < ms && !world_closed(world); gone += RELIEF_PERIOD_MS) {
@@ -53,7 +51,7 @@ static void expect(const world_t *world, unsigned resets, unsigned closes)
     assert_int_equal(world_closed(world), closes != 0);
 }
 
-/* Its stream is stalled, and taken; a moment before it is not. */
+/* Its stream is stalled, and taken; a moment earlier it is not. */
 static void lose_one(world_t *world)
 {
     int32_t id = hold(world);
@@ -77,7 +75,7 @@ static void test_a_connection_that_holds_again_is_closed(void **state)
     assert_int_equal(world->goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
-/* However long it rests in between. */
+/* However long it pauses in between. */
 static void test_one_that_holds_again_later(void **state)
 {
     world_t *world = *state;
@@ -94,7 +92,7 @@ static void test_one_that_holds_again_later(void **state)
     expect(world, 1, 1);
 }
 
-/* It is idle: given up for the memory of its session, as any idle connection is. */
+/* It is idle: closed for the memory of its session, like any idle connection. */
 static void test_one_that_holds_nothing(void **state)
 {
     world_t *world = *state;
@@ -145,7 +143,7 @@ static void test_progress_keeps_the_connection(void **state)
     assert_false(world_seen(world, moving)->reset);
 }
 
-/* A response of the app's that is short is progress, too. */
+/* A short response of the app is progress, too. */
 static void test_answers_keep_the_connection(void **state)
 {
     world_t *world = *state;
@@ -160,7 +158,7 @@ static void test_answers_keep_the_connection(void **state)
     }
 }
 
-/* Below three quarters nothing is taken, and what was taken before is no reason to close. */
+/* Below three quarters no stream is taken, and earlier takings are no reason to close. */
 static void test_only_while_memory_is_short(void **state)
 {
     world_t *world = *state;

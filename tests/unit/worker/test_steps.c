@@ -4,7 +4,7 @@
 #include "slots.h"
 #include "steps.h"
 
-/* Bodies stay with their clients from the bound on, new requests are refused a quarter above it. */
+/* From the bound on, bodies stay with their clients; a quarter above it, new requests are refused. */
 static void test_full_to_the_byte_is_full(void **state)
 {
     (void)state;
@@ -30,7 +30,7 @@ static void test_full_to_the_byte_is_full(void **state)
     exchange_world_free(world);
 }
 
-/* Answers of the health listener: a worker that drains lives, and wants nothing more. */
+/* Answers of the health listener: a draining worker is alive, and wants no new requests. */
 static void test_health_of_a_worker_that_drains(void **state)
 {
     (void)state;
@@ -77,7 +77,7 @@ static void leave(exchange_world_t *world)
     free(world);
 }
 
-/* The end of an exchange gives its slot to the next, which looks once more whether the box runs. */
+/* The end of an exchange gives its slot to the next one, which checks again whether the box runs. */
 static void test_a_slot_goes_from_one_exchange_to_the_next(void **state)
 {
     (void)state;

@@ -123,7 +123,7 @@ void wake_world_runs(wake_world_t *w, const wake_answer_t *answer)
     if (w->world->ex != NULL)
         w->world->ex->box.state = BOX_RUNNING;
     wake_world_ends(w, WAKE_OK, answer);
-    loop_turn(w->worker->context.loop, 0); /* those who waited go by a timer */
+    loop_turn(w->worker->context.loop, 0); /* those that waited resume by a timer */
     loop_turn(w->worker->context.loop, 1);
 }
 
@@ -131,7 +131,7 @@ void wake_world_skip(wake_world_t *w, uint64_t ms)
 {
     loop_skip(w->worker->context.loop, ms);
     loop_turn(w->worker->context.loop, 0);
-    loop_turn(w->worker->context.loop, 0); /* what that put off */
+    loop_turn(w->worker->context.loop, 0); /* the deferred ones */
 }
 
 void wake_world_field(exchange_t *ex, const char *name, const char *value)
