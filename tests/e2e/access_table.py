@@ -18,7 +18,7 @@ COOKIE = "__Host-boxedge"
 KINDS = ("public", "bearer", "basic", "both")
 
 
-# ---- what a way of presenting comes to
+# ---- the result of each way of presenting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +48,9 @@ def passes(*stays):
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """One way of presenting. In values, {name} stands for a secret of the preview: {token} and {basic} (user:password
-    in base64) are the right ones, where the preview has none of that kind they are those of a preview that has;
-    {other_*} are of another box's preview, {old_*} were replaced. `result`: by kind of preview."""
+    """One way of presenting. In values, {name} stands for a secret of the preview: {token} and {basic}
+    (user:password in base64) are the right ones, or those of another preview if this one has none of that
+    kind. {other_*} belong to another box's preview, {old_*} were replaced. `result`: by kind of preview."""
 
     name: str
     text: str
@@ -154,8 +154,8 @@ SITES = {
 }
 FETCH_SITE = {"own": "same-origin", "other": "same-site", "cross": "cross-site"}
 
-# Kinds of requests, and the sites that they come from. An asset is what a page loads without CORS (an image, a
-# script): browsers send no Origin with it.
+# Kinds of requests, and the sites that they come from. An asset is an element that a page loads without CORS
+# (an image, a script): browsers send no Origin with it.
 REQUESTS = {
     "navigation": ("own", "other", "cross", "none"),
     "fetch": ("own", "other", "cross", "none"),
@@ -174,7 +174,7 @@ REQUEST_TEXT = {
 }
 VERSIONS = ("1.1", "2")
 
-# What the session cookie alone opens.
+# The requests that the session cookie alone opens.
 SESSION_OPENS = {
     "navigation": {"own": True, "other": True, "cross": True, "none": True},
     "fetch": {"own": True, "other": False, "cross": False, "none": True},
@@ -227,7 +227,7 @@ def session(request, site, stays):
 
 
 def expected(kind, one, request, site):
-    """What a request comes to."""
+    """The expected result of a request."""
     result = one.result(kind)
     if result.verdict == "bad":
         return Expected(400, "bad_request", html=request == "navigation")

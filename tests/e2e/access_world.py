@@ -1,5 +1,5 @@
-"""Parts that the tests of access share: an app that remembers its requests, previews with all secrets that a client can
-have, and requests as programs and browsers send them."""
+"""Shared parts of the access tests: an app that remembers its requests, previews with all secrets that a
+client can have, and requests as programs and browsers send them."""
 
 import base64
 import contextlib
@@ -26,8 +26,8 @@ SECRET_FIELDS = ("authorization", "x-preview-token", "cookie")
 
 
 class App(HttpOrigin):
-    """Echoes as HttpOrigin does, takes upgrades, and remembers each request by its path. In its answers it sets a
-    cookie, so that one of the edge's is seen to come beside it."""
+    """Echoes like HttpOrigin, accepts upgrades, and remembers each request by its path. Its answers set a
+    cookie, to show that the edge's cookie comes beside it."""
 
     def __init__(self, **kw):
         super().__init__(**kw)
@@ -51,7 +51,7 @@ def base64_text(text):
 
 
 class Made:
-    """What `preview create` gave out."""
+    """The output of `preview create`."""
 
     def __init__(self, edge, box, port, kind, *options):
         flags = ["--bearer"] * access_table.has_bearer(kind) + ["--basic"] * access_table.has_basic(kind)
@@ -64,8 +64,8 @@ class Made:
 
 
 class Preview:
-    """A preview of `app` with what a client may know of it: its secrets, those that were replaced, those of the box's
-    other preview on the same port, and sessions of each."""
+    """A preview of `app` with every secret that a client may know of it: the present ones, the replaced ones,
+    those of the box's other preview on the same port, and sessions of each."""
 
     def __init__(self, edge, app, kind, box="box", other="other", options=()):
         self.edge, self.app, self.kind, self.box = edge, app, kind, box
@@ -120,8 +120,8 @@ class Preview:
                    "POST", urlencode(values).encode(), kind=kind)
 
     def forged_session(self, expires):
-        """A session with another expiry, signed as the edge would: with the key in its store, and this preview's version.
-        Both are found by what makes the session that the edge gave out."""
+        """A session with another expiry, signed as the edge would: with the key in its store, and this
+        preview's version. A search finds both: they reproduce the session that the edge issued."""
         given = int(self.cookie.split(".")[1])
         if not hasattr(self.edge, "session_key"):
             data = b"".join(path.read_bytes() for path in self.edge.state_dir.rglob("data.mdb"))
@@ -145,7 +145,7 @@ def tampered(cookie):
 
 
 def session_in(set_cookies):
-    """The session that a response sets, after its attributes were checked."""
+    """The session that a response sets, after a check of its attributes."""
     for line in set_cookies:
         name, _, rest = line.partition("=")
         if name == COOKIE:
@@ -228,13 +228,13 @@ def send_h1(edge, preview, request, path, fields, source=None, kind="tls"):
             client.send(BODY)
             message = client.read_message(request_method=method)
         if request == "upload" and not continued:
-            # Refused before its body: the response is whole, and then the connection ends.
+            # Refused before its body: the response is complete, and then the connection ends.
             assert client.wait_closed() == "eof"
     return Answer(message.status, message.fields, message.body, continued)
 
 
 def get(edge, host, path="/", fields=(), method="GET", body=b"", source=None, kind="tls"):
-    """One request on a connection of its own, `fields` as lines; its Answer."""
+    """One request on a separate connection, `fields` as lines; its Answer."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{edge.port[kind]}", "Connection: close", *fields]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -286,7 +286,7 @@ class H2(h2wire.Client):
                 self.flush()
         else:
             self.finish(stream)
-        # As HTTP/1.1 says it.
+        # In HTTP/1.1's spelling.
         status = 101 if request == "upgrade" and answer.status == 200 else answer.status
         return Answer(status, list(answer.list), bytes(answer.body), continued)
 
@@ -297,8 +297,8 @@ class H2(h2wire.Client):
 
 
 def preflights_at_once(edge, host, count, fields=(), source=None):
-    """The statuses of preflights that come in one turn of the edge's loop, which a slow machine does not spread over the
-    seconds that a rate is about: at most 128, in their order."""
+    """The statuses of preflights that arrive in one turn of the edge's loop, so that a slow machine does not
+    spread them over the seconds of a rate: at most 128, in their order."""
     fields = [("origin", "https://a.example"), ("access-control-request-method", "PUT"), *fields]
     with h2wire.Client(edge, host, source=source) as client:
         client.catch_up()

@@ -1,4 +1,4 @@
-"""An ACME authority on loopback: pebble, with a name server of its own for DNS-01 (pebble-challtestsrv)."""
+"""An ACME authority on loopback: pebble, with a separate name server for DNS-01 (pebble-challtestsrv)."""
 import json
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 import harness
 
-# Writes the TXT record of a challenge, as the hook of a real name server would. lego calls it with "present" or
+# Writes the TXT record of a challenge, like the hook of a real name server. lego calls it with "present" or
 # "cleanup", the name and the value; certbot with both in its environment.
 HOOK = """#!/usr/bin/python3
 import json, os, sys, urllib.request
@@ -80,7 +80,7 @@ class Authority:
         self.close()
 
     def run(self, *command, **env):
-        """A client of the authority; returns what it said."""
+        """A client of the authority; returns its output."""
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, check=False,
                               env={**os.environ, "LEGO_CA_CERTIFICATES": str(self.ca), "REQUESTS_CA_BUNDLE": str(self.ca),
                                    "EXEC_PATH": str(self.hook), **env})

@@ -1,4 +1,4 @@
-"""Programs for the browser (acts.mjs) that have their test do something in between."""
+"""Programs for the browser (acts.mjs) that let their test act in between."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from test_chromium import HERE
 
 
 def browse(script, plan, home, acts):
-    """Runs `script` with `plan` and HOME; calls acts[X] where it says "at X". Its last line, which is JSON."""
+    """Runs `script` with `plan` and HOME; calls acts[X] when its output says "at X". Its last line, which is
+    JSON."""
     acts, last = dict(acts), ""
     with subprocess.Popen(["node", script, json.dumps(plan)], cwd=HERE, text=True, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "HOME": str(home)},

@@ -1,5 +1,5 @@
-"""Parts that the tests of access over the admin API share: an API without leftover blocks, credentials, and the places
-of secrets."""
+"""Shared parts of the tests of access over the admin API: an API without leftover blocks, credentials, and
+the places of secrets."""
 
 import base64
 import pathlib
@@ -25,7 +25,7 @@ def bearer(token):
 
 
 def found_in_memory(pid, needles):
-    """Those that are in memory that the process may write, its stack left out: what lies there is soon overwritten."""
+    """Those in memory that the process may write, except its stack, which is soon overwritten."""
     found = set()
     maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:

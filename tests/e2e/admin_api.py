@@ -25,7 +25,7 @@ class Admin(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
     def call(self, method, target, body=None, headers=None):
-        """Status, fields and body (parsed where it is JSON)."""
+        """Status, fields and body (parsed if it is JSON)."""
         if headers is None:
             headers = JSON if method in ("POST", "PATCH", "DELETE") else {}
         data = json.dumps(body) if isinstance(body, (dict, list)) else body

@@ -1,4 +1,4 @@
-"""Parts that the tests of the API host share: a configuration with servers, calls, answers."""
+"""Shared parts of the tests of the API host: a configuration with servers, calls, answers."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ def answer(text, status="200 OK", fields=()):
 
 
 def api_config(servers, keys=None, **more):
-    """`keys`: what is shown -> (name, plan)."""
+    """`keys`: shown key -> (name, plan)."""
     upstream = {"name": "api", "servers": [f"127.0.0.1:{port}" for port in servers], **more.pop("upstream", {})}
     section = {"hosts": [API], **more.pop("api", {})}
     if keys:

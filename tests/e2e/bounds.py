@@ -1,17 +1,17 @@
-"""What hostile clients may cost an edge."""
+"""The costs that hostile clients may cause an edge."""
 
 from harness import SANITIZED, SLOW
 
 
 class AttackBounds:
-    """Memory of the worker (in MiB more than before), its CPU time (in seconds), and other clients' answers, while an
-    attack goes on and at its end. Memory is not judged under the sanitizers, which keep what is freed."""
+    """Memory of the worker (in MiB more than before), its CPU time (in seconds), and other clients' answers,
+    during an attack and at its end. Memory is not judged under the sanitizers, which keep freed memory."""
 
     def __init__(self, edge, host, mib=32, cpu=4.0):
         self.edge, self.host, self.mib, self.cpu = edge, host, mib, cpu
 
     def ask(self):
-        """Another client's request to `host`; fails where it is not answered as it should be."""
+        """Another client's request to `host`; fails unless it gets the right answer."""
         raise NotImplementedError
 
     def __enter__(self):
@@ -21,7 +21,7 @@ class AttackBounds:
         return self
 
     def check(self):
-        """To be called while the attack's connections are open, and at its end."""
+        """Call it while the attack's connections are open, and at the attack's end."""
         if not SANITIZED:
             grown = (self.edge.rss_kib("worker") - self.rss) / 1024
             assert grown < self.mib, f"the worker grew by {grown:.0f} MiB"

@@ -10,23 +10,23 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).p
 
 import harness  # noqa: E402  (after the path is set)
 
-# Tests hold ten thousand connections; shells give a thousand descriptors to begin with.
+# Tests hold ten thousand connections; shells grant a thousand descriptors by default.
 _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
-# They run the release build, whatever the other tests run, or start the program for every option.
+# They run the release build, whichever build the other tests run, or start the program for every option.
 collect_ignore = (["test_quickstart.py", "test_manual.py", "test_debian_package.py", "test_image.py"]
                   if harness.SANITIZED else [])
 
 
 def pytest_sessionstart(session):
-    """One sentence in place of a failure of every test."""
+    """One sentence instead of a failure of every test."""
     if not harness.BINARY.is_file() and not session.config.option.collectonly:
         pytest.exit(f"{harness.BINARY} is not there: build it (README.md), or name another in BOXEDGE_BINARY", 2)
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files first, so that the workers end together."""
+    """The longest files first, so that the workers finish together."""
     order = {"test_chromium": 0, "test_hostile": 1, "test_curl": 2}
     items.sort(key=lambda item: order.get(item.module.__name__, 9))
 
@@ -53,7 +53,7 @@ def edge(tmp_path_factory):
 
 @pytest.fixture
 def make_edge(tmp_path):
-    """Makes edges with their own configuration; all are closed and checked after the test."""
+    """Makes edges with separate configurations; all are closed and checked after the test."""
     made = []
 
     def make(**kw):

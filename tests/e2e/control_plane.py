@@ -1,5 +1,5 @@
-"""A control plane for tests, as docs/control-plane.yaml has it: it knows boxes, resumes them, takes activity, and can
-be slow, wrong and down. Boxes are origins at addresses that are no loopback (BoxAddresses)."""
+"""A control plane for tests, by docs/control-plane.yaml: it knows boxes, resumes them, takes activity, and
+can be slow, wrong and down. Boxes are origins at addresses outside loopback (BoxAddresses)."""
 
 import atexit
 import contextlib
@@ -22,20 +22,20 @@ import pytest
 
 from wire import PATIENCE
 
-# All addresses of BoxAddresses lie here: what tests put into origins.allow.
+# All addresses of BoxAddresses are in this network: tests put it into origins.allow.
 BOX_NETWORK = "10.192.0.0/10"
 STATES = ("creating", "running", "paused", "stopped", "gone", "deleted", "error")
 
 
 class BoxAddresses:
-    """`count` addresses of this machine that are no loopback addresses, where boxes of a test can listen: a block of
-    them is added to the interface `lo` and taken away again. That needs root; without it the test is skipped."""
+    """`count` addresses of this machine outside loopback, where boxes of a test can listen: a block of them
+    is added to the interface `lo` and removed again. That needs root; without it the test is skipped."""
 
     def __init__(self, count=1):
-        # A block of more than one has an address of the network and one for broadcasts, where nothing can listen.
+        # In a block of more than one, the network's address and the broadcast address cannot be listened on.
         self.count, self.prefix = count, 32 if count == 1 else 32 - (count + 1).bit_length()
         self.block = None
-        atexit.register(self.close)  # also where what uses them cannot be made
+        atexit.register(self.close)  # also if their user cannot be created
 
     def __enter__(self):
         if os.geteuid() != 0:
@@ -87,7 +87,7 @@ def push(edge, box_id, state):
 
 
 class Call:
-    """One call that came in. kind: "get", "resume", "activity" or "other"."""
+    """One received call. kind: "get", "resume", "activity" or "other"."""
 
     def __init__(self, kind, box, method, path, fields, body):
         self.kind, self.box, self.method, self.path = kind, box, method, path
@@ -139,7 +139,7 @@ class _Server(http.server.ThreadingHTTPServer):
     def process_request_thread(self, request, client_address):
         try:
             if self.context is not None:
-                # Done here and not in accept, so that a client that hangs in its handshake holds up nobody.
+                # Done here and not in accept, so that a client that hangs in its handshake delays nobody.
                 self.open.discard(request)
                 request = self.context.wrap_socket(request, server_side=True)
                 self.open.add(request)
@@ -153,14 +153,14 @@ class _Server(http.server.ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request, client_address):
-        pass  # the edge went away
+        pass  # the edge disconnected
 
 
 class ControlPlane:
-    """Listens on 127.0.0.1. `boxes` are what it knows: id -> the JSON that it answers with. A resume takes
-    `resume_delay` seconds; then the box is running and `on_resume(id)` was called. `wait=True`: the resume is
-    answered when it is done; else with 202 at once. `certificate`: (chain, key) files for TLS; `token`: others are
-    refused."""
+    """Listens on 127.0.0.1. `boxes` is its knowledge: id -> the JSON that it answers with. A resume takes
+    `resume_delay` seconds; then the box is running and `on_resume(id)` was called. `wait=True`: the answer to
+    the resume comes when it is done; else it is an immediate 202. `certificate`: (chain, key) files for TLS;
+    `token`: other tokens are refused."""
 
     def __init__(self, certificate=None, token=None, resume_delay=0, wait=True):
         self.boxes, self.calls = {}, []
@@ -177,7 +177,7 @@ class ControlPlane:
         self._server, self.port = None, 0
         self.up()
 
-    # ---- what a test does
+    # ---- actions of a test
 
     @property
     def url(self):
@@ -203,10 +203,10 @@ class ControlPlane:
             del self.boxes[box_id]
 
     def misbehave(self, kind, mode, times=None):
-        """Answers calls of a kind ("get", "resume", "activity") wrongly, `times` times or from now on; mode None ends
-        it. Modes: a status (503), (status, {field: value}), a dict or bytes as the body of a 200, "reset", "close",
-        "hang" (until unhang or close), "redirect", "huge", "endless", "drip", a function(handler, call) that answers.
-        """
+        """Answers calls of a kind ("get", "resume", "activity") wrongly, `times` times or from now on; mode
+        None ends it. Modes: a status (503), (status, {field: value}), a dict or bytes as the body of a 200,
+        "reset", "close", "hang" (until unhang or close), "redirect", "huge", "endless", "drip", a
+        function(handler, call) that answers."""
         with self._changed:
             if mode is None:
                 self._wrong.pop(kind, None)
@@ -218,7 +218,7 @@ class ControlPlane:
         self._hanging = threading.Event()
 
     def down(self):
-        """Nobody listens, and all connections are closed."""
+        """Stops listening, and closes all connections."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -253,7 +253,7 @@ class ControlPlane:
                                f"{n} calls of {kind}")
 
     def wait_until(self, predicate, timeout=PATIENCE, what="that"):
-        """Waits until predicate() is true; looks again at every call."""
+        """Waits until predicate() is true; checks it again at every call."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not (value := predicate()):
@@ -277,7 +277,7 @@ class ControlPlane:
     def __exit__(self, *_):
         self.close()
 
-    # ---- how it answers
+    # ---- its answers
 
     @staticmethod
     def _kind(method, path):

@@ -1,5 +1,5 @@
-"""Parts that the tests of the data path share: boxes that answer with a few bytes, tunnels through the edge, and the
-edge's gauges."""
+"""Shared parts of the tests of the data path: boxes that answer with a few bytes, tunnels through the edge,
+and the edge's gauges."""
 
 import base64
 import contextlib

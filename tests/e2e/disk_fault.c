@@ -1,6 +1,6 @@
-/* Preloaded into an edge: while the file $DISK_FAULT begins with the number of an error (int), writes to the
- * files of stores below $DISK_FAULT_DIR fail with it. The kernel makes no disk read-only by request while
- * somebody writes there. */
+/* Preloaded into an edge: while the file $DISK_FAULT begins with an error number (int), writes to the files
+ * of stores below $DISK_FAULT_DIR fail with it. The kernel makes no disk read-only on request while a process
+ * writes to it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -22,7 +22,7 @@ def skip_unless(done, what):
 
 @contextlib.contextmanager
 def small_disk(place, size):
-    """A file system of its own at `place`, in memory."""
+    """A separate file system at `place`, in memory."""
     pathlib.Path(place).mkdir(exist_ok=True)
     skip_unless(subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", place], capture_output=True, text=True,
                                check=False), "no file system can be mounted")
@@ -68,7 +68,8 @@ def failing_disk(folder):
 
 
 class FaultyEdge(Edge):
-    """An edge for whose stores below a directory the disk refuses writes when a test says so (disk_fault.c)."""
+    """An edge whose stores below a directory get write errors from the disk when a test wants
+    (disk_fault.c)."""
 
     def __init__(self, folder, **more):
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,7 @@ class FaultyEdge(Edge):
 
 
 def figure(edge, name):
-    """The value of a metric, its labels included in the name."""
+    """The value of a metric; `name` includes its labels."""
     return float(re.search(rf"^{re.escape(name)} (\S+)$", edge.command("metrics"), re.M)[1])
 
 

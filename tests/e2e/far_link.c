@@ -1,7 +1,7 @@
 /*
  * A path with a delay between two network namespaces: takes packets from either of two TUN devices and gives
- * them to the other one after DELAY microseconds. The queue of each direction is bounded; a packet that finds
- * no room is lost, as on any path. Ends when its standard input does.
+ * them to the other one after DELAY microseconds. The queue of each direction is bounded; a packet
+ * without room is lost, as on any path. Ends when its standard input does.
  *
  *   far_link FD FD DELAY
  */

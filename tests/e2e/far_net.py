@@ -1,7 +1,7 @@
-"""Two network namespaces with a path between them that takes time, so that TCP itself is far away (far_link.c).
+"""Two network namespaces with a slow path between them, so that TCP itself is far away (far_link.c).
 
-`near` has the address NEAR and its own loopback, `far` has FAR. `with net.near():` puts the calling thread into it, and
-all that it starts meanwhile."""
+`near` has the address NEAR and its own loopback, `far` has FAR. `with net.near():` moves the calling thread
+into it, and everything that it starts meanwhile."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
 class Unavailable(Exception):
-    """Such a path cannot be made here; the sentence says why."""
+    """Such a path cannot be made here; the sentence gives the reason."""
 
 
 def _call(function, *args):
@@ -28,7 +28,7 @@ def _call(function, *args):
 
 
 class FarNet:
-    """`round_trip_ms` of the path. What it cannot do, it says before anything is made."""
+    """`round_trip_ms` of the path. It reports missing abilities before it makes anything."""
 
     def __init__(self, directory, round_trip_ms):
         if os.geteuid() != 0:
@@ -55,7 +55,7 @@ class FarNet:
 
     @contextlib.contextmanager
     def _back(self):
-        """Whatever namespace the thread goes to, it comes back."""
+        """The thread returns from any namespace."""
         before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             yield

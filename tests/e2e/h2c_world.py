@@ -1,4 +1,5 @@
-"""Parts that the tests of HTTP/2 servers share: an edge, an app behind a preview, and readers of their answers."""
+"""Shared parts of the tests of HTTP/2 servers: an edge, an app behind a preview, and readers of their
+answers."""
 
 import json
 
@@ -11,7 +12,7 @@ from harness import Edge
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory):
-    """With one worker: connections are shared within one."""
+    """With one worker: workers do not share connections."""
     running = Edge(tmp_path_factory.mktemp("edge"), workers=1)
     yield running
     running.close()

@@ -18,7 +18,7 @@ from wire import PATIENCE
 
 
 class Call:
-    """One stream as the app has it."""
+    """One stream, from the app's view."""
 
     def __init__(self, fields):
         self.fields = fields
@@ -48,7 +48,7 @@ class H2Origin(RawOrigin):
         self.widest = 0  # the most that a stream's window and the connection's allowed at once
         self.tls = tls  # an ssl.SSLContext, where it is spoken
         self.calls = []
-        self.once = set()  # what was refused already
+        self.once = set()  # refused before
         super().__init__(self._serve_h2, **kw)
 
     def wait_calls(self, n, timeout=PATIENCE):
@@ -107,7 +107,7 @@ class H2Origin(RawOrigin):
         return url.path, {k: v[0] for k, v in parse_qs(url.query).items()}
 
     def _head(self, conn, server, sending, stream, call):
-        """What is answered before the request's end."""
+        """The answers that come before the request's end."""
         path, query = self._target(call)
         if path in ("/refuse", "/goaway") and path not in self.once:
             self.once.add(path)
@@ -161,7 +161,7 @@ class H2Origin(RawOrigin):
                 server.send_data(stream, body[at:at + n], end_stream=at + n >= len(body))
 
     def _pump(self, server, sending):
-        """As much of the bodies as windows take: [bytes left, place in the pattern, trailers]."""
+        """As much of the bodies as the windows allow: [bytes left, position in the pattern, trailers]."""
         for stream, state in list(sending.items()):
             while state[0]:
                 window = server.local_flow_control_window(stream)
@@ -183,8 +183,9 @@ class H2Origin(RawOrigin):
 
 
 class FrameOrigin(RawOrigin):
-    """`answers(conn, stream)` is called for each request whose HEADERS came, to write what it likes with conn.send.
-    SETTINGS are sent first, unless `settings` is False, and those of the edge and its PINGs are acknowledged."""
+    """`answers(conn, stream)` is called for each request after its HEADERS, to write any frames with
+    conn.send. SETTINGS are sent first, unless `settings` is False, and the edge's SETTINGS and PINGs are
+    acknowledged."""
 
     def __init__(self, answers, settings=True, **kw):
         self.answers, self.settings = answers, settings

@@ -19,7 +19,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def receive(sock, timeout):
-    """The bytes that come within `timeout`; b"" at the end of the connection, also a reset or a TLS error."""
+    """The bytes that arrive within `timeout`; b"" at the end of the connection, also after a reset or a TLS
+    error."""
     sock.settimeout(timeout)
     try:
         return sock.recv(262144)
@@ -30,7 +31,7 @@ def receive(sock, timeout):
 
 
 class Answer:
-    """What came for one stream."""
+    """The received parts of one stream."""
 
     def __init__(self):
         self.status = None
@@ -64,7 +65,7 @@ class Client:
         self.settings = {}
         self.pushes = 0
         self.pongs = 0
-        self.widest = 0  # the most that a stream's window and the connection's allowed at once
+        self.widest = 0  # the most that a stream's window and the connection's allowed at one time
         self.eof = False
         self.flush()
         time.sleep(distance)
@@ -84,7 +85,7 @@ class Client:
         return self.answers.setdefault(stream, Answer())
 
     def request(self, path="/", method="GET", fields=(), end=True, authority=None, flush=True):
-        """Sends a head; its stream's id. Without `flush` it goes with what is sent next."""
+        """Sends a head; its stream's id. Without `flush` it leaves with the next send."""
         stream = self.h2.get_next_available_stream_id()
         authority = authority or f"{self.host}:{self.edge.port['tls']}"
         self.h2.send_headers(stream, [(":method", method), (":scheme", "https"), (":authority", authority),
@@ -95,7 +96,7 @@ class Client:
         return stream
 
     def send(self, stream, data, end=False, timeout=PATIENCE):
-        """Sends body bytes as windows allow; how many went within `timeout`."""
+        """Sends body bytes as windows allow; the number sent within `timeout`."""
         deadline, sent = time.monotonic() + timeout, 0
         view = memoryview(data)
         while view:
@@ -119,7 +120,7 @@ class Client:
         return sent
 
     def turn(self, timeout=PATIENCE):
-        """Takes what comes next."""
+        """Reads the next bytes."""
         if timeout <= 0:
             raise TimeoutError("nothing came")
         data = receive(self.sock, timeout)
@@ -165,7 +166,7 @@ class Client:
             self.turn(deadline - time.monotonic())
 
     def catch_up(self, timeout=PATIENCE):
-        """Takes all that the edge has sent until it has seen what was sent here."""
+        """Reads until the edge has processed everything sent here."""
         pongs = self.pongs
         self.h2.ping(b"catch up")
         self.flush()
@@ -191,7 +192,7 @@ def frame(kind, flags=0, stream=0, payload=b""):
 
 
 class Frames:
-    """A connection on which a test sends any bytes. Frames that come are read when the test asks."""
+    """A connection on which a test sends any bytes. Frames are read when the test asks."""
 
     def __init__(self, edge, host, kind="tls", begin=True):
         self.edge, self.host = edge, host
@@ -213,7 +214,7 @@ class Frames:
         self.sock.close()
 
     def send(self, data):
-        """False where the edge has closed."""
+        """False if the edge has closed."""
         try:
             self.sock.sendall(data)
             return True
@@ -222,7 +223,7 @@ class Frames:
             return False
 
     def head(self, fields=(), method="GET", path="/", scheme="https", authority=None):
-        """The encoded block of a request. None leaves a pseudo-field out. `fields` come as they are."""
+        """The encoded block of a request. None leaves a pseudo-field out. `fields` are sent unchanged."""
         pseudo = [(":method", method), (":scheme", scheme),
                   (":authority", authority or f"{self.host}:{self.edge.port['tls']}"), (":path", path)]
         return self.encoder.encode([p for p in pseudo if p[1] is not None] + list(fields))
@@ -248,7 +249,7 @@ class Frames:
         return kind, flags, stream & 0x7FFFFFFF, payload
 
     def read_until(self, kind, stream=None, timeout=PATIENCE):
-        """The next frame of that kind; heads on the way are decoded, so that HPACK stays right."""
+        """The next frame of that kind; heads before it are decoded, so that HPACK stays correct."""
         deadline = time.monotonic() + timeout
         while (got := self.read(deadline - time.monotonic())) is not None:
             if got[0] == HEADERS:
@@ -258,6 +259,6 @@ class Frames:
         return None
 
     def goaway(self, timeout=PATIENCE):
-        """The error code of the GOAWAY that comes; None where the connection ends without one."""
+        """The error code of the next GOAWAY; None if the connection ends without one."""
         got = self.read_until(GOAWAY, timeout=timeout)
         return None if got is None else int.from_bytes(got[3][4:8], "big")

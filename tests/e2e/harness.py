@@ -1,4 +1,4 @@
-"""A running edge for a test: its configuration, processes, output, and what it costs.
+"""A running edge for a test: its configuration, processes, output, and costs.
 
 BOXEDGE_BINARY names the binary (build/release/boxedge). Names under *.localhost are never looked up: clients connect
 to 127.0.0.1 and send the name.
@@ -47,14 +47,14 @@ SLOW = 4 if SANITIZED else 1
 
 _REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
 
-# As the supervisor and the runner say it; libraries' own messages speak of other deaths ("Connection died").
+# The words of the supervisor and the runner; messages of libraries report other deaths ("Connection died").
 _DEATH = re.compile(r"\(process \d+\) died|its box init died|killed by signal")
 
 
 class Ports:
-    """Free TCP ports below the ephemeral range; each pytest worker has a range of its own, so that two edges (whose
+    """Free TCP ports below the ephemeral range; each pytest worker has a separate range, so that two edges (whose
     SO_REUSEPORT would let them share a port) never meet. A process locks each port that it takes until it ends, so
-    that two runs of the tests at the same time do not meet either."""
+    that two simultaneous test runs do not meet either."""
 
     def __init__(self):
         self.locks = open(f"{tempfile.gettempdir()}/boxedge-test-ports-{os.getuid()}", "wb")
@@ -115,7 +115,8 @@ class Lines:
             self._changed.notify_all()
 
     def wait_for(self, predicate, timeout=PATIENCE * SLOW, start=0, count=1):
-        """The first line (from index `start`) for which predicate holds; with `count` over 1 a list of so many."""
+        """The first line (from index `start`) for which predicate holds; with `count` over 1 a list of that
+        many."""
         deadline = time.monotonic() + timeout
         found, at = [], start
         with self._changed:
@@ -144,8 +145,8 @@ def _access_line(text):
 
 
 def local_box(box, *ports, address="127.0.0.1"):
-    """A static box on this machine. With ports (numbers or origins), only those may have previews: needed beside an API
-    host."""
+    """A static box on this machine. With ports (numbers or origins), only those may have previews: needed
+    beside an API host."""
     declared = {"ports": [getattr(port, "port", port) for port in ports]} if ports else {}
     return {"id": box, "address": address, **declared}
 
@@ -202,7 +203,7 @@ class Edge:
         self.write_config()
 
         def before_exec():
-            # The edge goes when the test process does, however it goes. PR_SET_PDEATHSIG = 1.
+            # The edge ends when the test process does, for whatever reason. PR_SET_PDEATHSIG = 1.
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
         self.process = subprocess.Popen(
@@ -220,7 +221,7 @@ class Edge:
         return self
 
     def stop(self, timeout=15):
-        """SIGTERM, then checks that it ended well: status 0, no sanitizer report, no process left."""
+        """SIGTERM, then checks a clean end: status 0, no sanitizer report, no process left."""
         if self.process is None:
             return
         alive = self.process.poll() is None
@@ -244,7 +245,7 @@ class Edge:
             assert not deaths, "\n".join(deaths)
 
     def kill(self):
-        """SIGKILL to every process at once."""
+        """SIGKILL to every process together."""
         if self.process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -312,7 +313,7 @@ class Edge:
 
     @property
     def ca(self):
-        """The certificate of the authority that the edge made."""
+        """The certificate of the authority that the edge created."""
         found = sorted(self.state_dir.rglob("ca*.pem")) + sorted(self.state_dir.rglob("ca*.crt"))
         found = [p for p in found if "key" not in p.name]
         assert found, f"no CA in {list(self.state_dir.rglob('*'))}"
@@ -352,7 +353,7 @@ class Edge:
         return Stream(sock, context, host or f"box-1.{DOMAIN}")
 
     def get(self, host, path="/", kind="plain", fields=(), method="GET", body=b"", timeout=PATIENCE):
-        """One request on a connection of its own; the response."""
+        """One request on a separate connection; the response."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *fields]
         if body:
             lines.append(f"Content-Length: {len(body)}")
@@ -363,7 +364,7 @@ class Edge:
         scheme = "https" if kind == "tls" else "http"
         return f"{scheme}://{host}:{self.port[kind]}{path}"
 
-    # ---- what it costs
+    # ---- costs
 
     def pids(self, role=None):
         """All processes of the edge, or those with `role` ("supervisor", "controller", "worker")."""
@@ -389,12 +390,12 @@ class Edge:
         return int(found[1]) if found else 0
 
     def rss_kib(self, role=None):
-        """Resident memory of all processes, or of a role; pages that they share count in each."""
+        """Resident memory of all processes, or of a role; shared pages count in each."""
         return sum(self._kib(pid, "status", "VmRSS") for pid in self.pids(role))
 
     def pss_kib(self, role=None):
-        """The same with shared pages divided among those who share them. An ordinary user may not ask for that (the
-        edge's processes are not dumpable): it gets the pages that each process has for itself."""
+        """The same with shared pages divided among their users. An ordinary user may not read that (the
+        edge's processes are not dumpable): it gets each process's private pages."""
         try:
             return sum(self._kib(pid, "smaps_rollup", "Pss") for pid in self.pids(role))
         except PermissionError:
@@ -410,7 +411,7 @@ class Edge:
         return total / TICK
 
     def open_fds(self, role="worker"):
-        """Skips the test where this user may not look (the edge's processes are not dumpable)."""
+        """Skips the test if this user may not look (the edge's processes are not dumpable)."""
         try:
             return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids(role))
         except PermissionError:
@@ -427,7 +428,8 @@ class Edge:
         return self.access.wait_for(matches, timeout, start, count)
 
     def wait_until(self, predicate, timeout=PATIENCE * SLOW, what="that"):
-        """For what has no event to wait for (another process's memory, descriptors): looks again each 20 ms."""
+        """For states without an event to wait for (another process's memory, descriptors): looks again each
+        20 ms."""
         deadline = time.monotonic() + timeout
         while not (value := predicate()):
             assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"

@@ -14,7 +14,7 @@ from harness import BINARY, ROOT
 DOCKERFILE = ROOT / "deploy/Dockerfile"
 CONFIG = ROOT / "deploy/container.yaml"
 NAME = "localhost/boxedge:test"
-# What the last stage runs as commands.
+# The commands of the last stage.
 USERS = ("root:x:0:0:root:/root:/usr/sbin/nologin\nboxedge:x:10001:10001::/var/lib/boxedge:/usr/sbin/nologin\n"
          "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n")
 GROUPS = "root:x:0:\nboxedge:x:10001:\nnogroup:x:65534:\n"

@@ -1,5 +1,5 @@
-"""A machine of its own with a real systemd: a container whose root is this machine's own, under an overlay, so that
-nothing is downloaded and nothing here is changed. Machine.start says why where that cannot be."""
+"""A separate machine with a real systemd: a container whose root is this machine's own, under an overlay, so
+that nothing is downloaded and nothing here changes. Machine.start gives the reason if that is impossible."""
 
 import contextlib
 import os
@@ -14,16 +14,16 @@ from harness import BINARY, PATIENCE, SLOW
 from podman import Podman, Unavailable
 
 SYSTEMD = "/lib/systemd/systemd"
-# How long it may take to start everything; a second or two on a machine that has nothing else to do.
+# The time to start everything; a second or two on an otherwise idle machine.
 BOOT_S = 60
-# What is this machine's own, and not the other's.
+# Files of this machine that the other one must not have.
 EMPTY = ["tmp", "var/tmp", "run", "var/log/journal", "etc/systemd/system", "etc/boxedge", "var/lib/boxedge"]
 TARGET = "[Unit]\nRequires=basic.target\nAfter=basic.target\n"
 
 
 @contextlib.contextmanager
 def booted():
-    """A machine that runs; skips the test, with the reason, where none can."""
+    """A running machine; skips the test, with the reason, if none can run."""
     machine = Machine()
     try:
         machine.start()
@@ -36,7 +36,7 @@ def booted():
 
 
 class Machine:
-    """`root` is its root directory, as it is seen from here."""
+    """`root` is its root directory, as seen from here."""
 
     def __init__(self):
         self.podman = Podman()

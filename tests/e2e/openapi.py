@@ -1,5 +1,6 @@
-"""What docs/control-plane.yaml says, for tests: its structure, and whether a JSON value is by one of its schemas. Knows
-the keywords that the document uses, and refuses others, so that none is passed over in silence."""
+"""The contents of docs/control-plane.yaml, for tests: its structure, and whether a JSON value matches one of
+its schemas. Knows the keywords that the document uses, and refuses others, so that none is ignored
+silently."""
 
 import pathlib
 import re
@@ -33,7 +34,7 @@ def _is(value, name):
 
 
 def errors(document, schema, value, at="$"):
-    """What is wrong with the value, as a list of sentences."""
+    """The errors of the value, as a list of sentences."""
     schema = resolve(document, schema)
     found, rest = [], {k: v for k, v in schema.items() if k not in _SAYS_NOTHING}
     types = rest.pop("type", None)
@@ -75,7 +76,7 @@ def operations(document):
 
 
 def operation_of(document, method, path):
-    """The operation that a call is, or None."""
+    """The operation of a call, or None."""
     for its_method, its_path, operation in operations(document):
         pattern = re.sub(r"\{id\}", r"[a-z0-9](?:[a-z0-9_-]{0,55}[a-z0-9])?", its_path)
         if method == its_method and re.fullmatch(pattern, path):
@@ -84,7 +85,7 @@ def operation_of(document, method, path):
 
 
 def response_schema(document, operation, status):
-    """The schema of an answer's JSON (None: it has no body that is read); KeyError where the status is not foreseen."""
+    """The schema of an answer's JSON (None: it has no body to be read); KeyError for an unforeseen status."""
     responses = operation["responses"]
     key = str(status) if str(status) in responses else f"{status // 100}XX"
     content = resolve(document, responses[key]).get("content")

@@ -16,7 +16,7 @@ from wire import PATIENCE, Stream, WireError
 
 
 class OriginConn(Stream):
-    """One accepted connection of a RawOrigin. `received` is all that came, in order."""
+    """One accepted connection of a RawOrigin. `received` is all of its bytes, in order."""
 
     def __init__(self, sock, index, everyone=None):
         super().__init__(sock)
@@ -34,7 +34,7 @@ class OriginConn(Stream):
         return more
 
     def read_request(self, timeout=PATIENCE, sink=None):
-        """The next request with its body; None where the peer has ended before a whole one."""
+        """The next request with its body; None if the peer has ended before a whole one."""
         try:
             message = self.read_message(timeout, sink=sink)
         except WireError:
@@ -65,7 +65,7 @@ class RawOrigin:
         self._closing = False
         self.listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if receive_buffer:  # inherited by what is accepted
+        if receive_buffer:  # accepted sockets inherit it
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.bind((address, 0))
         self.listener.listen(backlog)
@@ -114,7 +114,8 @@ class RawOrigin:
             self._changed.notify_all()
 
     def wait(self, predicate, timeout=PATIENCE):
-        """Waits until predicate(self) holds; looks again whenever a connection or request came, at least each 50 ms."""
+        """Waits until predicate(self) holds; checks it at each connection or request, and at least each 50
+        ms."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not predicate(self):
@@ -137,7 +138,7 @@ class RawOrigin:
         return b"".join(bytes(c.received) for c in list(self.connections))
 
     def stop_listening(self):
-        """Connects are refused from here on; open connections stay."""
+        """Refuses connects from here on; open connections stay."""
         self._closing = True
         try:
             self.listener.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,7 @@
-"""Real containers for tests: a podman of its own, with its storage, network and API socket in a folder of its own, so
+"""Real containers for tests: a separate podman, with its storage, network and API socket in a separate folder, so
 that parallel runs do not meet; and a tiny image with one static program in it (podman_app.c).
 
-Podman.start says why where containers cannot run here."""
+Podman.start gives the reason if containers cannot run here."""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ PORT = 3000
 
 
 class Unavailable(Exception):
-    """Containers cannot run here; the sentence says why."""
+    """Containers cannot run here; the sentence gives the reason."""
 
 
 class Container:
@@ -69,7 +69,7 @@ class Container:
 
 
 class Podman:
-    """podman with everything in /tmp/be-podman-<slot>; what a run that was killed left there is cleaned away first."""
+    """podman with everything in /tmp/be-podman-<slot>; leftovers of a killed run are removed first."""
 
     def __init__(self):
         self.slot, self.lock = self._take_slot()
@@ -88,7 +88,7 @@ class Podman:
         for slot in range(1, SLOTS + 1):
             lock = socket.socket(socket.AF_UNIX)
             try:
-                lock.bind(f"\0be-podman-{slot}")  # an abstract name: free again when the process ends, however it ends
+                lock.bind(f"\0be-podman-{slot}")  # an abstract name: free again when the process ends, for whatever reason
                 return slot, lock
             except OSError:
                 lock.close()
@@ -136,7 +136,7 @@ class Podman:
         return self
 
     def _try_exec(self):
-        """Why podman can start no command in a container, as in a chroot; None where it can."""
+        """The reason why podman can start no command in a container, as in a chroot; None if it can."""
         try:
             self.run("exec", "probe", "/bin/sh", "-c", "probe")
         except RuntimeError as error:
@@ -145,7 +145,7 @@ class Podman:
 
     def make_folders(self):
         (self.directory / "net").mkdir(parents=True)
-        # The locks of containers are of this folder too, and not shared by name with every other podman.
+        # The locks of containers are in this folder too, and not shared by name with every other podman.
         (self.directory / "containers.conf").write_text(
             f'[engine]\nlock_type = "file"\nvolume_path = "{self.directory}/volumes"\n', encoding="ascii")
         network = {
@@ -193,7 +193,7 @@ class Podman:
         self.socket.unlink(missing_ok=True)
 
     def clean(self):
-        """Removes everything, also what a run that was killed left."""
+        """Removes everything, also leftovers of a killed run."""
         self.stop_service()
         if (self.directory / "root").exists():
             with contextlib.suppress(subprocess.SubprocessError):
@@ -202,12 +202,13 @@ class Podman:
         for line in pathlib.Path("/proc/mounts").read_text(encoding="ascii", errors="replace").splitlines():
             if line.split()[1].startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False, capture_output=True, timeout=10)
-        with contextlib.suppress(OSError):  # podman takes it away itself, unless it was killed
+        with contextlib.suppress(OSError):  # podman removes it itself, unless it was killed
             subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True, timeout=10)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _end_monitors(self):
-        """conmon stays for minutes after an exec, and for ever where a container was started while it was removed."""
+        """conmon stays for minutes after an exec, and forever after a container started during its
+        removal."""
         for entry in pathlib.Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 arguments = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else [b""]

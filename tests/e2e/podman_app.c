@@ -1,12 +1,15 @@
 /*
- * What runs in the containers of tests: a server that answers GETs on PORT, from DELAY_MS after its start
- * (-1: it never listens), on all addresses or with LOOPBACK=1 on the own one only; or with EXIT=n one that
- * ends so, or with DIES_MS=n one that complains and ends with 7 after so long. With LINES=n it first writes
- * so many numbers. /        NAME, and how many requests this process had /slow    never answers /init    what
- * `sh -c` was called with since, by anybody /close   complains and closes the connection /end     complains
- * and ends
+ * The program in the containers of tests: a server that answers GETs on PORT, from DELAY_MS after its start
+ * (-1: it never listens), on all addresses, or with LOOPBACK=1 on loopback only. EXIT=n: it exits with n.
+ * DIES_MS=n: after n ms it prints an error and exits with 7. LINES=n: it first writes n numbers.
  *
- * As "sh" it keeps its command where /init finds it.
+ *   /        NAME, and the number of requests to this process
+ *   /slow    never answers
+ *   /init    the commands that any process has passed to `sh -c` since
+ *   /close   prints an error and closes the connection
+ *   /end     prints an error and exits
+ *
+ * As "sh" it stores its command for /init.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -29,7 +32,7 @@ static int number(const char *name, int otherwise)
     return text != NULL ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
-/* As Node does. */
+/* Like Node. */
 static void complain(const char *path)
 {
     fprintf(stderr, "TypeError: cannot read %s\n    at main {\n  code: 1\n}\n", path);

@@ -20,7 +20,7 @@ def _git(*arguments):
 
 
 def tag():
-    """The newest tag v* before HEAD; None: none is there."""
+    """The newest tag v* before HEAD; None: no such tag."""
     return _git("describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD~1")
 
 
@@ -30,7 +30,7 @@ def commit():
 
 
 def binary():
-    """Builds it where it is missing, which takes minutes; skips the test without the history."""
+    """Builds it if it is missing, which takes minutes; skips the test without the history."""
     wanted = commit() if shutil.which("git") else None
     if wanted is None:
         pytest.skip("the previous release is not in the history of this copy (a shallow clone, or no repository)")

@@ -1,4 +1,5 @@
-"""Parts that the tests of the processes share: uninterrupted requests beside an event, and facts about a process."""
+"""Shared parts of the tests of the processes: uninterrupted requests beside an event, and facts about a
+process."""
 
 import contextlib
 import os
@@ -17,7 +18,8 @@ from wire import PATIENCE, WireError
 
 HEALTH = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
-# A "new binary" that speaks as far as needed (edge/supervisor/handover.h), and then ends or hangs.
+# A "new binary" that follows the protocol as far as needed (edge/supervisor/handover.h), and then ends or
+# hangs.
 IMPOSTOR = """#!/usr/bin/env python3
 import os, socket, struct, sys, time
 with open(f"/proc/self/fd/{os.environ['BOXEDGE_HANDOVER']}") as handoff:
@@ -34,8 +36,8 @@ sys.exit(5)
 
 
 class Load:
-    """Threads that ask without a pause until it is stopped, each request on a connection of its own (or with
-    `keep` on one that is made again only when it fails)."""
+    """Threads that send requests without a pause until it is stopped, each request on a separate connection
+    (or with `keep` on one that is replaced only when it fails)."""
 
     def __init__(self, edge, host, threads=4, keep=False, kind="plain"):
         self.edge, self.host, self.keep, self.kind = edge, host, keep, kind
@@ -118,12 +120,12 @@ def reload(edge, config, answer="reloaded: configuration"):
 
 
 def serving(edge):
-    """The process id of the supervisor that serves."""
+    """The process id of the serving supervisor."""
     return int((edge.run_dir / "boxedge.lock").read_text())
 
 
 def upgrade(edge):
-    """SIGUSR2 to the supervisor that serves; returns the one that serves then."""
+    """SIGUSR2 to the serving supervisor; returns its successor."""
     old, start = serving(edge), len(edge.stderr.lines)
     os.kill(old, signal.SIGUSR2)
     said(edge, "serves now", start)
@@ -168,7 +170,7 @@ def upgraded(edge):
 
 
 class Replaced:
-    """A program file of its own for the edge that is made next; `by` replaces it."""
+    """A separate program file for the next edge; `by` replaces it."""
 
     def __init__(self, folder, monkeypatch):
         self.path, self.good, self.monkeypatch = folder / "boxedge", harness.BINARY, monkeypatch

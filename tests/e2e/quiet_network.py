@@ -1,5 +1,6 @@
-"""Chromium closes its connections (ERR_NETWORK_CHANGED) whenever an address or an interface of this machine comes or
-goes, as it does for tests that run beside it and bring up boxes. It hears of that over netlink, so it gets none."""
+"""Chromium closes its connections (ERR_NETWORK_CHANGED) whenever an address or an interface of this machine
+is added or removed, as parallel tests do when they bring up boxes. It learns of that over netlink, so it gets
+none."""
 
 import ctypes
 import platform
@@ -17,7 +18,7 @@ class _Program(ctypes.Structure):
 
 
 def without_netlink():
-    """For preexec_fn: sockets of AF_NETLINK cannot be made from here on."""
+    """For preexec_fn: sockets of AF_NETLINK cannot be created from here on."""
     number = SOCKET.get(platform.machine())
     if number is None:
         return

@@ -15,7 +15,7 @@ from upstash_box import Box, BoxError, EphemeralBox
 
 LARGE = sys.argv[1]
 _lookup = socket.getaddrinfo
-# Names are resolved to 127.0.0.1 here, whatever the system's resolver knows.
+# Names are resolved to 127.0.0.1 here, whatever the system's resolver answers.
 socket.getaddrinfo = lambda host, *more, **kw: _lookup("127.0.0.1", *more, **kw)
 
 
@@ -50,7 +50,7 @@ def execute(box):
 
 
 def stream(box):
-    """Each line is printed only when the one before has arrived here."""
+    """Each line is printed only after the one before arrived here."""
     command = ('for i in 1 2 3 4; do echo "$i $(date +%s%3N)"; n=0; '
                "while [ ! -e heard$i ]; do n=$((n+1)); [ $n -lt 400 ] || exit 9; sleep 0.02; done; done; exit 4")
     run = box.exec.stream(command)
@@ -144,7 +144,7 @@ def previews(box):
 def main():
     box = Box.create()
     sections = [lifecycle, execute, stream, code, files, large, pause, errors, snapshot, ephemeral]
-    # Without a gateway in front of the API there is nobody who answers about previews.
+    # Without a gateway in front of the API, nothing answers about previews.
     for section in sections + ([previews] if os.environ.get("SDK_PREVIEWS") else []):
         name = "exec" if section is execute else section.__name__
         try:

@@ -1,5 +1,5 @@
-"""What the real SDKs must see of a box API, section by section, and how their runners (sdk.mjs, sdk_client.py) are run.
-The same holds against the service alone and through whatever stands in front of it."""
+"""The results that the real SDKs must get from a box API, section by section, and the start of their runners
+(sdk.mjs, sdk_client.py). The same holds against the service alone and through any server in front of it."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def large_file(directory):
 
 
 def run(command, base_url, directory, environment, sections=SECTIONS):
-    """Runs a runner; {section: seen}, with "sum" of the large file."""
+    """Runs a runner; {section: result}, with "sum" of the large file."""
     source, digest = large_file(directory)
     done = subprocess.run(
         [*map(str, command), str(source)], cwd=directory, capture_output=True, text=True, timeout=60 * SLOW, check=False,
@@ -46,7 +46,7 @@ def run(command, base_url, directory, environment, sections=SECTIONS):
 
 
 def judge(results):
-    """Every section is judged; all that failed are named."""
+    """Every section is judged; all failed ones are named."""
     failed = []
     for section in SECTIONS:
         line = results["lines"][section]
@@ -59,14 +59,15 @@ def judge(results):
 
 
 def gateway(service):
-    """An edge's configuration in front of a service, with limits that these suites stay below."""
+    """An edge's configuration in front of a service, with limits that these suites do not reach."""
     return {"upstreams": [{"name": "api", "servers": [f"127.0.0.1:{service.port}"]}],
             "plans": [{"name": "sdk", "rate": "1000/s", "burst": 1000, "in_flight": 100}],
             "api": {"hosts": [API], "default_plan": "sdk", "client_plan": "sdk"}}
 
 
 def run_through(command, service, edge, directory, trusted):
-    """The same through an edge on the API host, over TLS; `trusted` names the variable with a file of authorities."""
+    """The same through an edge on the API host, over TLS; `trusted` names the variable with a file of
+    authorities."""
     environment = {**os.environ, "SDK_PREVIEWS": "1", trusted: str(edge.ca)}
     results = run(command, edge.url(API), directory, environment, SECTIONS + ("previews",))
     judge(results)
@@ -106,7 +107,8 @@ def _exec(seen, _):
 
 
 def _stream(seen, _):
-    """The command waits for each line to be heard: lines that were held back would have ended it with status 9."""
+    """The command waits for the arrival of each line: lines that were held back would have ended it with
+    status 9."""
     assert [data.split()[0] for data, _ in seen["chunks"]] == ["1", "2", "3", "4"]
     assert (seen["exit"], seen["status"]) == (4, "failed")
     lags = [arrived - int(data.split()[1]) for data, arrived in seen["chunks"]]

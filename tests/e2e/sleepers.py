@@ -43,8 +43,8 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class Sleeper:
-    """A paused box with an app. `resume` lets its resume end, `listen` lets the app listen; `fail` ends resumes
-    with the control plane's refusal."""
+    """A paused box with an app. `resume` lets its resume end, `listen` lets the app listen; `fail` ends
+    resumes with the control plane's refusal."""
 
     def __init__(self, world, box_id, awake=False, ready=False):
         self.world, self.id = world, box_id
@@ -87,8 +87,8 @@ class Sleeper:
 
 
 class Sleepers:
-    """A control plane whose resumes wait for their box's word, and an address for its boxes. `config` is what the edge
-    needs to know of it."""
+    """A control plane whose resumes wait for their box, and an address for its boxes. `config` is the edge's
+    configuration for it."""
 
     def __init__(self):
         self.boxes = {}
@@ -124,7 +124,7 @@ class Sleepers:
 
 
 class Events:
-    """The events of a wake over HTTP/1.1, as they come."""
+    """The events of a wake over HTTP/1.1, as they arrive."""
 
     def __init__(self, edge, host, kind="plain", fields=()):
         lines = ["GET /.well-known/boxedge/wake HTTP/1.1", f"Host: {host}", *fields]

@@ -3,7 +3,7 @@
     tests/soak [--minutes N | --seconds N] [--plant connections]
 
 Memory and store are judged by two windows of the load, after a warm-up: the last fifth may exceed the second fifth by a
-tolerance. Descriptors, reader slots and everything that is counted as open are judged before and after the load, while
+tolerance. Descriptors, reader slots and all gauges of open objects are judged before and after the load, while
 no client is connected: they must be equal."""
 
 import argparse
@@ -27,7 +27,8 @@ from test_process_boxes import app
 from tunnel_clients import Echoes
 from wire import PATIENCE, WireError
 
-# A late window may exceed an early one by a part of it, and by a constant for what comes in pages and pools.
+# A late window may exceed an early one by a fraction, and by a constant for memory that grows in pages and
+# pools.
 MEMORY_PART, MEMORY_KIB = 0.10, 1024
 STORE_PART, STORE_BYTES = 0.05, 16 * 4096
 OPEN = re.compile(r"^boxedge_((?:exchanges_open|connections_open|buffered_bytes|upstream_waiting|"
@@ -35,7 +36,7 @@ OPEN = re.compile(r"^boxedge_((?:exchanges_open|connections_open|buffered_bytes|
 
 
 class Soak:
-    """The edge, what is behind it, and its traffic."""
+    """The edge, its servers, and its traffic."""
 
     def __init__(self, directory, stack):
         self.http, self.sockets = stack.enter_context(HttpOrigin()), stack.enter_context(WebSocketOrigin())
@@ -121,7 +122,7 @@ class Soak:
             self.expect(client.request(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400)
         with self.edge.socket("tls") as sock:  # a handshake that never is one
             sock.sendall(bytes(chance.randrange(1, 100)))
-        with self.edge.connect("tls", self.host) as client:  # half of a request, then gone
+        with self.edge.connect("tls", self.host) as client:  # half of a request, then a disconnect
             client.send(f"POST /echo HTTP/1.1\r\nHost: {self.host}\r\nContent-Length: 100000\r\n\r\n".encode()
                         + bytes(50000))
             if chance.random() < 0.5:
@@ -175,7 +176,8 @@ class Soak:
         return figures
 
     def quiet(self, timeout=PATIENCE * SLOW):
-        """What is open while nobody is connected: waits for the end of pools, since all else must be over by then."""
+        """The open objects while nobody is connected: waits for the end of pools, since all others must have
+        ended by then."""
         deadline = time.monotonic() + timeout
         previous = None
         while True:
@@ -206,10 +208,10 @@ def judge_windows(samples):
 
 
 def soak(directory, seconds, planted=None):
-    """Runs it; the lines of its report, and the sentences that say what was not flat."""
+    """Runs it; the lines of its report, and a sentence for each figure that was not flat."""
     with contextlib.ExitStack() as stack:
         world = Soak(directory, stack)
-        world.load(min(60, max(5, seconds / 6)), Soak.KINDS)  # pools, caches and pages come into being
+        world.load(min(60, max(5, seconds / 6)), Soak.KINDS)  # pools, caches and pages fill up
         before, processes = world.quiet(), world.roles()
         world.done, world.failures = {}, []
         samples = []

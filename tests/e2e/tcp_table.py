@@ -1,4 +1,5 @@
-"""The kernel's table of TCP connections over IPv4 (/proc/net/tcp, proc(5)). It may lack a row while others come and go."""
+"""The kernel's table of TCP connections over IPv4 (/proc/net/tcp, proc(5)). It may lack a row while others
+are added and removed."""
 
 import socket
 from pathlib import Path
@@ -15,7 +16,7 @@ class Row(NamedTuple):
     sending: int   # bytes that the other side has not acknowledged
     received: int  # bytes that nobody has read
     timer: int
-    inode: int     # of the socket; 0: no process has it any more
+    inode: int     # of the socket; 0: it belongs to no process any more
 
 
 def _end(text):
@@ -31,5 +32,5 @@ def rows():
 
 
 def of_ports(local, remote):
-    """The row of one end of a connection of this machine, by the ports; None: there is none."""
+    """The row of one end of a connection of this machine, by the ports; None: no such row."""
     return next((row for row in rows() if (row.local[1], row.remote[1]) == (local, remote)), None)

@@ -13,7 +13,7 @@ BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.
 
 
 class World:
-    """An edge with a preview of each kind, each of an app of its own."""
+    """An edge with a preview of each kind, each of a separate app."""
 
     def __init__(self, directory):
         self.edge = Edge(directory, workers=2, boxes=BOXES)
@@ -99,7 +99,7 @@ def check_box(app, path, want, preview, one, request):
 
 
 def check_log(edge, wanted, preview, start):
-    """`wanted` is what each path came to. The log is written in batches, so it is looked at once."""
+    """`wanted` is each path's outcome. The log is written in batches, so it is read once."""
     lines = edge.wait_for_line(lambda line: line["path"].split("?")[0] in wanted, start=start, count=len(wanted))
     for line in lines:
         want = wanted.pop(line["path"].split("?")[0])
@@ -135,7 +135,7 @@ def test_the_table(world, kind, one, version):
                 if want.status == 303:
                     assert answer.get("location") == f"https://{preview.authority}{path}?a=1&b=%20"
                     assert answer.get("referrer-policy") == "no-referrer"
-                # No body byte is asked for where the head is refused.
+                # A refused head is not followed by a request for its body.
                 assert answer.continued == (request == "upload" and want.reaches_box)
                 check_box(app, path, want, preview, one, request)
             except AssertionError as error:

@@ -17,7 +17,7 @@ from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mar
 
 
 class Framer(http.server.BaseHTTPRequestHandler):
-    """Another site: a page with a frame of what its query says."""
+    """Another site: a page with a frame of the URL in its query."""
 
     def do_GET(self):
         page = f'<!doctype html><title>elsewhere</title><iframe name="one" style="width:100%;height:900px" src="{self.path[2:]}"></iframe>'

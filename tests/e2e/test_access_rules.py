@@ -45,7 +45,7 @@ def both(edge, app):
 
 @pytest.fixture
 def source():
-    """An address of the client's own, so that no test locks another out."""
+    """A separate address for the client, so that no test locks another out."""
     return next(SOURCES)
 
 
@@ -77,7 +77,7 @@ def test_the_tenth_wrong_secret_locks(edge, bearer, source):
     lock(edge, bearer, source, 9)
     assert get(edge, bearer.host, fields=right, source=source).status == 200
     lock(edge, bearer, source, 1)
-    # From here on right and wrong alike, on every worker, and however it is shown.
+    # From here on, right and wrong secrets are refused alike, on every worker, however they are shown.
     for _ in range(6):
         assert is_locked(get(edge, bearer.host, fields=right, source=source))
         assert is_locked(get(edge, bearer.host, fields=wrong(), source=source))
@@ -91,12 +91,12 @@ def test_the_tenth_wrong_secret_locks(edge, bearer, source):
     assert form.status == 429 and not form.all("set-cookie")
     link = get(edge, bearer.host, f"/?preview_token={bearer.made.token}", [PAGE], source=source)
     assert link.status == 429 and not link.all("set-cookie")
-    # Sessions go on, nothing shown is as before, and nobody else is affected.
+    # Sessions continue, requests without credentials are as before, and no other client is affected.
     assert get(edge, bearer.host, fields=[f"Cookie: {COOKIE}={bearer.cookie}"], source=source).status == 200
     assert get(edge, bearer.host, source=source).status == 401
     assert get(edge, bearer.host, fields=right, source=next(SOURCES)).status == 200
     assert get(edge, edge.host(bearer.app, "other"), fields=with_token(bearer.other.token), source=source).status == 200
-    # New credentials are a new preview.
+    # New credentials make a new preview.
     again = Made(edge, "box", bearer.app.port, "bearer")
     assert get(edge, bearer.host, fields=with_token(again.token), source=source).status == 200
 
@@ -118,7 +118,8 @@ def embedded(dest, site="cross-site"):
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_pages_of_others_lock_no_visitor_out(edge, both, source, site):
-    """Frames and images with wrong tokens lock frames and images out, and not the person who looks at them."""
+    """Frames and images with wrong tokens lock frames and images out, and not the person who looks at
+    them."""
     for i in range(11):
         get(edge, both.host, f"/?preview_token=wrong-{i}", embedded("iframe", site), source=source)
         get(edge, both.host, fields=[*embedded("image", site), f"Authorization: Bearer also-{i}"], source=source)
@@ -127,7 +128,7 @@ def test_pages_of_others_lock_no_visitor_out(edge, both, source, site):
     link = get(edge, both.host, f"/?preview_token={both.made.token}", [PAGE], source=source)
     assert link.status == 303 and session_in(link.all("set-cookie"))
     assert get(edge, both.host, fields=with_token(both.made.token), source=source).status == 200
-    # Whoever is locked out is so in frames as well.
+    # A person who is locked out is locked out in frames as well.
     lock(edge, both, source)
     assert is_locked(get(edge, both.host, fields=[*embedded("empty", site)[1:], *with_token(both.made.token)], source=source))
 
@@ -175,7 +176,7 @@ def test_ipv6_counts_by_64(make_edge, app):
     assert (ask("192.0.2.1", with_token(made.token)), ask("192.0.2.2", with_token(made.token))) == (429, 200)
 
 
-# ---- what a refusal costs
+# ---- the cost of a refusal
 
 
 def test_a_refused_request_connects_to_no_box(edge, app):
@@ -188,7 +189,8 @@ def test_a_refused_request_connects_to_no_box(edge, app):
 
 @pytest.mark.parametrize("expect", [True, False])
 def test_a_refused_upload_costs_no_body(edge, bearer, expect):
-    """A client that sends its body all the same sees the answer, then an end; over HTTP/2 its neighbours go on."""
+    """A client that sends its body anyway sees the answer, then an end; over HTTP/2 its neighbours
+    continue."""
     head = (f"POST /echo HTTP/1.1\r\nHost: {bearer.host}\r\nContent-Length: 100000000\r\n"
             + ("Expect: 100-continue\r\n" if expect else "") + "\r\n").encode()
     with connect(edge, bearer.host) as client:
@@ -293,7 +295,7 @@ def test_signing_out(edge, bearer):
 
 
 def test_signing_out_of_a_preview_with_a_password_only(edge, app):
-    """A right Basic on a page sets the session there too."""
+    """The right Basic credentials on a page set the session too."""
     basic = Preview(edge, app, "basic")
     assert basic.cookie and basic.post_form({}, SIGN_OUT).status == 303
     password = "Authorization: Basic " + base64_text(basic.made.basic)
@@ -309,7 +311,7 @@ def test_signing_out_of_a_preview_with_a_password_only(edge, app):
 def test_links(edge, bearer, path, left, method):
     answer = get(edge, bearer.host, path.replace("T", bearer.made.token), [PAGE], method)
     if left is None:
-        # Never to another host, whatever browsers make of the path.
+        # Never to another host, however browsers read the path.
         assert answer.status == 400 or answer.get("location") == f"https://{bearer.authority}/"
         return
     assert answer.status == 303 and session_in(answer.all("set-cookie")) and answer.body.find(bearer.made.token.encode()) < 0
@@ -331,7 +333,7 @@ def test_no_secret_in_a_query_is_logged(edge, bearer):
             answer = get(edge, bearer.host, path, [PAGE], kind=kind)
             line = edge.wait_for_line(status=answer.status, path=logged, tls=kind == "tls")
             assert "SECRET" not in str(line)
-    # Refused before it is understood.
+    # Refused before it is parsed.
     for refused in (b"GET /x3?token=SECRET HTTP/1.1\r\n\r\n", b"GET /x4?token=SECRET HTTP/1.1\r\nHost: a b\r\n\r\n",
                     b"GET https://u:SECRET@%s/x5?token=SECRET HTTP/1.1\r\nHost: %s\r\n\r\n" % ((bearer.host.encode(),) * 2),
                     b"GET /x6?token=SECRET HTTP/3.9\r\nHost: x\r\n\r\n"):
@@ -356,7 +358,7 @@ def test_no_box_proves_that_it_owns_its_host(edge, app, kind):
 
 
 def test_signing_in_can_be_found_in_the_log(edge, bearer):
-    """The page, the form's answer and the page of signing out say their request id."""
+    """The page, the form's answer and the sign-out page show their request id."""
     answers = [get(edge, bearer.host, fields=[PAGE]), bearer.post_form({"token": bearer.made.token, "next": "/"}),
                get(edge, bearer.host, SIGN_OUT)]
     assert [answer.status for answer in answers] == [401, 303, 200]
@@ -378,7 +380,8 @@ def test_two_tokens_are_judged_by_the_first(edge, bearer, source):
     (FRIEND + "/a?b", True), (FRIEND, True), (None, True), ("https://elsewhere.example/", False),
     (FRIEND + ".example/", False), (FRIEND + ":444/", False), ("http:" + FRIEND[6:], False), ("x", False)])
 def test_a_frame_elsewhere_offers_a_tab(edge, both, referer, form):
-    """Where some origins may frame the page, the others get no form either, that their browsers would not show."""
+    """If some origins may frame the page, other origins get no form either: their browsers would not show
+    it."""
     fields = [PAGE, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Sec-Fetch-Site: cross-site"]
     answer = get(edge, both.host, "/inside", fields + ([f"Referer: {referer}"] if referer else []))
     assert answer.status == 401 and (b"<form" in answer.body) == form
@@ -387,7 +390,8 @@ def test_a_frame_elsewhere_offers_a_tab(edge, both, referer, form):
 
 
 def test_a_page_that_keeps_its_referrer_back(edge, both):
-    """Its own forms say "Origin: null"; that they are its own is in Sec-Fetch-Site, which no script can set."""
+    """Its own forms send "Origin: null"; Sec-Fetch-Site, which no script can set, proves that they are its
+    own."""
     session = f"Cookie: {COOKIE}={both.cookie}"
     for site, status in (("same-origin", 200), ("same-site", 403), ("cross-site", 403), ("none", 403), (None, 403)):
         fields = [session, "Origin: null", *([f"Sec-Fetch-Site: {site}"] if site else [])]
@@ -418,7 +422,7 @@ EXPOSED = ("Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateL
 
 
 def test_every_answer_of_the_edge_can_be_read_by_scripts(edge, both, source):
-    """With its fields; and with credentials by the origins on the preview's list."""
+    """With its fields; and with credentials from the origins on the preview's list."""
     nobody, redirected = both.host.replace("box-", "no-such-"), {"kind": "redirect"}
     for host, path, fields, status, more in (
             (both.host, "/", [], 401, {}), (both.host, "/", [PAGE], 401, {}),
@@ -455,7 +459,7 @@ def test_a_field_that_held_the_session_only_goes_with_it(edge, bearer):
 
 
 def test_a_preflight_shows_no_body(edge, bearer):
-    """Apps that look at no method answer it with what a GET would show."""
+    """Apps that ignore the method answer it with the content of a GET."""
     fields = browser_fields(bearer, "preflight", "cross")
     paths = {"/echo": "application/json", "/bytes?n=300000": "application/octet-stream", "/bytes?n=300000&trailer=1": "application/octet-stream",
              "/sse?n=100000": "text/event-stream"}
@@ -486,7 +490,7 @@ def test_a_plain_listener_takes_secrets_but_no_sessions(edge, both):
         assert answer.status == 403 and answer.json["code"] == "tls_required" and not answer.all("set-cookie")
 
 
-# ---- what is told
+# ---- disclosures
 
 
 def bytes_of(answer):

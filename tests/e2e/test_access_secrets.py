@@ -1,4 +1,4 @@
-"""No secret in anything that the edge writes or shows: logs, error pages, metrics, the store, process lists."""
+"""No secret in any output of the edge: logs, error pages, metrics, the store, process lists."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,7 @@ BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.
 
 
 def spellings(secrets):
-    """As they are, in base64, and percent-encoded; and the middle of each, for what was cut."""
+    """Unchanged, in base64, and percent-encoded; and the middle of each, for cut texts."""
     out = set()
     for secret in secrets:
         out |= {secret, base64_text(secret).rstrip("="), urllib.parse.quote(secret, safe=""), secret[8:28]}
@@ -52,7 +52,7 @@ def odd_requests(edge, preview, answers):
         answers.append(preview.post_form(form))
         answers.append(preview.post_form(form, fields=["Origin: https://elsewhere.example"]))
         answers.append(preview.post_form(form, kind="plain"))
-    # The box refuses, answers nonsense, or is not there.
+    # The box refuses the connection, answers nonsense, or is missing.
     answers.append(get(edge, edge.host(1), fields=[bearer]))
 
 
@@ -76,7 +76,7 @@ def test_no_secret_anywhere(make_edge, tmp_path):
 
     for i, answer in enumerate(answers):
         if answer.status == 200 and b'"fields"' in answer.body:
-            continue  # the app's own, which shows what it was sent
+            continue  # the app's own page, which shows the request that it got
         fields = [f"{k}: {v}" for k, v in answer.fields if k != "set-cookie"]
         note(f"answer {i} ({answer.status})", "\n".join(fields).encode() + b"\n" + answer.body)
     admin = Admin(edge.admin_socket)

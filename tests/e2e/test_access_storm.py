@@ -15,16 +15,16 @@ from harness import PATIENCE, SANITIZED, SLOW, WireError
 
 CHANGES = 250 if SANITIZED else 1000
 LOADERS = 6
-CONNECTIONS = 4  # of each, so that every worker has some of each
+CONNECTIONS = 4  # of each, so that they reach every worker
 
-# What a loader may rely on. `token` is None where the preview is deleted; `stable`: no change is under way; `dead`: the
-# last tokens that were replaced or deleted.
+# The facts that a loader may rely on. `token` is None if the preview is deleted; `stable`: no change is under
+# way; `dead`: the last tokens that were replaced or deleted.
 State = collections.namedtuple("State", "token stable dead")
 
 
 class Loader(threading.Thread):
-    """Requests on kept connections, some with the token that is in force, some with one that was. Each outcome is judged
-    by what was acknowledged before the request was sent."""
+    """Requests on kept connections, some with the token in force, some with a former one. Each outcome is
+    judged by the changes that were acknowledged before the request was sent."""
 
     def __init__(self, storm, seed):
         super().__init__(daemon=True)
@@ -140,7 +140,7 @@ def test_replacements_under_load(make_edge):
                 raise loader.error
         outcomes = sum((loader.outcomes for loader in loaders), collections.Counter())
         print(f"{CHANGES} changes in {time.monotonic() - begin:.1f} s; outcomes: {dict(outcomes)}")
-        # Each was put to the test, and often.
+        # Each was tried often.
         assert outcomes["right", 200] > CHANGES and outcomes["dead", 401] > CHANGES / 2 and outcomes["dead", 404] > CHANGES / 4
     admin.close()
 

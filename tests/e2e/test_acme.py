@@ -14,7 +14,7 @@ DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/certificates.md"
 
 
 def commands(client):
-    """The commands of the client in the document, joined to one line each; options and domain as they are there."""
+    """The commands of the client in the document, each joined to one line; options and domain unchanged."""
     text = DOCUMENT.read_text().replace("\\\n", " ")
     found = re.findall(rf"^(?:[A-Z_]+=\S+ )*{client} .*$", text, re.M)
     assert found, f"no command of {client} in {DOCUMENT}"
@@ -22,7 +22,8 @@ def commands(client):
 
 
 def lego(authority, directory):
-    """How the commands change for the authority on loopback: its address, a hook as name server, folders of the test."""
+    """Changes to the commands for the authority on loopback: its address, a hook as name server, folders of
+    the test."""
     def run(line):
         words = shlex.split(line)
         while "=" in words[0]:

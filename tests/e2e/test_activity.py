@@ -16,7 +16,7 @@ import pytest
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, UnixConnection, push
 from harness import PORTS, SLOW, Edge, HttpOrigin, RawOrigin
 
-# The app in a process box: tells who it is and on which of its connections it was asked.
+# The app in a process box: reports its process and the number of the connection that a request came on.
 APP = r"""
 import base64, hashlib, json, os, socket, struct, sys, threading, time
 changed, words = threading.Condition(), []
@@ -105,7 +105,7 @@ class Boxes:
         return self.edge.get(self.hosts[box_id], path, fields=fields)
 
     def ask(self, box_id, path="/"):
-        """What the app says of itself."""
+        """The app's report of itself."""
         answer = self.get(box_id, path)
         assert answer.status == 200, answer.body
         return json.loads(answer.body)
@@ -152,7 +152,7 @@ def open_websocket(stream, *where):
     return client
 
 
-# ---- process boxes: what holds them
+# ---- process boxes: activity that holds them
 
 
 @pytest.mark.parametrize("action", ["stop", "freeze"])
@@ -165,7 +165,7 @@ def test_an_idle_box_is_paused_and_the_next_request_wakes_it(tmp_path, action):
         assert time.monotonic() - began > 1.9
         after = boxes.ask("idle")
         assert (after["pid"] == before["pid"]) == (action == "freeze")
-        # The connections from before, which would be good for 4 s, are used no more.
+        # The old connections, which would be good for 4 s, are not used any more.
         assert after["served"] == 1
         assert boxes.state("idle") == "running"
 
@@ -189,7 +189,7 @@ def test_a_slow_answer_holds_its_box_and_a_poller_does_not(tmp_path):
                 return statuses[-1] != 200
 
             boxes.edge.wait_until(poll, what="the pause of a box that is polled")
-            assert statuses[-1] in (502, 503) and len(statuses) > 5  # 502: it was asked while it was paused
+            assert statuses[-1] in (502, 503) and len(statuses) > 5  # 502: the request came while it was paused
             answer = client.read_message()
             assert answer.status == 200
             assert json.loads(answer.body)["pid"] == pid
@@ -205,7 +205,8 @@ def test_a_forgotten_websocket_lets_its_box_sleep_and_its_next_message_wakes_it(
             boxes.wait_paused("ws")
             assert time.monotonic() - began > 2.4  # idle_open, then idle
             assert client.is_silent(0)
-            # More than the sockets in between hold, so that some of it waits in the edge and some in the client.
+            # More than the sockets in between hold, so that some bytes wait in the edge and some in the
+            # client.
             big = os.urandom(1 << 20)
             client.send(frame(b"are you there?"))
             assert read_frame(client) == (1, b"are you there?")
@@ -254,7 +255,7 @@ def test_a_box_that_ends_by_itself_answers_who_waits_and_starts_anew(tmp_path):
 
 @pytest.mark.parametrize("how", ["idle", "command"])
 def test_the_sockets_of_a_process_that_the_edge_stops_get_a_close(tmp_path, how):
-    """1001, however fast the process goes: not an end without a word (1006)."""
+    """1001, however fast the process ends: not an end without a Close frame (1006)."""
     count = 8
     processes = [process_box(f"ws{i}", idle="100ms" if how == "idle" else "1h") for i in range(count)]
     with Boxes(tmp_path, *processes) as boxes, contextlib.ExitStack() as open_ones:
@@ -269,7 +270,8 @@ def test_the_sockets_of_a_process_that_the_edge_stops_get_a_close(tmp_path, how)
 
 
 def test_what_an_operator_stops_stays_stopped_until_a_request_comes(tmp_path):
-    """A client that sent something just before, on a tunnel or in a body, is nobody who asks for the box."""
+    """A client that sent bytes just before, on a tunnel or in a body, does not count as a request for the
+    box."""
     never = process_box("never", idle="1h")
     never["command"] = ["/bin/sleep", "1000"]
     processes = [process_box("ws", idle="1h"), process_box("body", idle="1h"), never, process_box("clock")]
@@ -288,7 +290,7 @@ def test_what_an_operator_stops_stays_stopped_until_a_request_comes(tmp_path):
             boxes.edge.command("box", "stop", box_id)
         answer = waiting.read_message()
         assert answer.status == 503 and b"stopped by hand" in answer.body
-        boxes.wait_paused("clock")  # two seconds in which a worker has looked and told all that it has to tell
+        boxes.wait_paused("clock")  # two seconds in which a worker has looked and sent all its reports
         assert [boxes.state(box_id) for box_id in ("ws", "body", "never")] == ["paused"] * 3
         for box_id, pid in pids.items():
             assert boxes.edge.command("box", "logs", box_id).count("started as process") == 1
@@ -308,7 +310,7 @@ def planned(tmp_path_factory):
 
 
 class Planned:
-    """A box of the control plane: an origin at an address of its own."""
+    """A box of the control plane: an origin at a separate address."""
 
     count = 0
 
@@ -335,7 +337,7 @@ class Planned:
         return client
 
     def used(self):
-        """The origin's connections on which anything came (others were made to see whether it listens)."""
+        """The origin's connections with any bytes (others were only probes of the port)."""
         return [conn for conn in self.origin.connections if conn.received]
 
     def __enter__(self):
@@ -350,7 +352,7 @@ def error_code(message):
 
 
 def never_answers(conn):
-    if conn.read_request() is not None:  # else it was the edge's look whether the port listens
+    if conn.read_request() is not None:  # else it was the edge's probe of the port
         conn.wait_closed(60)
 
 
@@ -382,7 +384,7 @@ def test_who_waits_is_told_at_once_that_the_box_was_paused(planned):
 
 
 def test_a_box_that_is_oddly_silent_is_looked_at(planned):
-    """Nobody said that it was paused, and its kernel takes connections as before."""
+    """No report of its pause came, and its kernel accepts connections as before."""
     with Planned(planned, never_answers) as box, box.stream() as client:
         box.origin.wait_requests(1)
         box.plane.set(box.id, state="paused")
@@ -399,7 +401,7 @@ def test_streams_and_tunnels_live_through_a_pause_and_messages_wake(planned):
         box.push("paused")
         box.edge.wait_until(lambda: states(box.edge)[box.id] == "paused")
         for conn in box.used():
-            conn.send(b"\x82\x05still")  # as a box that was frozen and runs again
+            conn.send(b"\x82\x05still")  # like a box that was frozen and runs again
         assert stream.read_until(b"still")
         assert read_frame(tunnel) == (2, b"still")
         tunnel.send(frame(b"wake"))
@@ -437,8 +439,8 @@ def test_pooled_connections_are_closed_with_a_pause_and_used_no_more(planned):
 
 
 def test_no_byte_goes_to_an_address_that_another_box_has(planned):
-    """A connection to the old address comes up after the box has moved: the other box, which has that address now,
-    sees it and gets nothing."""
+    """A connection to the old address is established after the box has moved: the other box, which has that
+    address now, sees it and gets no bytes."""
     with Planned(planned, HttpOrigin, kind=HttpOrigin) as box:
         full = socket.socket()
         full.bind((box.addresses[0], 0))
@@ -449,7 +451,7 @@ def test_no_byte_goes_to_an_address_that_another_box_has(planned):
         full.settimeout(10)
         with box.stream("/") as client:
             assert client.is_silent(0.1)
-            box.push("running", box.addresses[0], box.origin.port)  # it moves, and its address is another's
+            box.push("running", box.addresses[0], box.origin.port)  # it moves, and another box gets its address
             answer = client.read_message()
             assert answer.status == 200, answer.body
         full.close()

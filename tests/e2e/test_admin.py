@@ -16,7 +16,7 @@ from harness import SLOW, HttpOrigin
 
 
 def metrics(admin):
-    """Every sample as {name with labels: value}; checks the format on the way."""
+    """Every sample as {name with labels: value}; checks the format meanwhile."""
     status, fields, raw = admin.call("GET", "/metrics")
     assert status == 200 and fields["Content-Type"].startswith("text/plain; version=0.0.4")
     samples, typed = {}, {}
@@ -49,7 +49,7 @@ def test_create_list_delete(edge, admin):
     assert made["background_wakes"] == "always"
     listed = [p for p in admin.previews("?box=box")["previews"] if p["port"] == 4001]
     assert listed == [made]
-    # Creating it again replaces it, with a version of its own.
+    # Creating it again replaces it, with a new version.
     status, _, again = admin.create("box", 4001)
     assert status == 201 and again["version"] > made["version"] and again["host_header"] == "public" and again["protocol"] == "http1"
     status, _, gone = admin.call("DELETE", "/v1/previews/box/4001")
@@ -174,7 +174,7 @@ def test_other_methods_are_named(admin, method, target, allow):
 def test_head_has_no_body(admin):
     status, fields, raw = admin.call("HEAD", "/v1/status")
     assert status == 200 and int(fields["Content-Length"]) > 100 and raw == b""
-    assert admin.call("GET", "/healthz")[2] == b"ok\n"  # the connection goes on
+    assert admin.call("GET", "/healthz")[2] == b"ok\n"  # the connection continues
 
 
 def test_long_lists_come_page_by_page(edge, admin):
@@ -188,7 +188,7 @@ def test_long_lists_come_page_by_page(edge, admin):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(make, [numbers[i::16] for i in range(16)]))
     wanted = {(f"many-{n % 3}", 10000 + n) for n in numbers}
-    # A page of a thousand is longer than what is written at once.
+    # A page of a thousand is longer than one write.
     page = admin.previews()
     assert len(page["previews"]) == 1000
     assert page["next"]
@@ -207,7 +207,7 @@ def test_long_lists_come_page_by_page(edge, admin):
         seen += [(p["box"], p["port"]) for p in page["previews"]]
         query = f"?box=many-1&limit=100&from={page['next']}" if "next" in page else None
     assert set(seen) == {w for w in wanted if w[0] == "many-1"} and len(seen) == len(set(seen))
-    # The command line puts the pages together.
+    # The command line joins the pages.
     listed = json.loads(edge.command("preview", "list", "--json"))["previews"]
     assert wanted <= {(p["box"], p["port"]) for p in listed}
     assert len(edge.command("preview", "list", "--box", "many-2").splitlines()) == 1 + len(
@@ -217,7 +217,7 @@ def test_long_lists_come_page_by_page(edge, admin):
 
 @contextlib.contextmanager
 def disk_that_takes_nothing(edge):
-    """The lock of the store's writers is held here: what the edge is to write waits for it, as for a slow disk."""
+    """The test holds the lock of the store's writers: the edge's writes wait for it, as for a slow disk."""
     lmdb, env, txn = ctypes.CDLL("liblmdb.so.0"), ctypes.c_void_p(), ctypes.c_void_p()
     assert lmdb.mdb_env_create(ctypes.byref(env)) == 0
     try:
@@ -231,7 +231,7 @@ def disk_that_takes_nothing(edge):
 
 
 def test_askers_who_leave_do_no_harm(edge, admin):
-    """What was asked for is done all the same, however far it had come."""
+    """The request is still carried out, however far it had come."""
     body = b'{"box":"left","port":%d}'
     idle = edge.open_fds("controller")
     with disk_that_takes_nothing(edge):
@@ -330,7 +330,7 @@ def test_boxes_that_can_sleep(tmp_path):
         assert re.search(r" kept +- +4000$", table["kept"])
         assert re.search(r" running +http +192\.0\.2\.7 +\d+ +- +\d+d \d+h +all, at port 8080 of the box$", table["far"])
         assert table["brief"].endswith("all; ephemeral")
-        # What they take.
+        # The commands' arguments.
         assert admin.create("web", 3001)[0] == admin.create("far", 1)[0] == 201
         status, _, refused = admin.create("web", 3002)
         assert (status, refused["code"]) == (400, "port_not_exposed")
@@ -350,7 +350,8 @@ def test_a_full_store(make_edge):
     edge = make_edge(workers=1, config={"store": {"map_size": "1MiB"}})
 
     def fill(first):
-        """Creates previews until one is refused; how many were made, and the refusal. Many at once share commits."""
+        """Creates previews until one is refused; the number created, and the refusal. Parallel calls share
+        commits."""
         connection = Admin(edge.admin_socket)
         for made in range(3000):
             status, _, answer = connection.create("filler", first + made)
@@ -363,11 +364,11 @@ def test_a_full_store(make_edge):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             filled = list(pool.map(fill, range(1, 1 + 16 * 3000, 3000)))
         assert all(status == 507 and "full" in answer["error"] for _, status, answer in filled)
-        # The map has no room: neither the disk nor a bound on the number of records is blamed.
+        # The map has no room: the message blames neither the disk nor a bound on the number of records.
         assert all("disk" not in answer["error"] and "store.map_size" in answer["error"] for _, _, answer in filled)
         made = sum(count for count, _, _ in filled)
         assert made > 1000
-        # It serves on, and so does the API.
+        # The edge and the API remain in service.
         admin = Admin(edge.admin_socket)
         assert edge.get(host).status == 200
         assert admin.call("GET", "/readyz")[0] == 200

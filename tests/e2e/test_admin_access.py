@@ -23,7 +23,7 @@ def basic(password, user="user"):
 
 
 def statuses(edge, host, *fields, count=12):
-    """Of so many requests on as many connections: both workers take some."""
+    """For that many requests on separate connections: both workers get some."""
     return {edge.get(host, fields=fields).status for _ in range(count)}
 
 
@@ -44,7 +44,7 @@ def test_secrets_are_made_once_and_open_the_preview(edge, admin, origin):
     assert statuses(edge, host) == {401}
     assert statuses(edge, host, bearer(token)) == statuses(edge, host, basic(password)) == {200}
     assert statuses(edge, host, bearer(password), count=1) == {401}
-    # Lists say what it asks for and nothing that opens it.
+    # Lists show the kind of credentials and no secret.
     listed = [p for p in admin.previews("?box=box")["previews"] if p["port"] == origin.port]
     assert listed == [made]
     for text in (json.dumps(listed), edge.command("preview", "list"), "\n".join(edge.stderr.lines)):
@@ -66,7 +66,7 @@ def test_creating_again_replaces_the_credentials_at_once(edge, admin, origin):
         clients = [stack.enter_context(edge.connect()) for _ in range(8)]
         assert {client.request(request).status for client in clients} == {200}
         new = admin.create("box", origin.port, bearer=True)[2]["token"]
-        # On connections that were let in before, and on every worker.
+        # On connections from before, and on every worker.
         assert {client.request(request).status for client in clients} == {401}
         assert statuses(edge, host, bearer(new)) == {200}
         assert admin.create("box", origin.port, public=True)[0] == 201
@@ -76,7 +76,8 @@ def test_creating_again_replaces_the_credentials_at_once(edge, admin, origin):
 
 
 def test_no_answered_change_is_late(edge, origin):
-    """Right after each acknowledgement every worker judges by the new credential, while others keep them busy."""
+    """Right after each acknowledgement every worker judges by the new credential, while others keep them
+    busy."""
     host = edge.host(origin)
     admin, done = Admin(edge.admin_socket), threading.Event()
     admin.create("box", origin.port, bearer=True)
@@ -100,7 +101,8 @@ def test_no_answered_change_is_late(edge, origin):
                     def ask(token, client=client):
                         return client.request(
                             f"GET / HTTP/1.1\r\nHost: {host}\r\nX-Preview-Token: {token}\r\n\r\n".encode()).status
-                    # The other threads' wrong ones may have locked their address: then the new one waits too.
+                    # The other threads' wrong secrets may have locked their address: then the new one waits
+                    # too.
                     assert ask(new) in (200, 429)
                     assert old is None or ask(old) in (401, 429)
                 old = new
@@ -268,7 +270,7 @@ def test_what_is_blocked_is_refused_at_once(edge, admin, origin):
             answers = [client.request(request) for client in clients]
             assert {answer.status for answer in answers} == {403}
             assert {json.loads(answer.body)["code"] for answer in answers} == {"blocked"}
-            # What is blocked is so whether or not it is there; what is not, is as before.
+            # A block applies whether or not its object exists; everything else is as before.
             missing = edge.get(edge.host(4202)).status
             assert missing == (404 if kind == "preview" else 403)
             assert (edge.get(other).status == 403) == (kind != "preview")

@@ -1,4 +1,4 @@
-"""Changes over the admin API are live everywhere at once, and acknowledged changes survive the death of all
+"""Changes over the admin API are live everywhere together, and acknowledged changes survive the death of all
 processes."""
 
 import concurrent.futures
@@ -11,7 +11,7 @@ from admin_api import Admin
 from harness import SLOW, HttpOrigin
 
 
-# ---- live everywhere, and for good
+# ---- live everywhere, and permanent
 
 
 def test_a_change_is_live_on_every_worker_at_once(make_edge):
@@ -62,7 +62,7 @@ def test_what_was_acknowledged_survives_the_death_of_everything(make_edge):
         edge.start()
         admin = Admin(edge.admin_socket)
         assert {p["port"]: p for p in admin.previews()["previews"]} == wanted
-        # Versions are never given out again.
+        # Versions are never used again.
         newest = max(p["version"] for p in wanted.values())
         wanted[200] = admin.create("box", 200)[2]
         assert wanted[200]["version"] > newest
@@ -95,7 +95,7 @@ def test_changes_in_flight_are_whole_or_not_at_all(make_edge):
         found |= {p["port"] for p in page["previews"]}
         query = f"?from={page['next']}" if "next" in page else None
     assert len(acknowledged) > 300 and acknowledged <= found
-    # At most one more for each of those who were not answered.
+    # At most one more for each unanswered caller.
     assert len(found) <= len(acknowledged) + 8
 
 
@@ -106,7 +106,7 @@ def test_the_controller_comes_back(make_edge):
         host = edge.create_preview(origin)
         (pid,) = [Admin(edge.admin_socket).call("GET", "/v1/status")[2]["controller"]["pid"]]
         os.kill(pid, 9)
-        assert edge.get(host).status == 200  # served while there is none
+        assert edge.get(host).status == 200  # served without a controller
 
         def is_back():
             try:
@@ -150,7 +150,7 @@ def test_reload(make_edge):
         good = edge.config_path.read_text()
         edge.config_path.write_text(good + "colour: red\n")
         refused = edge.command("reload", check=False)
-        # -c names the file that does not load, so the command has to be told of the socket.
+        # -c names the file that does not load, so the command needs the socket's path.
         refused = subprocess.run(
             [str(harness.BINARY), "reload", "--socket", str(edge.admin_socket)], capture_output=True, text=True,
             check=False, timeout=30 * SLOW,

@@ -118,12 +118,12 @@ def test_finding_the_edge(edge, tmp_path):
     assert absent.returncode == 1 and "not running" in absent.stderr and "boxedge run" in absent.stderr
     absent = run("-c", str(tmp_path / "none.yaml"))
     assert absent.returncode == 1 and "none.yaml" in absent.stderr
-    # A socket that nobody serves any more, and something else that answers there.
+    # A socket that no process serves any more, and another program that answers there.
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(tmp_path / "dead.sock"))
     dead.close()
     assert "not running" in run("--socket", str(tmp_path / "dead.sock")).stderr
-    # Without a word of where it is, every place that was tried is named; an edge of this machine may be there.
+    # Without a hint, the message names every place that was tried; an edge of this machine may be there.
     tried = run(BOXEDGE_SOCKET="")
     assert tried.returncode == 0 or "/run/boxedge/admin.sock" in tried.stderr
 
@@ -131,7 +131,7 @@ def test_finding_the_edge(edge, tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_others_may_not_use_the_socket(edge):
     os.chmod(edge.run_dir, 0o755)
-    # Copied, because others may not be able to enter the folder that this tree is in.
+    # Copied, because other users may not be able to enter the folder of this tree.
     binary = shutil.copy(harness.BINARY, edge.run_dir)
     done = subprocess.run(
         [binary, "status", "--socket", str(edge.admin_socket)], capture_output=True, text=True, check=False,
@@ -143,7 +143,7 @@ def test_others_may_not_use_the_socket(edge):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_a_directory_that_may_not_be_made_says_so(edge):
-    """That it is not there is no reason."""
+    """Its absence is no reason."""
     binary = shutil.copy(harness.BINARY, edge.run_dir)
     config = edge.run_dir / "refused.yaml"
     config.write_text("preview_domain: a.example\npublic_port: 443\nlisteners: [{address: '127.0.0.1:1', kind: plain}]\n"

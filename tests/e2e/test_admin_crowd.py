@@ -1,4 +1,4 @@
-"""Connections that nobody uses hold every place of a local server: those who ask still get in."""
+"""Idle connections hold every place of a local server: new clients still get in."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ def figure(text, name):
 
 @contextlib.contextmanager
 def idle(edge, count):
-    """Connections without a request. The admin API answers on one that came after them all, so that all are there."""
+    """Connections without a request. The admin API answers on a later one, so all of them have arrived."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(connect(edge.admin_socket)) for _ in range(count)]
         yield held
@@ -58,20 +58,20 @@ def test_idle_connections_lock_nobody_out(make_edge):
         assert figure(text, "boxedge_admin_connections_open") == PLACES
         assert figure(text, "boxedge_admin_refused_total") == 0
         assert len([line for line in edge.stderr.lines if SAID in line]) == 1
-        used = held[sum(gone)]  # the next to go: but for its request
+        used = held[sum(gone)]  # the next to be dropped, but for its request
         used.setblocking(True)
         used.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert used.recv(4096).startswith(b"HTTP/1.1 200")
         edge.command("status", "--ready")
         assert not is_closed(used)
     edge.wait_until(lambda: figure(edge.command("metrics"), "boxedge_admin_connections_open") == 1, LONG, "room")
-    with idle(edge, PLACES):  # a second time
+    with idle(edge, PLACES):  # again
         edge.command("status")
         assert len([line for line in edge.stderr.lines if SAID in line]) == 2
 
 
 def test_requests_under_way_are_kept(make_edge):
-    """A further request is told why it is refused, and a connection for it is there."""
+    """A further request gets the reason of its refusal, on a connection that was free for it."""
     edge = make_edge()
     with contextlib.ExitStack() as stack:
         busy = [stack.enter_context(connect(edge.admin_socket)) for _ in range(PLACES - 16)]
@@ -92,7 +92,7 @@ def test_requests_under_way_are_kept(make_edge):
 
 
 def test_a_lack_of_descriptors_closes_idle_connections(make_edge):
-    """The controller may have few: as many connections as that are no reason either."""
+    """The controller may have few descriptors: that many connections are no reason either."""
     edge = make_edge()
     (controller,) = edge.pids("controller")
     limit(controller, 96, 128)

@@ -18,7 +18,7 @@ GOODBYE = b"\x88\x16\x03\xf0access was withdrawn"  # Close, code 1008
 
 
 def keep_open(conn, last=HELLO):
-    """A box that accepts a WebSocket, says hello and reads."""
+    """A box that accepts a WebSocket, sends a greeting and reads."""
     message = conn.read_request()
     assert message.get("sec-websocket-key")
     accept = base64.b64encode(hashlib.sha1(
@@ -59,7 +59,7 @@ class Tunnels:
             client.wait_closed()
 
     def expect_open(self):
-        """What a client says still arrives: nothing has come back, and the connection takes it."""
+        """A client's bytes still arrive: no answer has come, and the connection accepts them."""
         for client in self.clients:
             client.send(b"\x81\x80\x01\x02\x03\x04")
             assert client.is_silent(0.05)
@@ -80,7 +80,7 @@ def test_deleting_ends_tunnels_only_where_asked(edge, admin, ws_box):
             Tunnels(edge, edge.create_preview(other_box)) as others:
         assert admin.call("DELETE", path)[0] == 200
         tunnels.expect_open()
-        # It is gone, but its tunnels are not: that can still be asked for.
+        # The preview is gone, but its tunnels are not: they can still be ended.
         assert admin.call("DELETE", path + "?kill_tunnels=1")[0] == 404
         tunnels.expect_goodbye()
         others.expect_open()
@@ -148,7 +148,7 @@ def test_an_expired_preview_ends_its_tunnels(edge, admin, ws_box):
 
 @pytest.mark.parametrize("change, status", [("delete", 404), ("replace", 401), ("block", 403), ("make public", 101)])
 def test_an_upgrade_under_way_is_judged_again(edge, admin, change, status):
-    """The box takes its time with the handshake; meanwhile the preview changes."""
+    """The box delays its answer to the handshake; meanwhile the preview changes."""
     asked, go_on = threading.Event(), threading.Event()
 
     def slow(conn):
@@ -179,7 +179,7 @@ def test_an_upgrade_under_way_is_judged_again(edge, admin, change, status):
 
 
 def test_a_worker_that_does_not_read_catches_up(make_edge, ws_box):
-    """Its queue of messages is full when a tunnel is to end: nothing is lost."""
+    """Its message queue is full when a tunnel is to end: no message is lost."""
     edge = make_edge(workers=1, config={"timeouts": {"heartbeat": "5m"}})
     host, admin = edge.host(ws_box), Admin(edge.admin_socket)
     assert admin.create("box", ws_box.port)[0] == 201

@@ -27,7 +27,7 @@ def made(admin, origin):
     admin.call("DELETE", f"/v1/previews/box/{origin.port}")
 
 
-# ---- what is named changes, the rest stays
+# ---- named fields change, the rest stays
 
 
 @pytest.mark.parametrize("named, shown", [
@@ -123,7 +123,7 @@ def test_creating_again_takes_no_credentials_away_unasked(edge, admin, origin, c
     status, _, answer = admin.create("box", origin.port, label="another")
     assert (status, answer["code"]) == (409, "would_become_public")
     assert listed(admin, origin.port) == before and statuses(edge, host) == {401}
-    # Others in their place are no harm.
+    # Other credentials in their place are fine.
     assert admin.create("box", origin.port, basic=True)[0] == 201
     assert admin.create("box", origin.port, public=True)[0] == 201
     assert statuses(edge, host) == {200}

@@ -27,7 +27,7 @@ def get(world, name, path="/echo", **options):
 
 
 def refused(world, box, *options):
-    """What the edge says to a preview that it does not make."""
+    """The edge's answer for a preview that it does not have."""
     with pytest.raises(AssertionError) as said:
         create(world, box, *options)
     return str(said.value)
@@ -44,9 +44,9 @@ def test_an_alias_is_the_previews_name(world):
     assert ["Host", f"box-abc-{port}.{DOMAIN}"] in json.loads(get(world, "box-abc").body)["fields"]
     listed = json.loads(edge.command("preview", "list", "--json"))["previews"]
     assert [(p["url"], p["alias"]) for p in listed] == [(made["url"], "box-abc")]
-    # Another port of the box has the name only where it is given.
+    # Another port of the box has the name only if it is given.
     assert edge.get(f"box-abc-{port - 1}.{DOMAIN}").status == 404
-    # What the preview keeps is changed under the id.
+    # Changes to the preview use the id.
     edge.command("preview", "update", "box_abc", port, "--label", "x")
     assert get(world, "box-abc").status == 200
     edge.command("preview", "delete", "box_abc", port)
@@ -74,7 +74,7 @@ def test_an_alias_is_reserved_over_the_store(world):
     edge.command("preview", "delete", "box_abc", port)
     assert "mine" in refused(world, "other_abc", "--alias", "mine")
     edge.command("preview", "delete", "box_abc", 2)
-    create(world, "other_abc", "--alias", "mine")  # nobody carries it any more
+    create(world, "other_abc", "--alias", "mine")  # no preview carries it any more
     assert get(world, "mine").status == 200
 
 

@@ -1,6 +1,6 @@
-"""Crosses every wait of a request with every event, over HTTP/1 and HTTP/2, before or in the turn in which the awaited
-thing comes. An answered or departed request does not go on. A request that the event does not concern gets its answer.
-The worker lives, and serves the next request."""
+"""Crosses every wait of a request with every event, over HTTP/1 and HTTP/2, before or in the turn in which
+the awaited result comes. A request that was answered or has left does not continue. A request that the event
+does not concern gets its answer. The worker lives, and serves the next request."""
 
 import contextlib
 import itertools
@@ -22,7 +22,7 @@ CODECS = [Http1, StuckHttp1, Http2]
 GAUGES = ["connections_open", "exchanges_open", "wake_waiters", "upstream_waiting", "upstream_server_in_flight",
           "buffered_bytes", "tunnels_open"]
 
-# Of the client. The last two come in one turn of the worker's loop with the thing that is waited for.
+# Of the client. The last two come in the same turn of the worker's loop as the awaited result.
 CLIENT_EVENTS = ["bad_body", "body_timeout", "reset", "half_close", "stall", "bad_body_in_the_turn", "reset_in_the_turn"]
 EDGE_EVENTS = ["nothing", "blocked", "deleted", "replaced", "reloaded", "controller_death"]
 OF_THE_BODY = ("bad_body", "body_timeout", "bad_body_in_the_turn")
@@ -31,7 +31,7 @@ SHORT = {"body_timeout": {"body_idle": "1s"}, "stall": {"write_idle": "2s"}}  # 
 
 
 def why_not(wait, event, codec):
-    """Why a crossing cannot exist; None: it does. The first rule that fits counts."""
+    """The reason why a crossing cannot exist; None: it can. The first matching rule counts."""
     rules = [
         (event in OF_THE_BODY and not wait.takes_body,
          "the request is whole before the wait begins, so no byte of a body can follow"),
@@ -54,12 +54,12 @@ def crossings(wait, events):
 
 
 def at_rest(edge):
-    """Nothing is left of any request."""
+    """No part of any request is left."""
     edge.wait_until(lambda: not any(figure(edge, name) for name in GAUGES), LONG, f"{GAUGES} at 0")
 
 
 def gone_on(edge, waiting, clients, workers):
-    """The edge serves the next request, nothing is left of `clients`, and no worker has died."""
+    """The edge serves the next request, no part of `clients` is left, and no worker has died."""
     waiting.serve(edge)
     for client in clients:
         client.after()
@@ -77,7 +77,7 @@ def said_of(*what):
 
 
 def come(waiting, clients):
-    """The thing comes. A body comes from the clients themselves."""
+    """The awaited result comes. Clients send awaited bodies themselves."""
     waiting.come()
     if isinstance(waiting, AwaitedBody):
         for client in clients:
@@ -95,7 +95,8 @@ def stall(edge, waiting, clients):
 
 @contextlib.contextmanager
 def in_one_turn(edge, waiting):
-    """What is sent within, and the thing that is waited for, is what the worker sees when it looks next."""
+    """The worker's next look at its sockets finds the bytes sent within the block together with the awaited
+    result."""
     (worker,) = edge.pids("worker")
     os.kill(worker, signal.SIGSTOP)
     try:
@@ -137,10 +138,11 @@ def client_event(name):
 
 
 def together(wait, events):
-    """The crossings of which requests wait at the same time: (event, codecs)."""
+    """The crossings whose requests wait at the same time: (event, codecs)."""
     for event, pairs in itertools.groupby(crossings(wait, events), lambda pair: pair[0]):
         codecs = [codec for _, codec in pairs]
-        # StuckHttp1 counts the answers of others. In Line its exchange holds the only place until its answer has left.
+        # StuckHttp1 counts the answers of others. In Line its exchange holds the only place until its answer
+        # has left.
         apart = [StuckHttp1] if wait is Line or (event in CLIENT_EVENTS and event != "stall") else []
         if event == "body_timeout":
             apart = codecs  # one would be late while the next one comes
@@ -160,7 +162,7 @@ def test_events_of_the_client(wait, make_edge):
             edge = edges[key]
             with said_of(wait, event, *codecs):
                 workers = edge.pids("worker")
-                ready = [codec.ready(edge) for codec in codecs]  # a wait may stop the process that has the metrics
+                ready = [codec.ready(edge) for codec in codecs]  # a wait may stop the process that serves the metrics
                 waiting.begin(edge)
                 whole = wait is not AwaitedBody and (event in ("half_close", "stall") or not waiting.takes_body)
                 window = 65535 if event.endswith("in_the_turn") else 0
@@ -254,7 +256,7 @@ def test_events_of_the_edge(wait, make_edge):
 
 
 def test_the_table_is_whole():
-    """Each wait meets events of both kinds over both protocols, and no reason is idle."""
+    """Each wait meets events of both kinds over both protocols, and every rule applies somewhere."""
     events = [*CLIENT_EVENTS, *EDGE_EVENTS]
     reasons = {why_not(*crossing) for crossing in itertools.product(WAITS, events, CODECS)}
     assert len(reasons) == 1 + 6
@@ -269,7 +271,7 @@ def test_the_table_is_whole():
 @pytest.mark.parametrize("wait, codec", [
     (wait, codec) for wait in WAITS for event, codec in crossings(wait, ["reset"])])
 def test_the_edge_drains_before_it_comes(wait, codec, make_edge):
-    """The edge ends as ever, without a death (harness.Edge.stop)."""
+    """The edge ends normally, without a crash (harness.Edge.stop)."""
     waiting = wait()
     try:
         edge = make_edge(config=merge(waiting.config, {"timeouts": {"body_idle": "60s", "drain": "15s"}}))
@@ -291,7 +293,8 @@ def test_the_edge_drains_before_it_comes(wait, codec, make_edge):
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_body_that_is_too_large_behind_a_wait(codec, make_edge):
-    """As much as is held while it waits is taken; the rest, which the codec holds, is answered at its flush."""
+    """The bytes held during the wait are accepted; the rest, which the codec holds, is answered at its
+    flush."""
     waiting = Subrequest()
     waiting.body = b"x" * 70000
     try:
@@ -323,7 +326,7 @@ def test_a_bad_chunk_behind_an_answer_that_cannot_drain(make_edge):
             client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".encode())
             assert client.read_head(LONG).status == 200
             client.send(b"zz\r\n")
-            assert app.connections[0].done.wait(LONG)  # the edge has left the app
+            assert app.connections[0].done.wait(LONG)  # the edge has released the app
             assert edge.get(host, timeout=LONG).status == 200
             assert len(client.read_to_end(LONG)) < 9000000
         at_rest(edge)

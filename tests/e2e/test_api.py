@@ -79,7 +79,7 @@ def test_the_local_authority_covers_a_host_that_a_reload_brings(tmp_path):
 
 
 def test_a_client_that_is_blocked_loses_its_live_session(tmp_path):
-    """A WebSocket to the API ends when its client is blocked, as one to a box does."""
+    """A WebSocket to the API ends when its client is blocked, like one to a box."""
     def session(conn):
         request = conn.read_request()
         accept = base64.b64encode(hashlib.sha1(
@@ -101,7 +101,7 @@ def test_a_client_that_is_blocked_loses_its_live_session(tmp_path):
         assert server.connections[0].done.wait(PATIENCE)
 
 
-# ---- how much
+# ---- rates
 
 
 def test_a_plan_limits_a_key(tmp_path):
@@ -132,7 +132,7 @@ def test_retry_after_is_when_the_next_one_passes(tmp_path):
     with RawOrigin() as server:
         config["upstreams"][0]["servers"] = [f"127.0.0.1:{server.port}"]
         with Edge(tmp_path, config=config) as edge:
-            # A second may go by between two calls, on a busy machine.
+            # On a busy machine, a second may pass between two calls.
             calls = (call(edge, key="k") for _ in range(20))
             refused = next(answer for answer in calls if answer.status == 429)
             threading.Event().wait(int(refused.get("retry-after")))
@@ -153,7 +153,7 @@ def test_costs_and_the_address_of_clients_without_a_key(tmp_path):
             refused = [call(edge, key=None) for _ in range(11)]
             assert [r.status for r in refused] == [401] * 10 + [429]
             assert [r.get("ratelimit")[:9] for r in refused] == [f'"ten";r={n}' for n in [*range(9, -1, -1), 0]]
-            # A flood of keys that nobody knows draws on the same bucket.
+            # A flood of unknown keys draws on the same bucket.
             assert call(edge, key="unknown").status == 429
 
 
@@ -174,12 +174,13 @@ def test_an_unknown_key_gets_a_plan_of_its_own_when_the_upstream_has_taken_it(tm
             refused = call(edge, key="bad")
             assert (refused.status, error(refused)) == (401, "key_refused")
             assert len(server.requests) == asked
-            assert call(edge, key="bad").status == 429  # its address has nothing left
+            assert call(edge, key="bad").status == 429  # its address has no budget left
             assert call(edge, key="good").status == 200
 
 
 def test_only_a_success_makes_a_key_known(tmp_path):
-    """What an API answers before it looks at the key, such as 404 and preflights, gives no key a bucket of its own."""
+    """Answers that an API gives before it checks the key, such as 404 and preflights, give no key a bucket of
+    its own."""
     answers = {"/gone": answer("no", "404 Not Found"), "/slash": answer("", "307 Temporary Redirect"),
                "/busy": answer("", "503 Busy"), "/v2/good": answer("ok")}
 

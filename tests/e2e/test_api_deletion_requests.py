@@ -1,5 +1,5 @@
-"""The API host: a call that deletes boxes goes up only with the parts that the API's GET has shown. The edge refuses
-other forms of deletion."""
+"""The API host: a call that deletes boxes goes up only with the parts that the API's GET has shown. The edge
+refuses other forms of deletion."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from test_api_deletions import ABSENT, IDS, Api, delete, many, previews, status
 
 
 class ExactApi(Api):
-    """A box API that reads a path by the letter. `refused`: an answer, for a GET of this path."""
+    """A box API that reads a path literally. `refused`: an answer, for a GET of this path."""
 
     refused = {}
 
@@ -227,7 +227,7 @@ def post(edge, path, *fields, body=b"{}", method="POST"):
 @pytest.mark.parametrize("path", ["/v2/box", "/v2/box/box", "/V2//b%6fx/box/"])
 @pytest.mark.parametrize("method", ["POST", "post"])
 def test_a_form_for_boxes_that_may_name_a_method(world, path, method):
-    """Rails and Laravel take it from there."""
+    """Rails and Laravel read the method there."""
     api, edge = world
     for form, body in FORMS:
         refused = post(edge, path, form, body=body, method=method)

@@ -1,5 +1,5 @@
-"""The API host: deletions of boxes, in every way and spelling. The previews of a box answer 404 from before the call
-goes up, and end or come back by its outcome."""
+"""The API host: deletions of boxes, in every way and spelling. The previews of a box answer 404 before the
+call goes up, and end or return by its outcome."""
 
 import json
 import os
@@ -20,8 +20,8 @@ ABSENT = "The API finds no such box."  # in its answer to a GET
 
 
 class Api(RawOrigin):
-    """A box API that takes every spelling, and boxes by id or name. `hold`: deletions are answered once it is set.
-    `held_key`: what is asked with it is answered as of then, once `release` is set."""
+    """A box API that accepts every spelling, and boxes by id or name. `hold`: deletions are answered once it
+    is set. `held_key`: a request with it is answered with the state at its arrival, once `release` is set."""
 
     def __init__(self, ids=IDS, **names):
         self.boxes = {box: {"id": box, "name": names.get(box, f"name-of-{box}"), "status": "idle"} for box in ids}
@@ -144,7 +144,7 @@ def test_previews_are_not_found_from_before_the_call_goes_up(world, way):
 @pytest.mark.parametrize("path, body", [("/v2/box/name-of-box", b""), ("/v2/box/n%61me-of-box/", b""),
                                         ("/v2/box", many("box_3", "name-of-box"))], ids=["one", "spelling", "many"])
 def test_a_name_that_another_box_gets_before_the_deletion(world, path, body):
-    """What the API deletes is the box that was asked about."""
+    """The API deletes the box in question."""
     api, edge = world
     api.hold = threading.Event()
     answers = []
@@ -165,12 +165,13 @@ def test_a_name_that_another_box_gets_before_the_deletion(world, path, body):
 
 
 def test_a_box_that_gets_the_name_while_the_body_is_held_back(world):
-    """Which box that is, the edge asks once the call is whole: the client does not choose the time in between."""
+    """The edge asks for the box's identity once the call is whole: the client does not choose the time in
+    between."""
     api, edge = world
     with edge.connect("plain", API) as client:
         client.send(f"DELETE /v2/box/late HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\nContent-Length: 2\r\n\r\n{{"
                     .encode())
-        for _ in range(40):  # meanwhile the edge has asked all that it would ask before the body
+        for _ in range(40):  # meanwhile the edge has asked every question that precedes the body
             assert call(edge, "/v2/box/two").status == 200
         api.boxes["two"]["name"] = "late"
         client.send(b"}")
@@ -213,7 +214,7 @@ def test_a_refusal_of_many_may_come_after_some_are_gone(world, answered, back):
 
 
 def test_an_answer_to_a_second_sending_refuses_nothing(world):
-    """The first one has deleted the box, and its connection ended without an answer."""
+    """The first call has deleted the box, and its connection ended without an answer."""
     api, edge = world
     assert call(edge, "/v2/box/box").status == 200  # a connection for the next call
     api.cut, api.statuses["DELETE"] = 1, "409 Conflict"
@@ -243,7 +244,7 @@ def test_a_method_in_the_query_does_not_go_up(world, path, query, method):
     refused = call(edge, f"{path}?{query}", method=method, body=b"{}")
     assert refused.status == 400 and json.loads(refused.body)["code"] == "bad_query"
     assert not api.requests and status(world) == 200
-    # A query of that name is nobody's business elsewhere.
+    # Elsewhere a query of that name has no meaning.
     assert call(edge, f"/v2/other?{query}", method="POST", body=b"{}").status != 400
 
 
@@ -268,10 +269,10 @@ def test_answers_about_boxes_count_to_the_memory(world):
         assert client.read_message(request_method="DELETE").status == 200
 
 
-# ---- nobody knows what came of it
+# ---- deletions with an unknown outcome
 
 def unknown(world, way, tmp_path):
-    """A deletion whose end says nothing."""
+    """A deletion whose end reveals no outcome."""
     api, edge = world
     if way in ("404", "500", "207"):
         api.statuses["DELETE"] = {"404": "404 Not Found", "500": "500 Internal Server Error", "207": "207 Multi-Status"}[way]
@@ -328,7 +329,7 @@ def test_a_later_get_by_the_same_key_ends_them(world, way, gone, tmp_path):
 
 
 def test_a_get_while_the_api_still_deletes_brings_nothing_back(world):
-    """Its client left at once, and asks for the box before it is gone."""
+    """Its client left immediately, and asks for the box before it is gone."""
     api, edge = world
     api.hold = threading.Event()
     with edge.connect("plain", API) as client:
@@ -371,7 +372,7 @@ def test_a_call_that_no_server_took_brings_them_back(world):
 
 @pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", many("two", "box"))], ids=["one", "many"])
 def test_who_may_not_see_a_box_does_not_hide_its_previews(world, path, body):
-    """The caller gets the API's answer to the question, with what clients act on."""
+    """The caller gets the API's answer to the question, with the fields that clients act on."""
     api, _ = world
     fields = {"Location": "https://elsewhere.example/v2/box/box", "Retry-After": "7", "WWW-Authenticate": "Key"}
     api.fields = [f"{name}: {value}" for name, value in fields.items()]
@@ -407,7 +408,7 @@ def test_no_preview_is_made_while_a_deletion_goes_on(world):
 
 
 def test_no_preview_is_made_while_the_api_still_deletes(world):
-    """The client of the call left at once, and the box had no preview."""
+    """The client of the call left immediately, and the box had no preview."""
     api, edge = world
     edge.command("preview", "delete", "box", str(api.app_port))
     wish = json.dumps({"port": api.app_port}).encode()
@@ -429,7 +430,7 @@ def test_no_preview_is_made_while_the_api_still_deletes(world):
 @pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", many("two", "box"))], ids=["one", "many"])
 @pytest.mark.parametrize("first", ["preview", "deletion"])
 def test_no_preview_is_made_by_an_answer_from_before_a_deletion(world, first, path, body):
-    """The API lets the caller make it, the box is deleted, and only then the answer comes."""
+    """The API allows the call, the box is deleted, and only then the answer comes."""
     api, edge = world
     wish = json.dumps({"port": api.app_port}).encode()
     made, api.held_key = [], "k-held"

@@ -1,5 +1,5 @@
-"""The API host: calls that delete boxes go up only with ids that the API's GET has shown to the same key, and whose
-deletion is recorded. The API of these tests executes whatever reaches it."""
+"""The API host: calls that delete boxes go up only with ids that the API's GET has shown to the same key, and
+whose deletion is recorded. The API of these tests executes every call."""
 
 import contextlib
 import json
@@ -17,8 +17,8 @@ HIDDEN, LATE, KEY = "box_3", "late-name", "k-test"
 
 
 class TrustingApi(Api):
-    """Its `DELETE` also takes a box that `GET` does not show, and a name that a box gets only then. `shows`: what
-    `GET` finds by a name, where that is not what `DELETE` finds."""
+    """Its `DELETE` also accepts a box that `GET` does not show, and a name that a box gets only then.
+    `shows`: the result of `GET` for a name, if `DELETE` finds another box."""
 
     shows = {}
     names_first = False
@@ -52,7 +52,7 @@ def named(request):
 
 
 def die(edge, role):
-    """A fresh process of each that is killed."""
+    """A fresh process for each killed one."""
     edge.expect_deaths = True
     before = edge.pids(role)
     for pid in before:
@@ -63,7 +63,7 @@ def die(edge, role):
 
 # ---- every call, with every end
 
-# path, body -> the boxes, what goes up
+# path, body -> the boxes, the upstream call
 SEEN = {
     "one-id": ("/v2/box/box", b"", ["box"], ("/v2/box/box", None)),
     "one-name": ("/v2/box/name-of-box", b"", ["box"], ("/v2/box/box", None)),
@@ -148,8 +148,8 @@ def test_a_call_goes_up_with_recorded_ids(world, way, end):
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("way", UNSEEN)
 def test_a_call_that_names_an_unseen_box_does_not_go_up(world, way, end):
-    """Its caller gets the API's own answer to the question. A client that leaves and a worker that dies do so while
-    the API is asked."""
+    """Its caller gets the API's own answer to the question. A client that leaves and a worker that dies do so
+    during the question."""
     api, edge = world
     path, body = UNSEEN[way]
     api.statuses["DELETE"] = STATUSES.get(end, "200 OK")
@@ -171,7 +171,7 @@ def test_a_call_that_names_an_unseen_box_does_not_go_up(world, way, end):
 
 @pytest.mark.parametrize("path, body", [("/v2/box/twin", b""), ("/v2/box", many("twin", "two"))], ids=["one", "many"])
 def test_a_name_for_which_get_and_delete_find_different_boxes(world, path, body):
-    """The one that `GET` shows is meant."""
+    """The box that `GET` shows is meant."""
     api, edge = world
     api.boxes["box"]["name"] = api.boxes["two"]["name"] = "twin"
     api.shows = {"twin": "two"}
@@ -196,7 +196,7 @@ def test_an_id_that_is_the_name_of_another_box(world, names_first, path, body):
 
 @pytest.mark.parametrize("path, body", [("/v2/box/a-name", b""), ("/v2/box", many("box", "a-name"))], ids=["one", "many"])
 def test_a_box_that_its_own_id_does_not_find(world, path, body):
-    """Its id is the name of another: by either the API would delete that one."""
+    """Its id is the name of another box: for either one the API would delete that box."""
     api, edge = world
     api.names_first, api.boxes["two"]["name"], api.boxes["box_3"]["name"] = True, "a-name", "two"
     refused = delete(world, path, body)

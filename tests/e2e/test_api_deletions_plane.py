@@ -16,7 +16,7 @@ PORT = 3000
 
 
 class Fleet:
-    """A control plane, an API and an edge with two workers; boxes at addresses that are given again."""
+    """A control plane, an API and an edge with two workers; boxes at addresses that are reused."""
 
     def __init__(self, directory, addresses, api=None):
         self.plane, self.api = ControlPlane(), api or Api()
@@ -53,7 +53,7 @@ def _fleet(tmp_path):
 
 
 def test_an_address_that_another_box_was_seen_to_have(fleet):
-    """The control plane has not told that the first box has left."""
+    """The control plane has not reported the end of the first box."""
     fleet.place("box", "a")
     assert fleet.get() == "a"
     before = fleet.plane.count(box="box")
@@ -102,7 +102,7 @@ def test_without_a_word_nobody_uses_the_address(fleet):
 
 
 def test_two_boxes_that_the_control_plane_has_at_one_address(fleet):
-    """Each is asked about before it is used: its last word is the one that counts."""
+    """The edge asks about each before use: the last answer counts."""
     fleet.place("box", "a")
     fleet.place("two", "a")
     for box in ("box", "two", "box", "two"):
@@ -145,7 +145,7 @@ def test_the_providers_word_brings_them_back(fleet, known):
 
 
 def test_the_providers_word_while_the_api_still_deletes_brings_nothing_back(fleet):
-    """The client of the call left at once."""
+    """The client of the call left immediately."""
     fleet.place("box", "a")
     assert fleet.get() == "a"
     seen = len(fleet.apps["a"].requests)
@@ -186,7 +186,8 @@ def test_a_provider_that_is_down_is_asked_until_it_speaks(fleet):
 
 
 class OldNews:
-    """The control plane answers one call of a kind with what it knew when the call came, once `release` is set."""
+    """The control plane answers one call of a kind with the state at the call's arrival, once `release` is
+    set."""
 
     def __init__(self, plane, kind):
         self.asked, self.release = threading.Event(), threading.Event()

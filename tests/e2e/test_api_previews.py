@@ -1,4 +1,4 @@
-"""The API host: previews, which the edge makes itself."""
+"""The API host: previews, which the edge creates itself."""
 
 import json
 import os
@@ -124,7 +124,7 @@ def test_a_paused_box_is_resumed_and_a_deleted_one_takes_its_previews_with_it(bo
 
 
 def test_a_name_that_is_the_id_of_anothers_box(tmp_path):
-    """An upstream may find a box by its name among its caller's, and a caller may name its box as it likes."""
+    """An upstream may find a box by its name among its caller's boxes, and a caller may choose any name."""
     box = {"id": "mine", "name": "box", "status": "idle"}
 
     def api(conn):
@@ -142,10 +142,11 @@ def test_a_name_that_is_the_id_of_anothers_box(tmp_path):
         assert made["url"].startswith("https://mine-3000.") and listed() == ["box", "mine"]
         assert [preview(edge, "box", None, method="DELETE", below="/3000").status for _ in range(2)] == [200, 404]
         assert listed() == ["box"]
-        # A box that is deleted takes its own previews with it.
+        # A deletion of the box includes its own previews.
         assert preview(edge, "mine", {"port": 80}).status == 200
         assert call(edge, "/v2/box/box", method="DELETE").status == 200
-        # A preview asked for before the controller has noted the end of the deletion is refused (409), to be tried again.
+        # A preview request that arrives before the controller has recorded the end of the deletion is refused
+        # (409), to be retried.
         edge.wait_until(lambda: preview(edge, "mine", {"port": 81}).status == 200, what="a preview after the deletion")
         assert listed() == ["box", "mine"]
         for box["id"] in ("Upper", "a/b", "x" * 58, ""):
@@ -154,7 +155,7 @@ def test_a_name_that_is_the_id_of_anothers_box(tmp_path):
 
 
 def test_the_upstreams_word_about_a_box_may_be_of_no_use(tmp_path):
-    """Too long, cut, no JSON, another success, refused when it is resumed: nothing is made of it."""
+    """Too long, cut, no JSON, another success, refused on resume: no preview results."""
     box = json.dumps({"id": "x", "status": "paused"})
     texts = {"long": "x" * 70000, "text": "hello", "list": "[1]"}
     statuses = {"soon": "202 Accepted", "part": "206 Partial Content", "moved": "301 Moved Permanently"}
@@ -190,7 +191,8 @@ def test_the_upstreams_word_about_a_box_may_be_of_no_use(tmp_path):
 
 
 def test_an_upstream_in_another_place_of_the_list(tmp_path):
-    """A reload that gives an upstream's place to another one sends no request to the wrong servers, and loses none."""
+    """A reload that gives an upstream's place to another one sends no request to the wrong servers, and loses
+    none."""
     with RawOrigin(answer("right")) as right, RawOrigin(answer("wrong")) as wrong:
         config = api_config([right.port], api={"upstream": "api"})
         config["upstreams"].append({"name": "other", "servers": [f"127.0.0.1:{wrong.port}"]})

@@ -17,7 +17,7 @@ LIMITS = {"plans": PLANS, "api": {"default_plan": "known", "client_plan": "clien
 
 
 def plan_of(response):
-    """By the fields of the response: a plan without a rate says nothing."""
+    """By the fields of the response: a plan without a rate sends none."""
     return "client" if response.get("ratelimit-policy") else "known"
 
 
@@ -29,7 +29,7 @@ def start(tmp_path, server, **api):
 
 @pytest.mark.parametrize("kind", ["tls", "plain", "redirect"])
 def test_no_upstream_proves_that_it_owns_the_api_host(tmp_path, kind):
-    """Whatever is shown, and also where the operator lets such paths through without a key."""
+    """With any credentials, and also if the operator lets such paths through without a key."""
     seen = []
 
     def api(conn):
@@ -80,12 +80,12 @@ def test_one_address_proves_a_bounded_number_of_keys(tmp_path):
             for _ in range(3):
                 call(edge, key=f"key-{i}")
         assert [plan_of(call(edge, key=f"key-{i}")) for i in range(5)] == ["known"] * 3 + ["client"] * 2
-        # What has a name here is none of them.
+        # Names with another meaning here are none of them.
         made = edge.command("key", "create", "mine", "--plan", "known").strip()
         assert plan_of(call(edge, key=made)) == "known"
 
 
-# ---- routes that need none
+# ---- routes without a key
 
 def test_routes_that_carry_a_proof_of_their_own(tmp_path):
     def api(conn):
@@ -182,7 +182,7 @@ def test_what_the_upstream_says_of_origins_stays(tmp_path):
         assert (said.status, said.get("access-control-allow-origin")) == (204, "https://any.example")
 
 
-# ---- what a key may look like
+# ---- the form of a key
 
 @pytest.mark.parametrize("key", ["K,", '"K"', "'K'", "K;", "K, L", "K L", "K\\", "(K)", "<K>", "[K]", "{K}", "`K`", "Kä", ",",
                                  "x" * 513])
@@ -229,7 +229,7 @@ def test_a_known_key_does_not_reach_a_box(tmp_path):
             assert seen(f"X-Box-Api-Key: {made}") == []
 
 
-# ---- boxes that are this machine
+# ---- boxes at this machine's addresses
 
 @pytest.fixture(params=["loopback", "another"])
 def own_address(request):
@@ -264,7 +264,7 @@ def test_an_address_that_the_machine_gets_later_publishes_no_port(tmp_path):
             conn.send(answer(json.dumps({"id": request.target.split("/")[3], "status": "idle"})))
 
     with BoxAddresses(1) as (address,):
-        pass  # nobody's any more
+        pass  # no machine's any more
     with RawOrigin(api) as server, \
             Edge(tmp_path, config=api_config([server.port]), boxes=[local_box("dev", address=address)]) as edge:
         def create(port):

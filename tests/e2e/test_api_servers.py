@@ -1,4 +1,4 @@
-"""The API host: the choice of a server, repetitions, and bodies."""
+"""The API host: the choice of a server, second attempts, and bodies."""
 
 import itertools
 import re
@@ -12,7 +12,8 @@ from harness import PATIENCE, PORTS, SANITIZED, SLOW, Edge, RawOrigin
 
 def test_a_server_that_is_gone_costs_no_request(tmp_path):
     with RawOrigin(answer("a")) as one, RawOrigin(answer("b")) as other:
-        # The budget of a new edge has three retries, which chance may ask for at once: each request earns one here.
+        # The budget of a new edge has three retries, which chance may spend together: each request earns one
+        # here.
         config = api_config([one.port, other.port, PORTS.take()], upstream={"retry_percent": 100})
         with Edge(tmp_path, workers=2, config=config) as edge:
             seen = [call(edge, method=m, body=b"x" if m == "POST" else b"") for m in ["GET", "POST"] * 20]
@@ -29,7 +30,7 @@ def test_only_what_may_be_repeated_is(tmp_path):
         config = api_config([bad.port, good.port], upstream={"balance": "round_robin", "eject_failures": 0,
                                                               "retry_percent": 100})
         with Edge(tmp_path, config=config) as edge:
-            # Not /v2/box: a DELETE of that without a body is refused.
+            # Not /v2/box: its DELETE without a body is refused.
             assert {call(edge, "/v2/thing", method=m, body=b"x" if m == "PUT" else b"").status
                     for m in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] * 4} == {200}
             before = len(bad.requests) + len(good.requests)
@@ -73,7 +74,7 @@ def test_a_server_that_falls_silent_costs_only_what_may_not_be_repeated(tmp_path
                 assert {call(edge).body for _ in range(2)} == {b"first", b"ok"}
             assert {call(edge, method="POST", body=b"x").status for _ in range(2)} == {200, 504}
             assert [call(edge).body for _ in range(6)] == [b"ok"] * 6
-            # Both times it was a failure of the server's: it is left out now.
+            # Both failures count against the server: it is left out now.
             assert len(bad.requests) == 2 + pooled
             assert len([r for r in bad.requests + good.requests if r.method == "POST"]) == 2
         release.set()
@@ -147,7 +148,7 @@ def test_a_place_is_waited_for_so_long(tmp_path):
 
 
 def test_retries_have_a_budget(tmp_path):
-    """A new edge has one for each server; where requests earn none, there are no more."""
+    """A new edge has one for each server; if requests earn none, no more follow."""
     with RawOrigin(answer("ok")) as good:
         config = api_config([good.port, PORTS.take()], upstream={
             "balance": "round_robin", "eject_failures": 0, "retry_percent": 0})
@@ -178,7 +179,7 @@ def test_a_client_that_leaves_cancels_its_call(tmp_path, leave):
 
 
 def test_a_large_upload_is_streamed(tmp_path):
-    """More than the edge may hold at all, to a server that begins to read late."""
+    """More than the edge may hold in total, to a server that begins to read late."""
     size, got, begin = (1 << 30) // SLOW, [], threading.Event()
 
     def sink(conn):
@@ -202,7 +203,7 @@ def test_a_large_upload_is_streamed(tmp_path):
 
 
 def test_events_are_flushed_as_they_come(tmp_path):
-    """Each is sent only when the one before has arrived."""
+    """Each is sent only after the one before arrived."""
     arrived = threading.Semaphore(0)
 
     def stream(conn):

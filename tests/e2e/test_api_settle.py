@@ -16,7 +16,8 @@ KEY = "k-settle-2f1c"
 
 @pytest.fixture(name="make")
 def _make(tmp_path):
-    """make(key=True, **keys of the upstream) -> world, as of test_api_deletions; the key's file is there in any case."""
+    """make(key=True, **keys of the upstream) -> world, like test_api_deletions; the key's file exists in any
+    case."""
     made = []
     key_file = tmp_path / "settle.key"
     key_file.write_text(KEY + "\n")
@@ -46,8 +47,8 @@ def checks(api):
 
 
 def wait_checks(world, n):
-    """For a number of further checks of the server's health, one a second: the controller makes them, which would ask
-    for boxes, too."""
+    """During further checks of the server's health, one a second: the controller makes them, and would also
+    ask for boxes."""
     api, edge = world
     before = len(checks(api))
     edge.wait_until(lambda: len(checks(api)) >= before + n, what=f"{n} checks of health")
@@ -69,7 +70,7 @@ def test_the_api_says_that_it_is_gone(make, way, gone, tmp_path):
 
 @pytest.mark.parametrize("way", ["207", "client-left", "worker-died"])
 def test_the_api_says_that_it_is_there(make, way, tmp_path):
-    """Not at once: the API may still be about to delete it."""
+    """Not immediately: the API may still be about to delete it."""
     api, _ = world = make()
     began = time.monotonic()
     unknown(world, way, tmp_path)
@@ -137,7 +138,7 @@ def test_a_reload_reads_the_key_again(make, tmp_path):
 
 
 def test_an_api_over_tls_is_asked(tmp_path, certificates):
-    """Its certificate and name are checked, as for requests of callers."""
+    """Its certificate and name are checked, as for callers' requests."""
     key_file = tmp_path / "settle.key"
     key_file.write_text(KEY)
     context = server_context(certificates)

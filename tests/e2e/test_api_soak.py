@@ -1,4 +1,5 @@
-"""Clients and servers of the API that act at random: after any end of an exchange, no count and no memory is left."""
+"""Clients and servers of the API that act at random: after any end of an exchange, no count and no memory is
+left."""
 
 import contextlib
 import random
@@ -102,14 +103,14 @@ def http2_client(edge, chance):
 
 
 def left_over(edge):
-    """What is counted as open, waiting or held."""
+    """All gauges of open, waiting or held objects."""
     figures = re.findall(r"^boxedge_((?:exchanges_open|buffered_bytes|connections_open|upstream_waiting|"
                          r"upstream_server_in_flight)(?:\{.*\})?) ([1-9]\d*)$", metrics(edge), re.M)
     return figures + [(u["name"], u["waiting"]) for u in upstreams(edge) if u["waiting"]]
 
 
 def admitted(edge, key):
-    """How many requests with a key are let in at a time, of one more than its plan allows."""
+    """The number of requests with a key that are admitted together, of one more than its plan allows."""
     head = f"POST /v2/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: {key}\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(edge.socket("plain")) for _ in range(IN_FLIGHT + 1)]

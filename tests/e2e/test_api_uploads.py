@@ -1,4 +1,4 @@
-"""Uploads of gigabytes to the API go through the edge without staying in it."""
+"""Uploads of gigabytes to the API go through the edge without accumulating in it."""
 
 import contextlib
 import socket
@@ -8,9 +8,9 @@ from api_world import API, answer, api_config
 from harness import PATIENCE, PORTS, SANITIZED, SLOW, Edge, RawOrigin
 
 PIECE = 8 << 20
-# Also one more than 31 bits count.
+# Also more than a 31-bit count.
 UPLOAD_BYTES = (128 << 20) if SANITIZED else (2 << 30)
-# What an exchange may hold is a few hundred KiB; the allocator keeps some more.
+# An exchange may hold a few hundred KiB; the allocator keeps some more.
 MOST_KIB = 16 * 1024
 
 
@@ -33,7 +33,7 @@ def watched(edge):
 
 
 def send_zeros(sock, path, length):
-    """So many zero bytes, which the kernel takes from a file."""
+    """That many zero bytes, which the kernel takes from a file."""
     with open(path, "wb+") as file:
         file.truncate(PIECE)
         while length > 0:
@@ -41,7 +41,7 @@ def send_zeros(sock, path, length):
 
 
 def throw_away(conn, length):
-    """So many bytes, which the kernel throws away; how many there were."""
+    """That many bytes, which the kernel throws away; their number."""
     taken = len(conn.buffer)
     while taken < length and (piece := conn.sock.recv(1 << 20, socket.MSG_TRUNC)):
         taken += len(piece)

@@ -66,7 +66,7 @@ def test_who_leaves_ends_the_command(service):
 
 
 def test_boxes_end_with_the_service(tmp_path):
-    """However it ends, and also where they stand still."""
+    """However it ends, and also if the processes stand still."""
     with subprocess.Popen([sys.executable, "-B", "-m", "boxapi", tmp_path, "--key", "one"], cwd=ROOT / "tests",
                           stdout=subprocess.PIPE, text=True) as process:
         ready = process.stdout.readline().split()

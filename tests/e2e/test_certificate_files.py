@@ -1,5 +1,6 @@
-"""Files of certificates that change under a running edge, as ACME clients and orchestrators change them: new connections
-get the new certificate without a command, and a pair that is not whole, or not a pair, changes nothing."""
+"""Files of certificates that change under a running edge, as ACME clients and orchestrators change them: new
+connections get the new certificate without a command, and an incomplete pair, or a mismatched one, changes
+nothing."""
 import os
 import ssl
 import subprocess
@@ -13,7 +14,7 @@ UNUSABLE = "changed, and cannot be used"
 
 
 def make_pair(directory, name):
-    """A new pair for the previews; its serial number tells it from others."""
+    """A new pair for the previews; its serial number distinguishes it from others."""
     directory.mkdir(exist_ok=True)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9",
                     "-subj", "/CN=x", "-addext", f"subjectAltName=DNS:*.{harness.DOMAIN}", "-keyout", f"{name}.key",
@@ -22,7 +23,7 @@ def make_pair(directory, name):
 
 
 def put(source, target):
-    """Replaces a file at once, as a rename does."""
+    """Replaces a file atomically, by a rename."""
     beside = target.with_suffix(".new")
     beside.write_bytes(source.read_bytes())
     beside.rename(target)

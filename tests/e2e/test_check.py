@@ -1,5 +1,6 @@
-"""`boxedge check` reports, in the same words, each reason for which `boxedge run` refuses to start, and changes nothing
-for it. What is wrong in the text of a configuration, and in its certificates, is in the unit tests of check."""
+"""`boxedge check` reports, in the same words, each reason for which `boxedge run` refuses to start, and
+changes nothing for it. The unit tests of check cover errors in the text of a configuration, and in its
+certificates."""
 import contextlib
 import fcntl
 import os
@@ -21,7 +22,7 @@ STORES = ("state/store", "state/store/rules", "state/store/keys", "state/store/d
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """What an edge leaves behind: a folder with state and run."""
+    """The leftovers of an edge: a folder with state and run."""
     folder = tmp_path_factory.mktemp("made")
     edge = Edge(folder)
     edge.stop()
@@ -32,7 +33,7 @@ def made(tmp_path_factory):
 
 
 class Place:
-    """A configuration that was never run, in a folder that everybody may enter, and what a case does to it."""
+    """A configuration that was never run, in a folder that everybody may enter, and a case's change to it."""
 
     def __init__(self, folder, made):
         self.folder, self.made, self.user = folder, made, None
@@ -50,14 +51,14 @@ class Place:
             shutil.copytree(self.made / store, self.folder / store)
 
     def hold(self, name, said="4711"):
-        """Another process's lock, as this one's."""
+        """Another process's lock, like this one's."""
         path = self.folder / name
         path.write_text(said)
         lock = self.stack.enter_context(open(path, "r+b"))
         fcntl.flock(lock, fcntl.LOCK_EX)
 
     def as_nobody(self):
-        """The command is an ordinary user's, to whom all that is there belongs."""
+        """The command runs as an ordinary user, who owns all files here."""
         self.user = NOBODY
         for path in [self.folder, *self.folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
@@ -81,7 +82,7 @@ class Place:
             resource.setrlimit(what, (most, most))
 
     def tree(self):
-        """All that is there, but for the command's own files."""
+        """All files, except the command's own."""
         parts = [self.folder / name for name in ("state", "run", "elsewhere", "none")]
         paths = [path for top in parts for path in [top, *top.rglob("*")] if os.path.lexists(path)]
         return {str(path): (s.st_ino, s.st_mode, s.st_uid, s.st_size, s.st_mtime_ns) for path in paths for s in [path.lstat()]}
@@ -316,7 +317,7 @@ CASES = [log_at_a_terminal_that_is_not_there, log_at_a_link_to_nowhere, log_at_a
          authority_that_is_a_file, authority_whose_key_is_a_directory, port_that_is_taken, address_of_another_machine,
          admin_socket_that_is_a_file, admin_socket_of_another_process, admin_socket_in_no_directory, log_in_no_directory,
          certificate_that_is_not_there, word_that_is_no_key]
-CASES_OF_THE_FILE = [certificate_that_is_not_there, word_that_is_no_key]  # they keep it from running anywhere
+CASES_OF_THE_FILE = [certificate_that_is_not_there, word_that_is_no_key]  # they prevent it from running anywhere
 CASES_OF_ROOT = [few_descriptors,
                  user_missing, store_of_another_user, volatile_store_of_another_user, state_dir_that_the_user_may_not_enter,
                  run_dir_that_the_user_may_not_enter, port_for_root, directory_of_root, lock_of_root, store_of_root,
@@ -344,7 +345,7 @@ def test_what_run_refuses(place, case):
 
 
 LOCK_OF_STATE, STORE_OF_STATE, AUTHORITY = "the lock of state_dir", "the store in state_dir", "the authority in state_dir"
-# Keys and their paths below the place's folder -> the key that is refused, and for what else the edge has that path.
+# Keys and their paths below the place's folder -> the refused key, and the other use of that path.
 SECOND_USES = {
     "admin_state_lock": ({"admin.socket": "state/boxedge-state.lock"}, "admin.socket", LOCK_OF_STATE),
     "admin_run_lock": ({"admin.socket": "run/boxedge.lock"}, "admin.socket", "the lock of run_dir"),
@@ -394,7 +395,7 @@ def small_file_system(place, options):
                                            ("nr_inodes=20", "files")])
 @pytest.mark.parametrize("key", ["state_dir", "run_dir"])
 def test_a_full_disk(place, key, options, left):
-    """There is no room for a new store. One that is there is served, full disk or not."""
+    """A new store finds no room. An existing one is served, full disk or not."""
     mounted = small_file_system(place, options)
     place.config[key] = str(mounted / "new/dir")
     (place.folder / "none").mkdir()
@@ -425,7 +426,8 @@ def test_a_full_disk_with_a_store(place, authority):
 
 
 def test_a_log_that_is_a_pipe(place):
-    """Whether somebody reads it shows at the start only: its reader would take the end of `check` for that of the log."""
+    """Only the start can tell whether a process reads it: the reader would take the end of `check` for the
+    end of the log."""
     path = place.folder / "elsewhere/pipe"
     os.mkfifo(path)
     place.config["log"] = {"access": str(path)}
@@ -458,7 +460,7 @@ def nonsense(file):
 
 
 def newer(file):
-    """The record of the layout, in the form that LMDB gives it: the name and then the value."""
+    """The record of the layout, in LMDB's form: the name and then the value."""
     pages = file.read_bytes()
     assert b"layout\1" in pages
     file.write_bytes(pages.replace(b"layout\1", b"layout\2"))

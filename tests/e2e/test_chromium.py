@@ -1,5 +1,5 @@
-"""Headless Chromium on the demo app's page: events, WebSocket and upload work, the certificate is trusted as a user
-would trust it, and nothing is complained about. BOXEDGE_SCREENSHOT keeps the picture at that path."""
+"""Headless Chromium on the demo app's page: events, WebSocket and upload work, the certificate is trusted as
+a user would trust it, and the browser reports no error. BOXEDGE_SCREENSHOT keeps the picture at that path."""
 
 import hashlib
 import json

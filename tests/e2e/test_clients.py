@@ -1,4 +1,4 @@
-"""Python clients that we did not write: httpx, and h2 driven by hand."""
+"""Third-party Python clients: httpx, and h2 driven by hand."""
 
 import asyncio
 import hashlib
@@ -64,7 +64,7 @@ def test_httpx_streams_both_ways(client, edge, preview):
 
 
 def test_httpx_leaves_in_the_middle(client, edge, preview):
-    """A client that stops reading a download and closes: what its exchange held is released."""
+    """A client that stops reading a download and closes: the memory of its exchange is released."""
     async def main():
         async with client() as c:
             async with c.stream("GET", edge.url(preview, "/bytes?n=500000000")) as r:
@@ -89,7 +89,7 @@ class H2:
         assert self.sock.selected_alpn_protocol() == "h2"
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.h2.initiate_connection()
-        # Room on the connection for all: what is held back is held back by its stream's window.
+        # Room on the connection for all: only a stream's window holds its bytes back.
         self.h2.increment_flow_control_window(16 << 20)
         self.push()
 
@@ -112,7 +112,7 @@ class H2:
         return found
 
     def response(self, stream, acknowledge=True):
-        """(headers, body, trailers); raises where the stream was reset."""
+        """(headers, body, trailers); raises if the stream was reset."""
         headers, body, trailers = None, b"", None
         while True:
             for event in self.events():
@@ -171,14 +171,15 @@ def test_h2_another_preview_on_the_same_connection(edge, preview):
 
 
 def test_h2_a_held_stream_does_not_stall_its_neighbours(edge, preview):
-    """One stream's body is not taken by its box, another's response is not read by the client: a third goes on."""
+    """One stream's body is not read by its box, another's response is not read by the client: a third
+    continues."""
     release = threading.Event()
     with RawOrigin(lambda conn: release.wait(30)) as stuck:
         host = edge.create_preview(stuck)
         with H2(edge, preview) as c:
             held = c.request("/", "POST", authority=host, end=False)
             unread = c.request("/bytes?n=50000000")
-            # Fill what the stuck box's stream takes, and never give `unread` more than its first window.
+            # Fill the stuck box's stream, and never give `unread` more than its first window.
             while (room := c.h2.local_flow_control_window(held)) > 0:
                 c.h2.send_data(held, b"x" * min(room, c.h2.max_outbound_frame_size))
                 c.push()
@@ -209,7 +210,8 @@ def test_h2_expect_and_early_hints(edge):
 
 
 def test_a_client_that_offers_http_1_0_only(edge, preview):
-    """It gets the protocol that it offers; where nothing that it offers is served, it is told (RFC 7301 section 3.2)."""
+    """It gets the protocol that it offers; if none of its offers is served, it gets an alert (RFC 7301
+    section 3.2)."""
     with edge.connect("tls", preview, alpn=("http/1.0",)) as client:
         assert client.tls.selected_alpn_protocol() == "http/1.0"
         assert client.request(f"GET / HTTP/1.0\r\nHost: {preview}\r\n\r\n".encode()).status == 200

@@ -1,5 +1,5 @@
-"""The wall clock jumps ten days for a moment and comes back: expired previews are hidden at once, and nothing is
-lost."""
+"""The wall clock jumps ten days for a moment and returns: expired previews are hidden immediately, and no
+record is lost."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def shim(tmp_path_factory):
 
 
 class ShiftedEdge(Edge):
-    """An edge whose wall clock a test moves."""
+    """An edge whose wall clock the test moves."""
 
     def __init__(self, directory, shim, **more):
         directory.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class ShiftedEdge(Edge):
                                          "ASAN_OPTIONS": asan}, **more)
 
     def shift(self, seconds):
-        """Moves the clock; ends once the controller has seen it."""
+        """Moves the clock; returns once the controller has seen it."""
         before = len(self.stderr.lines)
         with open(self.shift_file, "r+b") as file:
             file.write(struct.pack("=q", seconds))
@@ -96,6 +96,6 @@ def test_what_stays_expired_is_gone_from_lists_at_once(tmp_path, shim):
         edge.shift(7200)
         assert edge.get(host).status == 404
         assert json.loads(edge.command("preview", "list", "--json")) in ([], {"previews": []})
-        # It can be made anew, without the old one in its way.
+        # It can be created anew; the old one is not in the way.
         edge.create_preview(origin, "box", "--expires", "1h")
         assert edge.get(host).status == 200

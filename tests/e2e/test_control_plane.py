@@ -52,7 +52,7 @@ class World:
         return self.edge.get(Edge.host(PORT, box_id), path, **kw)
 
     def heal(self):
-        """The control plane behaves, and the edge knows: its breaker is closed."""
+        """The control plane behaves, and the edge knows it: its breaker is closed."""
         for kind in ("get", "resume", "activity"):
             self.plane.misbehave(kind, None)
         self.plane.unhang()
@@ -138,7 +138,7 @@ def test_contract_is_whole():
 
     def walk(node):
         if isinstance(node, dict):
-            openapi.resolve(document, node)  # every $ref leads somewhere
+            openapi.resolve(document, node)  # every $ref has a target
             for inner in node.values():
                 walk(inner)
         elif isinstance(node, list):
@@ -186,7 +186,7 @@ def test_contract_and_edge_refuse_the_same(world, wrong):
 
 
 def test_edge_asks_by_the_contract(shared):
-    """Looks at all calls that the tests of this file made so far; those of the next test at least."""
+    """Checks all calls of this file's tests so far; at least those of the next test."""
     world, document = shared, openapi.load()
     box = world.box()
     assert world.get(box).status == 200
@@ -230,7 +230,7 @@ def test_resumed_after_a_while(world):
 
 
 def test_a_push_ends_the_wait(world):
-    """The control plane says 202 and then pushes: nobody waits for the next poll."""
+    """The control plane answers 202 and then pushes: nobody waits for the next poll."""
     origin = world.origin()
     box = world.box(origin)
     running = {**world.plane.boxes[box], "state": "running"}
@@ -261,8 +261,8 @@ def test_single_flight(world):
 
 
 def test_many_boxes_at_once(world):
-    """More resumes than calls may be under way: all are made, none starves. Each box has an address of its own: one that
-    is told where another box is would make the edge ask for that one again."""
+    """More resumes than calls may be under way: all are made, none starves. Each box has a separate address:
+    a box reported at another one's address would make the edge ask for that one again."""
     world.plane.resume_delay = 0.05
     with BoxAddresses(80) as places, HttpOrigin(address="0.0.0.0") as origin:
         boxes = [f"cp{next(world.numbers)}" for _ in places]
@@ -315,7 +315,7 @@ def test_wrong_answers(world, mode):
     answer = error_of(world.get(box))
     assert answer["error"] and "127.0.0.1" not in answer["error"], answer
     assert time.monotonic() - began < (3 * TIMEOUT_MS / 1000 + 7) * SLOW
-    # Of the first try libcurl makes up to five more when connections that it kept turn out dead.
+    # For the first try libcurl makes up to five more calls when its kept connections turn out dead.
     assert world.plane.count("resume", box) <= (8 if mode in ("reset", "close") else 3)
     assert not world.plane.calls_of("other"), "a redirect was followed"
     assert not origin.connections
@@ -348,7 +348,7 @@ def test_down_and_up_again(make_world):
             began = time.monotonic()
             assert "control plane" in error_of(world.get(box))["error"]
             assert time.monotonic() - began < 5 * SLOW
-        assert world.get(running).status == 200  # what runs is served
+        assert world.get(running).status == 200  # running boxes are served
         plane.up()
         calls = plane.count()
         world.heal()
@@ -358,7 +358,7 @@ def test_down_and_up_again(make_world):
 
 
 def test_flapping(world):
-    """Every call fails once, in one way after another, and each box wakes all the same."""
+    """Every call fails once, in one way after another, and each box still wakes."""
     for mode in (503, "reset", "close", (429, {"Retry-After": "1"}), 502):
         box = world.box(world.origins[0] if world.origins else None)
         world.plane.misbehave("resume", mode, 1)
@@ -406,7 +406,7 @@ def test_wrong_certificates(tmp_path, make_world, version):
             plane.context.minimum_version = plane.context.maximum_version = version
             world = make_world(plane, config={"ca_file": str(ca[0]), "token_file": str(token)})
             assert "control plane" in error_of(world.get(world.box()))["error"]
-            assert plane.count() == 0  # nothing was said to it, the token least of all
+            assert plane.count() == 0  # it got no byte, least of all the token
 
 
 # ---- pushed states
@@ -427,7 +427,7 @@ def test_pushed_states(world):
 
 
 def test_pushed_by_surprise(world):
-    """A state of a box that the edge never heard of."""
+    """A state of a box that is new to the edge."""
     origin = world.origin()
     box = world.box(origin, state="running")
     assert push(world.edge, box, world.plane.boxes[box])[0] == 200
@@ -443,11 +443,11 @@ def test_a_box_past_its_end_is_gone(world):
         world.plane.set(box, **changes)
         assert push(world.edge, box, world.plane.boxes[box])[0] == 200
         assert world.get(box).status == status, changes
-    assert world.plane.count("resume", box) == 1  # nobody wakes it past its end
+    assert world.plane.count("resume", box) == 1  # no request wakes it past its end
 
 
 def test_moved_box(world, addresses):
-    """Of two boxes that swap their addresses each gets its own requests: nothing goes over old connections."""
+    """When two boxes swap their addresses, each gets its own requests: none uses an old connection."""
     names = iter(("first", "second"))
 
     def app(name):
@@ -498,7 +498,7 @@ def test_control_plane_is_taken_out(make_world):
 
 
 def test_activity(world):
-    """A request that takes long is reported about once a second, a box of the configuration never."""
+    """A long request is reported about once a second, a box of the configuration never."""
     box, idle = world.box(), world.box()
     assert world.get(box).status == 200 and world.get(idle).status == 200
     calls, began = world.plane.count("activity"), time.monotonic()
@@ -509,5 +509,5 @@ def test_activity(world):
         world.plane.wait_until(lambda: world.plane.active().count(box) >= 2)
     assert "box" not in world.plane.active()
     assert world.plane.count("activity") - calls <= time.monotonic() - began + 1
-    world.plane.misbehave("activity", 500)  # nobody minds
+    world.plane.misbehave("activity", 500)  # no side effect
     assert world.get(box).status == 200

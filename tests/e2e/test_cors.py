@@ -1,5 +1,5 @@
-"""Pages of listed origins read every answer that the edge makes, with the credentials of their visitor: each code of
-docs/http.md over both versions, from a listed origin, from another one and without Origin."""
+"""Pages of listed origins read every answer that the edge makes, with the credentials of their visitor: each
+code of docs/http.md over both versions, from a listed origin, from another one and without Origin."""
 
 import contextlib
 import dataclasses
@@ -27,9 +27,10 @@ WS = (("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-versi
 
 @dataclasses.dataclass
 class Row:
-    """A request and the answer of the edge: `to` names a preview of the world. `listed`: Host and Origin could be read in
-    one way, and there is a list. `unread`: versions in which Origin was not read at all. `h2` is what differs over HTTP/2.
-    `before`: what the world does first, of each request. `of_pages`: without Origin it is another request."""
+    """A request and the edge's answer: `to` names a preview of the world. `listed`: Host and Origin had only
+    one reading, and the preview has a list. `unread`: versions in which Origin was not read at all. `h2` is
+    the difference over HTTP/2. `before`: the world's preparation of each request. `of_pages`: without Origin
+    it is another request."""
 
     code: str | None
     status: int
@@ -124,7 +125,8 @@ API_ROWS = {
     "a loop": Row("loop", 508, fields=(("cdn-loop", "boxedge-test;host=HOST"),)),
 }
 
-# Codes that are answered in the same place as those above, and need a state of the edge that is made elsewhere.
+# Codes that are answered in the same place as those above, and need a state of the edge that other tests
+# make.
 OF_THE_PREVIEW = {"port_not_exposed", "box_unreachable", "port_on_loopback", "port_not_in_box", "origin_refused", "box_paused",
                   "box_gone", "client_busy", "box_busy", "no_descriptors", "waking", "wake_timeout", "wake_rate",
                   "provider_unavailable", "too_many_waiting", "too_many_wakes", "connect_timeout", "store_unavailable",
@@ -133,7 +135,7 @@ OF_THE_API = {"alias_taken", "id_is_alias", "box_being_deleted", "deletions_full
               "box_ephemeral", "server_is_edge", "origin_tls_failed", "api_busy", "controller_unavailable", "store_busy", "store_full"}
 # Pages of other origins get cross_site in its place.
 OF_ITS_OWN_PAGES = {"unsupported_media_type"}
-# In tests of their own, below.
+# In separate tests, below.
 ALONE = {"overloaded", "too_many_connections", "server_unreachable", "api_unavailable"}
 
 
@@ -144,7 +146,7 @@ def test_every_code_is_crossed():
     assert len(codes) > 70 and codes == crossed | OF_THE_PREVIEW | OF_THE_API | OF_ITS_OWN_PAGES | ALONE
 
 
-# ---- asking
+# ---- requests
 
 def ask_h1(edge, host, name, row, fields):
     lines = [f"{row.method} {row.path} {row.pseudo[0] if row.pseudo else 'HTTP/1.1'}", f"Host: {host}:{edge.port[row.kind]}",
@@ -175,7 +177,7 @@ def ask(edge, host, row, version, origin):
     fields = [*([("origin", origin)] if origin else []), *((k, v.replace("HOST", host)) for k, v in row.fields)]
     if row.to == "api" and row.key:
         fields.append(("x-box-api-key", row.key))
-    name = host if row.to != "foreign" else edge.host(1)  # for which there is a certificate
+    name = host if row.to != "foreign" else edge.host(1)  # for which a certificate exists
     return (ask_h1 if version == "1.1" else ask_h2)(edge, host, name, row, fields)
 
 
@@ -200,7 +202,7 @@ def cross(world, row, version):
                 getattr(world, row.before)(row)
             got = ask(world.edge, world.hosts[row.to], row, version, origin)
             if row.before != "flood" or got.status == row.status:
-                break  # a slow machine gives a preflight back before this one comes
+                break  # a slow machine refills a preflight before this one arrives
         check(got, row, version, origin)
 
 
@@ -249,7 +251,7 @@ class World:
             ask(self.edge, self.hosts[row.to], wrong, "1.1", None)
 
     def flood(self, row):
-        """Until one more is too many."""
+        """Until one exceeds the limit."""
         preflight = dataclasses.replace(row, before=None)
         while ask(self.edge, self.hosts[row.to], preflight, "1.1", STRANGER).status != row.status:
             pass
@@ -328,7 +330,7 @@ def test_an_api_without_servers(tmp_path, version):
             edge.command("upstream", "drain", "api", config["upstreams"][0]["servers"][0])
 
 
-# ---- when there is too much
+# ---- overload
 
 def test_too_many_requests_of_a_client(tmp_path):
     config = {"trusted_proxies": ["127.0.0.1"], "limits": {"connections_per_client": 1}}
@@ -344,7 +346,7 @@ def test_too_many_requests_of_a_client(tmp_path):
 
 
 def test_an_edge_without_memory(tmp_path):
-    """The edge gives memory back by resetting downloads that do not move: each request comes to a full edge by itself."""
+    """The edge frees memory by resetting downloads that do not move: each request meets a full edge."""
     with HttpOrigin() as app, contextlib.ExitStack() as stack:
         edge = stack.enter_context(Edge(tmp_path, config={"limits": {"memory": "4MiB", "connections_per_client": 0}}))
         Made(edge, "box", app.port, "public", "--allow-origin", FRIEND)

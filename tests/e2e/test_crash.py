@@ -1,4 +1,5 @@
-"""The last words of a process that crashes: signal, build id, a backtrace and the requests in flight, and no secret."""
+"""The last words of a process that crashes: signal, build id, a backtrace and the requests in flight, and no
+secret."""
 
 import json
 import os
@@ -80,7 +81,7 @@ def test_the_controller(make_edge):
 
 
 def test_addresses_name_the_code(make_edge):
-    """As docs/operations.md says: addr2line on the program's file names the loop in which a worker waits."""
+    """By docs/operations.md: addr2line on the program's file names the loop in which a worker waits."""
     edge = make_edge(workers=1)
     edge.expect_deaths = True
     os.kill(pid_of(edge, "worker 0"), signal.SIGABRT)

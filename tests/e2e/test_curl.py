@@ -61,7 +61,7 @@ def test_upload(edge, preview, tmp_path, version, expect, framing):
     names = {k.lower() for k, _ in seen["fields"]}
     assert ("content-length" in names) == (framing == "length")
     if "100" in expect:
-        assert time.monotonic() - begin < 20  # and not as long as curl would wait for the 100 (Continue)
+        assert time.monotonic() - begin < 20  # and not for as long as curl would wait for the 100 (Continue)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -93,8 +93,8 @@ def test_many_requests_on_one_connection(edge, preview, version):
 
 
 def test_parallel_requests_over_http2(edge, preview):
-    """curl 7.88 waits for ever now and then, with the end of each stream read: then it gets another try, if the edge has
-    answered every request to its end."""
+    """curl 7.88 sometimes waits forever, with the end of each stream read: then it gets another try, if the
+    edge has answered every request to its end."""
     port = edge.port["tls"]
     command = ["curl", "-sS", "--http2", "--parallel", "--parallel-max", "40", "--cacert", edge.ca, "--resolve",
                f"{preview}:{port}:127.0.0.1", "-w", "%{http_code} %{size_download}\n",
@@ -115,7 +115,7 @@ def test_errors_are_json(edge, version):
 
 
 def test_wrong_name_is_refused_by_the_client(edge, preview):
-    """The local authority's certificate is for the preview domain and nothing else."""
+    """The local authority's certificate is for the preview domain only."""
     port = edge.port["tls"]
     done = subprocess.run(["curl", "-sS", "--cacert", edge.ca, "--resolve", f"example.com:{port}:127.0.0.1",
                            f"https://example.com:{port}/"], capture_output=True, check=False)
@@ -138,7 +138,7 @@ def test_a_body_that_is_cut_is_an_error_for_curl(edge, version):
 
 
 class Peak:
-    """The most memory that an edge had while the block ran, sampled each 50 ms."""
+    """The maximum memory of an edge during the block, sampled each 50 ms."""
 
     def __init__(self, edge):
         self.edge, self.peak, self._stop = edge, 0, threading.Event()
@@ -157,7 +157,7 @@ class Peak:
         self._thread.join()
 
 
-# Under the sanitizers the same path is taken with less: they make it ten times slower, and memory means nothing there.
+# Under the sanitizers the same path runs with less: they make it ten times slower, and memory is meaningless.
 SIZE = GIB // 16 if SANITIZED else GIB
 
 

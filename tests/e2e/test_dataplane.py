@@ -1,5 +1,5 @@
-"""The data path under misbehaving peers at the worst moment: the other side must get the right bytes, and nothing may
-stay behind."""
+"""The data path under misbehaving peers at the worst moment: the other side must get the right bytes, and no
+state may stay behind."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ def test_an_oversized_head_that_came_in_parts_is_logged_as_it_was(edge):
 
 
 def test_a_refused_request_can_be_read_while_its_rest_still_comes(edge):
-    """Closing with unread bytes would reset the connection and take the answer with it."""
+    """Closing with unread bytes would reset the connection and destroy the answer."""
     with box(edge, OK) as (_, host):
         with edge.connect() as client:
             client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n".encode())
@@ -42,7 +42,7 @@ def test_a_refused_request_can_be_read_while_its_rest_still_comes(edge):
 
 
 def test_connection_names_many_fields(edge):
-    """What Connection names is removed, or the request is refused, however long the list is."""
+    """The fields named in Connection are removed, or the request is refused, however long the list is."""
     seen = []
 
     def handler(conn):
@@ -60,7 +60,7 @@ def test_connection_names_many_fields(edge):
 
 
 def test_an_upload_whose_client_half_closes_while_it_is_held(edge):
-    """FIN behind a complete upload is no departure, even where the edge has taken only a part of it."""
+    """A FIN behind a complete upload is no departure, even if the edge has read only a part of it."""
     body = os.urandom(400_000)
     go = threading.Event()
 
@@ -127,7 +127,7 @@ def test_an_empty_line_behind_a_body_begins_no_request(make_edge, origin, togeth
 
 
 def test_one_access_line_for_each_request(edge):
-    """With what was sent and how it ended, also for requests that were refused, cut, or left by their client."""
+    """With the bytes sent and the way it ended, also for requests that were refused, cut, or abandoned."""
 
     def handler(conn):
         while (request := conn.read_request()) is not None:
@@ -159,7 +159,7 @@ def test_one_access_line_for_each_request(edge):
                     client.reset()
                 else:
                     client.read_message(request_method=data.split(" ")[0])
-        # Lines of the test before this one may come late.
+        # Lines of the test before this one may arrive late.
         hosts = (host, edge.host(1), "elsewhere.test")
         edge.wait_for_line(lambda line: line.get("host") in hosts, start=start, count=7)
         edge.get(host, "/last")
@@ -222,7 +222,7 @@ def test_responses_that_come_in_two_pieces_at_each_byte(edge):
 
 
 def test_boxes_that_leave_at_each_byte(edge):
-    """A cut answer is never taken for a whole one."""
+    """A cut answer is never mistaken for a whole one."""
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 
     def handler(conn):
@@ -246,8 +246,8 @@ def test_boxes_that_leave_at_each_byte(edge):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_box_that_closes_at_the_worst_moment(edge, method):
-    """Each connection answers a few requests and closes a moment later, sometimes by reset. No GET is lost, and no
-    POST comes twice."""
+    """Each connection answers a few requests and closes a moment later, sometimes by reset. No GET is lost,
+    and no POST comes twice."""
     import random
 
     rounds = 150 if SANITIZED else 500
@@ -298,7 +298,7 @@ def test_a_box_that_closes_at_the_worst_moment(edge, method):
 
 
 def test_the_kernel_watches_over_clients_that_say_nothing(edge):
-    """Nothing of ours bounds a quiet tunnel, so that a client that vanished must be found by keep-alive probes."""
+    """The edge has no bound on a quiet tunnel, so keep-alive probes must find a client that vanished."""
     with edge.socket() as sock:
         def probed():
             row = tcp_table.of_ports(edge.port["plain"], sock.getsockname()[1])

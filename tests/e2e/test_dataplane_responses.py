@@ -1,5 +1,5 @@
-"""Responses of boxes that write, break or close at the worst moment, to clients that read late or not at all: the other
-side must get the right bytes, and nothing may stay behind."""
+"""Responses of boxes that write, break or close at the worst moment, to clients that read late or not at all:
+the other side must get the right bytes, and no state may stay behind."""
 
 import contextlib
 import os
@@ -68,7 +68,7 @@ def test_what_came_before_a_bad_chunk_is_right(edge):
 
 
 def test_a_head_response_with_a_late_body_spoils_nothing(edge):
-    """A box that sends a body to HEAD, a moment later: the next request must not take it for its answer."""
+    """A box that sends a body to HEAD, a moment later: the next request must not read it as its answer."""
 
     def handler(conn):
         while (request := conn.read_request()) is not None:
@@ -94,7 +94,7 @@ def test_a_complete_answer_survives_the_boxs_reset(edge):
         conn.read_head()
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         conn.send(b"HTTP/1.1 413 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        time.sleep(0.3)  # it is all in the edge's socket
+        time.sleep(0.3)  # all of it is in the edge's socket
         # closed with unread bytes: RST
 
     with box(edge, handler) as (origin, host):
@@ -118,8 +118,8 @@ def test_a_complete_answer_survives_the_boxs_reset(edge):
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_a_slow_reader_is_not_one_that_does_not_read(make_edge, origin, kind):
-    """The kernel's queue is long: between two moments in which it takes more, such a client needs longer than one may
-    take nothing at all."""
+    """The kernel's queue is long: such a client needs longer between two reads of it than the time allowed
+    without progress."""
     edge = make_edge(config={"timeouts": {"write_idle": "1s"}})
     host = edge.create_preview(origin)
     with edge.connect(kind, host) as client:
@@ -138,7 +138,7 @@ def test_a_slow_reader_is_not_one_that_does_not_read(make_edge, origin, kind):
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_what_is_held_for_clients_and_boxes_that_do_not_read(edge, kind):
-    """At most 64 KiB a direction, as memory that a buffer occupies, whatever the number of pieces."""
+    """At most 64 KiB per direction, as memory of the buffer, whatever the number of pieces."""
     count = 20
     held = threading.Event()
 

@@ -1,5 +1,5 @@
-"""Tunnels under peers that end them by halves, break them, or read late, and under an edge that drains: no byte may be
-lost, and nothing may stay behind."""
+"""Tunnels whose peers half-close them, break them, or read late, and under a draining edge: no byte may be
+lost, and no state may stay behind."""
 
 import contextlib
 import os
@@ -84,28 +84,29 @@ def test_no_byte_is_lost_where_both_ended_and_the_client_reads_late(edge, kind):
 
 
 def in_kernel(box_sock):
-    """Bytes on their way to the box that the kernel has: the edge's send queue and the box's receive queue."""
+    """Bytes on their way to the box that the kernel has: the edge's send queue and the box's receive
+    queue."""
     box, edge = box_sock.getsockname()[1], box_sock.getpeername()[1]
     ends = tcp_table.of_ports(edge, box), tcp_table.of_ports(box, edge)
     return (ends[0].sending if ends[0] else 0) + (ends[1].received if ends[1] else 0)
 
 
 def fill(edge, client, box_sock):
-    """Sends until bytes wait in the edge for a box that does not read, and none before the edge; how many were sent.
-    The kernel takes more on one connection than on another, so the test asks it."""
+    """Sends until bytes wait in the edge for a box that does not read, and none before the edge; the number
+    sent. Kernels differ between connections, so the test asks."""
     def taken():
         return metric(edge, "request_body_bytes_total")
 
     sent, before = 0, taken()
     while sent - in_kernel(box_sock) < 16384:
-        client.send(bytes(32768))  # what waits stays below the 64 KiB at which the edge stops reading
+        client.send(bytes(32768))  # the waiting bytes stay below the 64 KiB at which the edge stops reading
         sent += 32768
         edge.wait_until(lambda: taken() == before + sent, what=f"{sent} bytes to be taken")
     return sent
 
 
 def test_a_box_that_ended_and_does_not_read_is_left_in_time(make_edge):
-    """Both sides have ended; what the client sent still waits for a box that never takes it: not for ever."""
+    """Both sides have ended; the client's bytes still wait for a box that never reads them: not forever."""
     edge = make_edge(config={"timeouts": {"write_idle": "3s"}})
     held = threading.Event()
 
@@ -127,7 +128,7 @@ def test_a_box_that_ended_and_does_not_read_is_left_in_time(make_edge):
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_a_box_that_half_closes_and_then_breaks(edge, kind):
-    """The client, which still sends, is told that nobody listens any more."""
+    """The client, which still sends, learns that no one reads any more."""
 
     def handler(conn):
         conn.send(accept_for(conn.read_request()))
@@ -145,7 +146,7 @@ def test_a_box_that_half_closes_and_then_breaks(edge, kind):
 
 
 def test_a_drained_tunnel_whose_box_has_ended(make_edge):
-    """Nothing can be said to the client any more: the edge must end well."""
+    """No frame can reach the client any more: the edge must still end cleanly."""
     edge = make_edge(config={"timeouts": {"drain": "1s"}})
 
     def handler(conn):
@@ -162,7 +163,7 @@ def test_a_drained_tunnel_whose_box_has_ended(make_edge):
 
 
 def test_a_drained_tunnel_whose_both_sides_have_ended(make_edge):
-    """The client has not read all yet when its turn to be told comes."""
+    """The client has unread bytes when its Close frame is due."""
     edge = make_edge(config={"timeouts": {"drain": "3s"}})
     frame = b"\x82\x7f" + (30_000_000).to_bytes(8, "big")
 
@@ -298,7 +299,8 @@ def test_drained_http2_tunnels(make_edge):
 ])
 @pytest.mark.parametrize("status", [101, 200, 426])
 def test_a_handshake_smuggles_nothing(edge, extra, body, status):
-    """What comes behind a handshake goes into the tunnel, or is a request to the edge: never a second one to the box."""
+    """Bytes behind a handshake go into the tunnel, or are a request to the edge: never a second one to the
+    box."""
 
     def handler(conn):
         request = conn.read_request()

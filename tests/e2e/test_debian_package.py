@@ -15,7 +15,7 @@ from machine import booted, write
 NAME = "boxedge"
 URL = "https://demo-3000.preview.box.localhost:8443/"
 KEPT = ["/etc/boxedge/boxedge.yaml", "/var/lib/boxedge/store", "/var/log/boxedge"]
-# Requests over fresh connections until the file "stop" comes; prints how many there were, and what failed.
+# Requests over fresh connections until the file "stop" exists; prints their number, and the failures.
 LOOP = """
 import json, os, socket, ssl
 done, failed, context = 0, [], ssl.create_default_context(cafile=CA)

@@ -47,7 +47,7 @@ def demo():
 
 @pytest.fixture(params=["alone", "behind the edge"], scope="module")
 def base(request, demo):
-    """The address of the app: its own, or that of its preview on a plain listener, with the fields that ask for it."""
+    """The address of the app: its own, or that of its preview on a plain listener, with the fields for it."""
     if request.param == "alone":
         yield f"http://127.0.0.1:{demo.port}", {}
     else:
@@ -131,7 +131,7 @@ def test_slow(base):
 
 
 def test_events(base):
-    """Each comes when it is made."""
+    """Each arrives when it is produced."""
     url, fields = base
     with urllib.request.urlopen(urllib.request.Request(url + "/events", headers=fields), timeout=20 * SLOW) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"

@@ -1,4 +1,4 @@
-"""Descriptors run out: the answers and messages, and the work that goes on."""
+"""Descriptors run out: the answers and messages, and the work that continues."""
 
 import contextlib
 import json
@@ -38,7 +38,7 @@ def fixture_world(make_edge, tmp_path):
 
 @contextlib.contextmanager
 def filled(edge, app):
-    """Clients whose requests nobody answers take all descriptors that may be had: two each, so some find none."""
+    """Clients whose requests get no answer take all available descriptors: two each, so some find none."""
     host = edge.create_preview(app)
     with contextlib.ExitStack() as stack:
         for _ in range(SOFT):
@@ -81,7 +81,7 @@ def test_messages_have_descriptors_of_their_own(world, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to count the descriptors of a worker")
 def test_a_message_that_cannot_be_taken_is_said_again(world, tmp_path):
-    """Also where the reserve is used up: all is taken as soon as clients leave."""
+    """Also if the reserve is used up: all are accepted as soon as clients leave."""
     edge, worker = world
 
     def count():
@@ -102,7 +102,7 @@ def test_a_message_that_cannot_be_taken_is_said_again(world, tmp_path):
     edge.stderr.wait_for(lambda line: "reloaded: configuration 2 is in use" in line, LONG)
 
     def is_logged():
-        """The two messages are repeated each for itself: until the log's comes, lines go to the old file."""
+        """The two messages repeat independently: until the log's message, lines go to the old file."""
         edge.get("nowhere.test")
         return "nowhere.test" in (tmp_path / "access.log").read_text()
 
@@ -133,7 +133,7 @@ def test_a_configuration_that_the_controller_cannot_take_is_said_again(make_edge
 
 
 def test_what_is_more_than_a_worker_may_have_is_said(make_edge):
-    """At a start; each process has raised its limit as far as that goes."""
+    """At a start; each process has raised its limit to the maximum."""
     edge = make_edge(config={"limits": {"connections": 1000000}})
     (worker,) = edge.pids("worker")
     hard = resource.prlimit(edge.process.pid, resource.RLIMIT_NOFILE)[1]

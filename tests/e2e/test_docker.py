@@ -1,4 +1,4 @@
-"""Boxes that are real containers (podman): they wake, move, freeze and go, and so does their engine."""
+"""Boxes that are real containers (podman): they wake, move, freeze and end, and so does their engine."""
 
 import contextlib
 import json
@@ -35,7 +35,8 @@ class World:
         self.edge, self.podman = edge, podman
 
     def box(self, name, **kw):
-        """A container that is a box with a preview, known to the edge; an earlier one of its name is known to be gone."""
+        """A container that is a box with a preview, known to the edge; the edge has noticed the end of an
+        earlier one of its name."""
         box = kw.get("box", name)
         self.wait_state(box, None, "gone")
         container = self.podman.container(name, **kw)
@@ -136,7 +137,7 @@ def test_a_command_runs_in_a_box_that_was_stopped(world):
     box = world.box("commanded", labels={"init": "echo woken"})
     box.pause()
     world.wait_state("commanded", "paused")
-    assert world.text(box, "/init") == "none"  # it went on, and did not start
+    assert world.text(box, "/init") == "none"  # it continued, and did not start anew
     box.stop()
     world.wait_state("commanded", "paused")
     world.edge.wait_until(lambda: world.text(box, "/init") == "echo woken", PATIENCE * SLOW, "init has run")
@@ -240,7 +241,7 @@ def test_a_box_that_does_not_come_up(podman, tmp_path):
         assert again.result().status == 503
         assert again.took < 0.9 * SLOW  # and remembers it
         world.edge.wait_until(lambda: "exit code 7" in error_of(world.get(ends))["error"], PATIENCE * SLOW, "why")
-        # While it is new it may still come up; then it is said what is wrong.
+        # While it is new it may still come up; afterwards the answer gives the reason.
         world.edge.wait_until(lambda: world.get(inward).status == 502, PATIENCE * SLOW, "a verdict")
         assert error_of(world.get(inward))["code"] == "port_on_loopback"
         for box in (mute, ends, inward):
@@ -278,7 +279,7 @@ def test_the_engine_restarts_under_load(world):
     seen = len(world.edge.stderr.lines)
     world.podman.stop_service()
     world.edge.stderr.wait_for(lambda line: "cannot be used: " in line, PATIENCE * SLOW, seen)
-    other.pause()  # while nobody tells of it
+    other.pause()  # without any report of it
     count = [len(asker.answers) for asker in load]
     world.edge.wait_until(lambda: all(len(a.answers) > n for a, n in zip(load, count)), PATIENCE * SLOW, "more answers")
     world.podman.start_service()
@@ -315,7 +316,7 @@ def test_the_engine_is_gone(world):
         box.remove()
 
 
-# ---- what containers write
+# ---- output of containers
 
 
 def navigate(world, box, path="/"):
@@ -323,7 +324,7 @@ def navigate(world, box, path="/"):
 
 
 def await_detail(world, box, path, code, detail):
-    """The engine has a moment to take what the app wrote, and to answer."""
+    """The engine has a moment to store the app's output, and to answer."""
 
     def said():
         answer = world.get(box, path)
@@ -335,7 +336,7 @@ def await_detail(world, box, path, code, detail):
 
 @pytest.mark.parametrize("tty", [False, True])
 def test_a_container_that_closes_says_why(world, tty):
-    """The error, and not the brace behind it; also where it has a terminal, whose log has another form."""
+    """The error, and not the brace behind it; also with a terminal, whose log has another form."""
     box = world.box("closer", tty=tty)
     assert world.text(box) == "closer 1"
     line = "The last line of its log: TypeError: cannot read /close."
@@ -352,11 +353,12 @@ def test_a_container_that_closes_says_why(world, tty):
 
 
 def test_a_container_that_ends_says_why(world):
-    """Its end comes before the engine's word of it: the request waits for the line, and is not told of a pause."""
+    """Its end comes before the engine's event: the request waits for the line, and does not report a
+    pause."""
     box, other = world.box("ender"), world.box("other")  # so that the network of containers is there all the while
     for count in range(3):
         world.edge.wait_until(lambda: world.get(box).status == 200, PATIENCE * SLOW, "awake")
-        # A POST is not sent again, to where nothing listens any more.
+        # A POST is not sent again, to a port where nothing listens any more.
         answer = world.edge.get(box.host, "/end", method="POST", fields=["Content-Length: 0"], timeout=PATIENCE * SLOW)
         assert (answer.status, error_of(answer)["code"]) == (502, "origin_closed"), (count, answer.body)
         world.wait_state("ender", "paused")
@@ -398,8 +400,8 @@ def numbers(text):
 
 
 def shows(text, first, last, tty):
-    """Whether a log shows these numbers. Of a terminal's log podman 4.3 joins lines that its monitor read in two parts: most
-    are there then, in order."""
+    """Whether a log shows these numbers. In a terminal's log podman 4.3 joins lines that its monitor read in
+    two parts: then most are there, in order."""
     found, written = [n for n in numbers(text) if n <= last], list(range(first, last + 1))
     if not tty:
         return found == written
@@ -408,7 +410,8 @@ def shows(text, first, last, tty):
 
 @pytest.mark.parametrize("tty", [False, True])
 def test_the_log_of_a_container(world, tty):
-    """In order, the last lines, what comes after a position, and also when it has stopped; then there is none."""
+    """In order, the last lines, the lines after a position, and also when it has stopped; then no container
+    is left."""
     box = world.box("writer", env={"LINES": 700}, tty=tty)
     assert world.text(box) == "writer 1"
     admin = UnixConnection(world.edge.admin_socket)

@@ -132,7 +132,7 @@ def test_drain_by_command(make_edge):
 
 
 def test_a_drain_can_be_awaited(make_edge, origin):
-    """As systemd does, which does not wait for an edge of an upgrade."""
+    """Like systemd, which does not wait for an edge of an upgrade."""
     edge = make_edge(config={"timeouts": {"drain": "30s"}})
     host = edge.create_preview(origin)
     with edge.connect("plain") as client:
@@ -155,7 +155,7 @@ def ready(edge):
 
 @pytest.mark.parametrize("ask", ["signal", "command"])
 def test_a_load_balancer_has_time_to_notice(make_edge, origin, ask):
-    """Not ready first; what still comes meanwhile is served, whatever worker takes it; then the drain."""
+    """First it is not ready, and still serves new requests on any worker; then the drain begins."""
     edge = make_edge(workers=2, config={"timeouts": {"drain_delay": "1h"}})
     edge.expect_deaths = True
     host = edge.create_preview(origin)

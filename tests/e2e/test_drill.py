@@ -1,5 +1,5 @@
-"""The short form of the drill (tests/drill/run): an operator's events under mixed load fail nothing that they may not
-fail, and failures are found."""
+"""The short form of the drill (tests/drill/run): an operator's events under mixed load cause only permitted
+failures, and the drill finds failures."""
 
 import os
 import re
@@ -9,13 +9,13 @@ import sys
 
 from harness import BINARY, ROOT
 
-# Under the limit of a test (tests/run), so that the drill ends what it started.
+# Under the limit of a test (tests/run), so that the drill can end its processes.
 LIMIT_S = 200
 ROW = re.compile(r"^\| (?!event )([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
 
 def drill(*options):
-    """With --quick: the exit status of the drill, all that it printed, and its table: event -> failures."""
+    """With --quick: the exit status of the drill, its output, and its table: event -> failures."""
     with subprocess.Popen([sys.executable, ROOT / "tests/drill/run", "--quick", "--binary", BINARY, *options],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}) as process:

@@ -1,4 +1,4 @@
-"""Commands that did not do all of it do not exit with 0, and say why."""
+"""Commands that did not complete their work do not exit with 0, and give the reason."""
 
 import contextlib
 import json
@@ -25,8 +25,8 @@ COMMANDS = [
 
 
 def test_output_that_is_lost(make_edge):
-    """A full disk at the other end of stdout: a token that nobody has seen is no success. A change is made, as is said:
-    some of the commands follow an earlier one."""
+    """A full disk at the other end of stdout: a token that nobody has seen is no success. The change is made,
+    and the message says so: some of the commands follow an earlier one."""
     edge = make_edge(config=PLANS)
     edge.create_preview(3000)
     for words in COMMANDS:

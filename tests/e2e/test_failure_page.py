@@ -1,5 +1,5 @@
-"""The page where an app cannot be reached, on a phone's screen in a real browser: words stay whole, and it opens the app
-by itself once that is back. BOXEDGE_SCREENSHOTS keeps the picture in that folder."""
+"""The page for an unreachable app, on a phone's screen in a real browser: words stay whole, and it opens the
+app by itself once that is back. BOXEDGE_SCREENSHOTS keeps the picture in that folder."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def navigate(edge, host):
 
 
 def serve(port):
-    """An app on this port, in a process of its own."""
+    """An app on this port, in a separate process."""
     code = ("import http.server as h, sys\n"
             "class H(h.BaseHTTPRequestHandler):\n"
             "  def do_GET(self):\n"
@@ -65,7 +65,8 @@ def test_on_a_phone_and_back_again(make_edge, tmp_path):
 
 
 def test_looking_again_wakes_nothing(make_edge):
-    """The page asks with HEAD and X-Box-No-Wake, under a policy that lets its script do that and no other."""
+    """The page asks with HEAD and X-Box-No-Wake, under a policy that allows its script that request and no
+    other."""
     edge = make_edge(workers=1, kinds=("plain",))
     page = navigate(edge, edge.create_preview(PORTS.take()))
     policy = page.get("content-security-policy")
@@ -73,7 +74,7 @@ def test_looking_again_wakes_nothing(make_edge):
     assert "connect-src 'self'" in policy and "script-src 'nonce-" in policy
 
 
-# Serves on two ports; a request to the second ends the first, of which it says what Node would.
+# Serves on two ports; a request to the second ends the first, with Node's message about it.
 TWO_SERVERS = """
 import http.server, sys, threading
 class H(http.server.BaseHTTPRequestHandler):
@@ -90,8 +91,8 @@ second.serve_forever()
 
 @pytest.mark.parametrize("details, public, private", DETAILS)
 def test_a_process_box_has_a_log(make_edge, details, public, private):
-    """Its command runs and listens elsewhere now: where, and the line that names the error, for those that failure_details
-    lets read it, and where to read on."""
+    """Its command runs and listens elsewhere now: the page shows the port and the line with the error to
+    readers that failure_details admits, and the place to read on."""
     port, other = PORTS.take(), PORTS.take()
     edge = make_edge(workers=1, kinds=("plain",), config={**details, "processes": [{
         "id": "dev", "command": [sys.executable, "-S", "-c", TWO_SERVERS, str(port), str(other)], "directory": "/",
@@ -114,7 +115,7 @@ def test_a_process_box_has_a_log(make_edge, details, public, private):
     check(private, f"X-Preview-Token: {token}")
 
 
-# Serves; says what is wrong and closes the connection without an answer, or ends.
+# Serves; prints an error and closes the connection without an answer, or ends.
 CLOSER = """
 import http.server, os, sys
 class H(http.server.BaseHTTPRequestHandler):
@@ -144,7 +145,7 @@ def test_a_process_box_that_closes_says_why(make_edge, details, said, path):
     assert edge.get(host).status == 200
     body = json.loads(edge.get(host, path).body)
     assert (body["code"], body.get("detail")) == ("origin_closed", line if said else None)
-    edge.wait_until(lambda: edge.get(host).status == 200)  # the edge hears of an end a moment after its connection closed
+    edge.wait_until(lambda: edge.get(host).status == 200)  # the edge learns of an end a moment after its connection closed
     page = edge.get(host, path, fields=["Sec-Fetch-Mode: navigate"]).body.decode()
     assert "boxedge box logs dev" in page and (line in page) == said
 
@@ -170,8 +171,8 @@ def failing_box(make_edge, details):
 
 @pytest.mark.parametrize("details, public, private", DETAILS)
 def test_a_failed_start_says_the_error(make_edge, details, public, private):
-    """Of what Node prints, the sentence that says what is wrong, and not the brace behind it, to whom failure_details lets
-    read it."""
+    """From Node's output, the sentence with the error, and not the brace behind it, for readers that
+    failure_details admits."""
     edge, port = failing_box(make_edge, details)
     host = edge.host(port, "dev")
 

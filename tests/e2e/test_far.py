@@ -1,5 +1,6 @@
-"""Clients and apps at a distance of 100 ms, TCP included: the bounds on the kernel's queues (docs/operations.md) hold
-for those that read slowly, and do not bound the bytes under way to those that read fast."""
+"""Clients and apps at a distance of 100 ms, TCP included: the bounds on the kernel's queues
+(docs/operations.md) hold for those that read slowly, and do not limit the bytes under way to those that read
+fast."""
 
 import contextlib
 import os
@@ -48,7 +49,7 @@ def host(edge):
 
 @contextlib.contextmanager
 def curl(namespace, edge, host, path, kind, *options, server=NEAR):
-    """A download that runs in a namespace until it is left."""
+    """A download that runs in a namespace until it is ended."""
     port = edge.port[kind]
     with namespace:
         download = subprocess.Popen(["curl", "-sSf", "--cacert", edge.ca, "--connect-to",
@@ -62,7 +63,7 @@ def curl(namespace, edge, host, path, kind, *options, server=NEAR):
 
 
 def queues(port):
-    """Bytes that the kernel holds to be sent from each connection of a port."""
+    """Bytes that the kernel still has to send on each connection of a port."""
     return [row.sending for row in tcp_table.rows() if row.local[1] == port and row.state == tcp_table.ESTABLISHED]
 
 
@@ -80,7 +81,7 @@ def test_a_fast_client_has_much_under_way(net, edge, host, kind, version):
 
 @pytest.mark.parametrize("kind, version", CASES)
 def test_a_slow_client_has_little(net, edge, host, kind, version):
-    """One that reads 50 kB a second. The first bytes are under way before its own kernel has no more room."""
+    """A client that reads 50 kB a second. The first bytes are under way before its own kernel is full."""
     def is_bounded():
         held = metric(edge, "buffered_bytes")
         return held >= 65536 and 0 < max(queues(edge.port[kind]), default=0) <= BOUND
@@ -92,7 +93,7 @@ def test_a_slow_client_has_little(net, edge, host, kind, version):
 
 @pytest.mark.parametrize("app, protocol", [(HttpOrigin, "http1"), (H2Origin, "h2c")])
 def test_the_window_of_a_far_app_grows(net, edge, app, protocol):
-    """That of a near one does not (test_memory.py)."""
+    """A near one's does not (test_memory.py)."""
     with contextlib.ExitStack() as stack:
         with net.far():
             far = stack.enter_context(app(address=FAR))

@@ -1,4 +1,5 @@
-"""Connections that the edge has ended and whose last bytes the client, or the app, does not take (edge/exchange/farewell.h)."""
+"""Connections that the edge has ended and whose last bytes the client, or the app, does not read
+(edge/exchange/farewell.h)."""
 
 import contextlib
 import errno
@@ -54,7 +55,7 @@ def make(make_edge, origin, write_idle="60s", **config):
 
 
 def read_rest(sock):
-    """The number of bytes that still come."""
+    """The number of bytes that still arrive."""
     size = 0
     with contextlib.suppress(OSError):
         while data := sock.recv(65536):
@@ -109,11 +110,11 @@ def test_a_drain_does_not_wait_for_it(make_edge, origin):
         assert read_rest(sock) > SIZE  # the kernel still sends it
 
 
-# ---- whole requests that their app does not take
+# ---- whole requests that their app does not read
 
 
 class Unreading(RawOrigin):
-    """An app that takes nothing until its test lets it."""
+    """An app that reads nothing until its test allows it."""
 
     def __init__(self):
         self.over = threading.Event()
@@ -162,7 +163,8 @@ def test_an_app_that_takes_nothing_is_reset(make_edge):
 
 
 def test_a_slow_app_gets_the_whole_request(make_edge):
-    """For longer than `write_idle`, but not without progress. A reset could lose a request that had come whole."""
+    """For longer than `write_idle`, but not without progress. A reset could lose a request that had arrived
+    whole."""
     with Unreading() as app:
         edge, host = make(make_edge, app, "2s")
         box = upload(edge, app, host)

@@ -1,4 +1,5 @@
-"""The disk of `run_dir` is full: states of boxes wait, all else goes on, and each says why."""
+"""The disk of `run_dir` is full: states of boxes wait, everything else continues, and each answer gives the
+reason."""
 
 import os
 import signal
@@ -36,7 +37,7 @@ def test_a_full_run_dir(world):
     with HttpOrigin() as origin:
         host, sleeper = edge.create_preview(origin), edge.create_preview(port, "sleeper")
         big = fill(disk)
-        # Boxes that the store does not know need room.
+        # Boxes that the store does not have need room.
         for number in range(500):
             status, body = push(edge, f"b{number}")
             if status != 200:

@@ -1,5 +1,5 @@
-"""docs/getting-started.md, taken at its word: each block of commands, run by a user who is not root, ends with the page
-of the app in its box. Ports are replaced by free ones, and each edge is waited for."""
+"""docs/getting-started.md, followed literally: each block of commands, run by a user who is not root, ends
+with the page of the app in its box. Ports are replaced by free ones, and the test waits for each edge."""
 
 import os
 import re
@@ -17,17 +17,17 @@ SECTIONS = dict(re.findall(r"^## (.*?)\n.*?^```sh\n(.*?)^```", PAGE, re.M | re.S
 RUN = "boxedge run -c edge.yaml &\n"
 WAIT = "boxedge run -c edge.yaml 2> edge.log &\nEDGE=$!\n" \
        "until grep -q ': ready:' edge.log; do kill -0 $EDGE || { cat edge.log >&2; exit 1; }; sleep 0.1; done\n"
-# Whatever was started in the background ends with the block; the edge first, and in order.
+# Background processes end with the block; the edge first, and in order.
 BEGIN = "set -eu\ntrap 'kill $EDGE; wait $EDGE || true; kill $(jobs -p) 2>/dev/null || true' EXIT\n"
 
 
 def as_user():
-    """The user is not root: then directories, rights and the command's user are as the page says."""
+    """The user is not root: then directories, rights and the command's user are as on the page."""
     return ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--"] if os.geteuid() == 0 else []
 
 
 def runnable(block):
-    """The block with ports of its own, that goes on when the edge serves and the API answers."""
+    """The block with free ports, which continues when the edge serves and the API answers."""
     ports = {}
     for port in re.findall(r"\b(?:8443|3000|900[01])\b", block):
         ports.setdefault(port, str(PORTS.take()))
@@ -49,7 +49,7 @@ def test_commands_lead_to_a_page(section):
         os.chmod(f"{home}/edge", 0o777)
         os.mkdir(f"{home}/bin", 0o755)
         shutil.copy(BINARY, f"{home}/bin/boxedge")
-        # The user may not be able to read the sources where they lie.
+        # The user may not be able to read the sources in their place.
         shutil.copytree(ROOT / "tests/boxapi", f"{home}/src/tests/boxapi", ignore=shutil.ignore_patterns("__pycache__"))
         with open(f"{home}/out", "w+b") as out:
             process = subprocess.Popen(
@@ -71,7 +71,7 @@ def test_commands_lead_to_a_page(section):
 
 
 def end_group(group):
-    """Nothing of the block is left, however it ended."""
+    """No process of the block is left, however it ended."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:

@@ -57,7 +57,7 @@ def test_an_upstream_that_is_down(make_edge):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """Of 127.0.0.1, signed by itself; the paths of it and of its key."""
+    """Self-signed, for 127.0.0.1; the paths of it and of its key."""
     folder = tmp_path_factory.mktemp("certificate")
     paths = folder / "leaf.pem", folder / "leaf.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
@@ -95,7 +95,8 @@ def test_tls_that_is_not_right(make_edge, certificate):
         with H2Origin(tls=context) as app:
             edge = make_edge(config=merge_upstream(api_config(app), config))
             status, code = code_of(call_api(edge, "/echo", method="POST", body=b"abc"))
-            # Over TLS 1.3 a server judges the client's certificate late, and its reset may overtake its alert.
+            # Over TLS 1.3 a server judges the client's certificate late, and its reset may overtake its
+            # alert.
             assert status == 502 and code in ("origin_tls_failed", "origin_closed")[: 1 + (context is asking)]
             assert not app.calls
 

@@ -1,4 +1,4 @@
-"""Previews whose app should speak HTTP/2 and speaks nonsense."""
+"""Previews whose app should speak HTTP/2 and sends malformed frames."""
 
 import struct
 
@@ -79,11 +79,11 @@ def test_nonsense_is_a_clean_502_or_a_cut(edge, name):
             answer = client.answer(stream)
             client.until(lambda: answer.ended or answer.reset is not None)
             assert answer.status == 502 and json_of(answer)["code"] or answer.status == 200 and answer.reset is not None
-    assert edge.get(f"nothing-1.{DOMAIN}").status == 404  # it serves on
+    assert edge.get(f"nothing-1.{DOMAIN}").status == 404  # it remains in service
 
 
 def test_no_settings(make_edge):
-    """An app that accepts and says nothing is waited for as one that is slow."""
+    """An app that accepts and sends nothing counts as a slow one."""
     with FrameOrigin(lambda conn, stream: None, settings=False) as origin:
         edge = make_edge(config={"timeouts": {"first_byte": "300ms"}})
         host = edge.create_preview(origin, "box", "--protocol", "h2c")
@@ -113,7 +113,7 @@ def test_too_much_body_for_its_length(edge):
 
 
 def test_bytes_beyond_the_window(edge):
-    """An app that sends more than it was granted is cut, and no memory goes with it."""
+    """An app that sends more than it was granted is cut, and occupies no memory."""
     def answers(conn, stream):
         conn.send_frame(HEADERS, END_HEADERS, stream, OK)
         for _ in range(400):

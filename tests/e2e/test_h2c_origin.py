@@ -1,4 +1,5 @@
-"""Previews whose app speaks HTTP/2 without TLS: forwarding in both directions, repetitions, and limits."""
+"""Previews whose app speaks HTTP/2 without TLS: forwarding in both directions, second attempts, and
+limits."""
 
 import hashlib
 import json
@@ -15,7 +16,7 @@ from h2wire import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, C
 from harness import PATIENCE, HttpOrigin, RawOrigin
 
 
-# ---- what passes
+# ---- forwarded parts
 
 
 def test_requests_over_http1(edge, app):
@@ -69,7 +70,7 @@ def test_requests_over_http2(edge, app):
 
 
 def test_8_mb_both_ways_beside_a_slow_reader(edge, app):
-    """A client that takes nothing stops its own stream; what shares the connection with it goes on."""
+    """A client that reads nothing stops its own stream; other streams of the connection continue."""
     size = 8_000_000
     with socket.socket() as slow, Client(edge, app.host, keep=False) as client:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -94,7 +95,8 @@ def test_8_mb_both_ways_beside_a_slow_reader(edge, app):
 
 
 def test_an_app_that_takes_no_body_stops_the_upload(edge):
-    """64 KiB and what sockets hold, and no more, is taken from the client; another request passes meanwhile."""
+    """The edge reads 64 KiB and the sockets' buffers from the client, and no more; another request passes
+    meanwhile."""
     encoder = hpack.Encoder()
     heads = []
 
@@ -114,7 +116,7 @@ def test_an_app_that_takes_no_body_stops_the_upload(edge):
 
 
 def test_a_preflight_without_credentials_shows_no_body(edge):
-    """What the app would go on sending is cancelled; the connection stays."""
+    """The rest of the app's bytes is cancelled; the connection stays."""
     with H2Origin() as app:
         host = edge.create_preview(app, "box", "--protocol", "h2c", "--bearer")
         fields = [("origin", "https://a.example"), ("access-control-request-method", "GET")]
@@ -185,7 +187,7 @@ def test_what_the_app_may_have_looked_at_is_not(edge, app):
 
 
 def test_goaway_in_the_middle_of_an_answer(edge):
-    """Streams that it knows go on; new ones take another connection, also one that crossed the GOAWAY."""
+    """Streams that it knows continue; new ones take another connection, also one that crossed the GOAWAY."""
     encoder, released = hpack.Encoder(), []
 
     def answers(conn, stream):
@@ -207,7 +209,7 @@ def test_goaway_in_the_middle_of_an_answer(edge):
             client.until(lambda: client.answer(first).body_bytes)
             assert bytes(client.get("/").body) == b"new"
             assert bytes(client.finish(first).body) == b"half whole"
-        origin.connections[0].done.wait(PATIENCE)  # nothing is left there
+        origin.connections[0].done.wait(PATIENCE)  # no stream is left there
 
 
 def test_idle_connections_are_closed(make_edge):
@@ -243,10 +245,10 @@ def test_the_edge_ends_with_calls_open(make_edge):
             client.request("/hang")
             client.request("/hang", method="POST", end=False)
             app.wait_calls(2)
-            edge.stop()  # checks that it ended well
+            edge.stop()  # checks for a clean end
 
 
-# ---- what does not pass
+# ---- refusals
 
 
 def test_an_app_that_speaks_http1(edge):

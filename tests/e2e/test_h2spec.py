@@ -11,7 +11,7 @@ import pytest
 from harness import SLOW
 
 H2SPEC = "github.com/summerwind/h2spec/cmd/h2spec"
-# Its version and what it is built with are in h2spec/go.mod.
+# h2spec/go.mod has its version and its dependencies.
 MODULE = pathlib.Path(__file__).parent / "h2spec"
 
 
@@ -35,7 +35,7 @@ def _h2spec(tmp_path_factory):
 
 
 def namespace_with(hosts):
-    """The words that run a program where `hosts` is /etc/hosts, or None where this system does not allow it."""
+    """The words that run a program with `hosts` as /etc/hosts, or None if this system does not allow it."""
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
     for flags in ("-m", "-rm"):
         words = ["unshare", flags, "sh", "-c", script, str(hosts)]
@@ -48,7 +48,8 @@ def namespace_with(hosts):
 
 
 def test_h2spec(edge, preview, h2spec, tmp_path):
-    """Against a preview where its name can be made to resolve, else against the address (answers are 421 then)."""
+    """Against a preview if its name can be made to resolve, else against the address (answers are 421
+    then)."""
     hosts = tmp_path / "hosts"
     hosts.write_text(f"127.0.0.1 localhost {preview}\n")
     words = namespace_with(hosts)
@@ -59,8 +60,8 @@ def test_h2spec(edge, preview, h2spec, tmp_path):
     assert found, f"{done.stdout[-2000:]}{done.stderr}"
     tests, passed, skipped, failed = map(int, found.groups())
     failures = done.stdout[done.stdout.find("Failures:"):] if failed else ""
-    # Where answers are 421 they come at once and the edge ends such streams itself; what h2spec then sends on one may
-    # arrive before or after that, and only before is it an error to be reported (RFC 9113 section 5.1).
+    # The edge answers 421 immediately and ends such streams itself; h2spec's next frame on one may arrive
+    # before or after that, and only before is it an error to be reported (RFC 9113 section 5.1).
     if not words:
         early = len(re.findall(r"Actual: DATA Frame \(length:\d+, flags:0x01", failures))
         passed, failed = passed + early, failed - early

@@ -1,5 +1,5 @@
-"""Clients that mean harm, over HTTP/1: each attack is bounded in count and time, and judged by what it costs the edge
-(memory, CPU, descriptors) and by whether others are still served at once."""
+"""Hostile clients over HTTP/1: each attack is bounded in count and time, and judged by the costs of the edge
+(memory, CPU, descriptors) and by the service for others meanwhile."""
 
 import contextlib
 import resource
@@ -17,7 +17,7 @@ MANY = 200
 
 
 def alive(edge, host, within=3.0):
-    """Another client's request is answered at once."""
+    """Another client's request is answered promptly."""
     begin = time.monotonic()
     assert edge.get(host, "/echo").status == 200
     assert time.monotonic() - begin < within * SLOW
@@ -75,7 +75,7 @@ def test_slow_heads(target):
 
 
 def test_half_handshakes(target):
-    """Connections to the TLS port that say nothing, or the beginning of something."""
+    """Connections to the TLS port that send nothing, or only a beginning."""
     with Bounds(target, target.host_name, mib=16, cpu=1.0) as bounds:
         sockets = [raw_socket(target, "tls") for _ in range(MANY)]
         for i, sock in enumerate(sockets):
@@ -109,7 +109,7 @@ def test_slow_bodies(target, origin):
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_clients_that_never_read(target, kind):
-    """Each asks for much and takes nothing: little is held for it, and it is cut."""
+    """Each asks for much and reads nothing: the edge holds little for it, and cuts it."""
     request = f"GET /bytes?n=100000000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode()
     start = len(target.access.lines)
     streams = []
@@ -127,7 +127,7 @@ def test_clients_that_never_read(target, kind):
 
 
 def test_a_client_that_reads_slowly_is_not_cut(target):
-    """write_idle is about no byte at all; slow is allowed."""
+    """write_idle counts only a complete lack of progress; a slow client is allowed."""
     sock = raw_socket(target, receive_buffer=4096)
     stream = Stream(sock)
     stream.send(f"GET /bytes?n=300000 HTTP/1.1\r\nHost: {target.host_name}\r\nConnection: close\r\n\r\n".encode())
@@ -141,7 +141,7 @@ def test_a_client_that_reads_slowly_is_not_cut(target):
 
 
 def test_idle_connections(make_edge, origin):
-    """Ten thousand kept connections: what each costs, that they cost no time, and that others are served."""
+    """Ten thousand kept connections: the cost of each, no CPU time, and service for others."""
     count = 1000 if SANITIZED else 10_000
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < count + 500:
         pytest.skip(f"{count} connections need a higher limit of open files (ulimit -Hn)")
@@ -162,7 +162,7 @@ def test_idle_connections(make_edge, origin):
         each = (edge.rss_kib("worker") - before) / count
         assert SANITIZED or each < 2.0, f"{each:.2f} KiB for an idle connection"
         cpu = edge.cpu_seconds()
-        time.sleep(1)  # a second of doing nothing is what is measured
+        time.sleep(1)  # the test measures a second of idleness
         assert edge.cpu_seconds() - cpu < 0.05 * SLOW
         alive(edge, host)
         for sock in sockets[:: count // 100]:
@@ -206,7 +206,7 @@ def test_heads_without_end(target, head, flood):
             sock = raw_socket(target)
             try:
                 sock.sendall(head.replace(b"HOST", target.host_name.encode()))
-                for _ in range(64):  # 4 MiB, if it is let
+                for _ in range(64):  # 4 MiB, if allowed
                     sock.sendall(flood)
             except (BrokenPipeError, ConnectionResetError):
                 pass
@@ -239,7 +239,7 @@ def test_tiny_chunks(target):
 
 
 def test_pipelining_without_reading(target):
-    """Requests are sent for as long as they are taken, responses never read."""
+    """Requests are sent for as long as they are accepted, responses never read."""
     request = f"GET /bytes?n=20000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode() * 100
     sockets = []
     with Bounds(target, target.host_name, mib=8) as bounds:
@@ -256,13 +256,13 @@ def test_pipelining_without_reading(target):
 
 
 def unread_by_the_edge(sock):
-    """Bytes of ours that wait in the kernel for the edge, from the kernel's table of connections."""
+    """The client's bytes that wait in the kernel for the edge, from the kernel's table of connections."""
     row = tcp_table.of_ports(sock.getpeername()[1], sock.getsockname()[1])
     return row.received if row else 0
 
 
 def send_until_paused(sock):
-    """Sends body until the edge leaves it lying, but not so much that a FIN could not reach it."""
+    """Sends body until the edge stops reading it, but not so much that a FIN could not reach it."""
     deadline, since, last = time.monotonic() + 3 * PATIENCE, time.monotonic(), 0
     while last == 0 or time.monotonic() - since < 0.2:  # the same bytes lie there for a while: reading is paused
         assert time.monotonic() < deadline, "the edge never stopped reading"
@@ -275,8 +275,8 @@ def send_until_paused(sock):
 
 @pytest.mark.parametrize("how", ["reset", "close"])
 def test_clients_that_vanish_while_their_reads_are_paused(make_edge, how):
-    """A box takes no body, so the edge has stopped reading; that the client left is noticed within a second or so,
-    and the box's connection is closed."""
+    """A box reads no body, so the edge has stopped reading; it notices the client's departure within a second
+    or so, and closes the box's connection."""
     edge = make_edge(workers=1, kinds=("plain",))
     release = threading.Event()
     with RawOrigin(lambda conn: release.wait(200), receive_buffer=4096) as stuck, HttpOrigin() as origin:
@@ -303,7 +303,8 @@ def test_clients_that_vanish_while_their_reads_are_paused(make_edge, how):
 
 
 def test_uploads_that_stop_while_held(make_edge, origin):
-    """Clients stop sending although the box would take more: they are cut after body_idle, and the box sees that."""
+    """Clients stop sending although the box would read more: they are cut after body_idle, and the box sees
+    that."""
     edge = make_edge(workers=1, kinds=("plain",), config={"timeouts": {"body_idle": "300ms"}})
     other = edge.create_preview(origin)
     with RawOrigin(lambda conn: conn.read_request(timeout=30)) as box, Bounds(edge, other, mib=16, cpu=1.0) as bounds:
@@ -340,7 +341,7 @@ def test_connections_that_come_and_go(target):
 
 
 def test_boxes_that_hang(make_edge, origin):
-    """A hundred requests wait for a box that says nothing; others are served at once."""
+    """A hundred requests wait for a silent box; others are served promptly."""
     edge = make_edge(workers=1, kinds=("plain",))
     host = edge.create_preview(origin)
     with RawOrigin(lambda conn: conn.wait_closed(60)) as stuck, Bounds(edge, host, mib=8, cpu=1.0) as bounds:
@@ -366,7 +367,7 @@ def test_a_box_that_sends_faster_than_the_client_reads(target, origin):
 
 
 def test_memory_is_shed_before_it_runs_out(make_edge, origin):
-    """Over limits.memory new requests get 503 with Retry-After, and what runs goes on."""
+    """Over limits.memory new requests get 503 with Retry-After, and running ones continue."""
     edge = make_edge(workers=1, kinds=("plain",), config={"limits": {"memory": "4MiB", "connections_per_client": 0}})
     host = edge.create_preview(origin)
     alive(edge, host, 5)

@@ -7,8 +7,8 @@ import pytest
 
 from harness import PATIENCE, HttpOrigin, RawOrigin, WireError
 
-# What each request is: bytes with HOST in place of the preview's name, and the status of the refusal. A request of
-# its own follows each on the same connection, smuggled or pipelined; it must not be answered and must not arrive.
+# The cases: bytes with HOST in place of the preview's name, and the status of the refusal. A separate request
+# follows each on the same connection, smuggled or pipelined; it must not be answered and must not arrive.
 LENGTH_AND_FRAMING = {
     "length_and_chunked": (b"POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     "chunked_and_length": (b"POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", 400),
@@ -165,13 +165,13 @@ def test_bad_chunks_are_refused(edge, recorder, name):
         except (WireError, ConnectionResetError):
             assert client.ended == "reset", "neither a 400 nor closed"
     assert edge.get(recorder.host.decode(), "/alive").status == 200
-    # The head may have gone to the box, but neither as a whole request nor what followed it.
+    # The head may have gone to the box, but neither as a whole request nor with the bytes behind it.
     new = recorder.requests[before:]
     assert [r.target for r in new] == ["/alive"]
 
 
 def test_good_chunks_pass(edge, recorder):
-    """What looks unusual but is right: extensions, upper-case and zero-padded sizes, trailers."""
+    """Unusual but valid: extensions, upper-case and zero-padded sizes, trailers."""
     body = b"5;name=value;other\r\nhello\r\n00000A\r\n0123456789\r\n0;last\r\nX-Sum: 15\r\n\r\n"
     with edge.connect("plain") as client:
         response = client.request(b"POST /echo HTTP/1.1\r\nHost: " + recorder.host
@@ -209,7 +209,7 @@ def test_heads_at_the_limits(edge, recorder):
 
 
 def ask(edge, origin, request):
-    """Sends a request's bytes and returns the response and what the box saw."""
+    """Sends a request's bytes and returns the response and the request at the box."""
     with edge.connect("plain") as client:
         response = client.request(request.replace(b"HOST", origin.host))
     seen = json.loads(response.body)
@@ -227,7 +227,7 @@ def test_the_target_passes_byte_for_byte(edge, recorder, target):
     request = b"GET " + target.encode() + b" HTTP/1.1\r\nHost: HOST\r\n\r\n"
     with edge.connect("plain") as client:
         response = client.request(request.replace(b"HOST", recorder.host))
-    if response.status == 400:  # characters outside of the grammar of RFC 3986 may be refused, but not changed
+    if response.status == 400:  # the edge may refuse characters outside of the grammar of RFC 3986, but not change them
         assert set(target) & set('"<>\\^`{|}')
         return
     assert recorder.requests[-1].target == target
@@ -306,7 +306,8 @@ def test_a_loop_is_cut(edge, recorder):
 
 
 def test_an_app_may_ask_another_preview(edge):
-    """A dev server that passes requests on to the preview of another: no loop until the same host comes again."""
+    """A dev server that passes requests on to the preview of another: no loop until the same host comes
+    again."""
     hosts = []
 
     def passes_on(conn):
@@ -320,7 +321,7 @@ def test_an_app_may_ask_another_preview(edge):
         hosts += [(edge.create_preview(origin), origin) for origin in (one, two, last)]
         assert edge.get(hosts[0][0]).status == 200
         assert len(last.requests) == 1
-        del hosts[2]  # and now round and round
+        del hosts[2]  # and now a loop
         assert edge.get(hosts[0][0]).status == 508
         assert len(one.requests) == 2 and len(two.requests) == 2
 
@@ -349,7 +350,8 @@ HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version
 
 @pytest.mark.parametrize("more", [[], HANDSHAKE], ids=["request", "handshake"])
 def test_an_app_that_knows_localhost_only(edge, more):
-    """Of a preview with --host-header localhost: what comes says localhost, and a redirect to there leads back."""
+    """Of a preview with --host-header localhost: the request names localhost, and a redirect to it leads
+    back."""
     def box(conn):
         request = conn.read_request()
         conn.send(f"HTTP/1.1 302 Found\r\nLocation: http://{request.get('host')}/x?y\r\nSet-Cookie: a=1; Domain=localhost; "
@@ -441,7 +443,7 @@ def test_a_client_that_half_closes_gets_its_response(edge, recorder):
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_a_client_that_closes_after_its_request_is_gone(edge, kind):
-    """Its FIN may be a half-close; its kernel tells when something is sent to it."""
+    """Its FIN may be a half-close; its kernel reports the departure when bytes are sent to it."""
     with RawOrigin(lambda conn: (conn.read_request(), conn.wait_closed(timeout=600))) as origin:
         host = edge.create_preview(origin)
         client = edge.connect(kind, host)

@@ -1,5 +1,5 @@
-"""Boxes that answer nonsense, by turns of HTTP/1: the client gets a clean 502 or a cut stream, and the next request is
-answered by the box and by nothing left over."""
+"""Boxes with malformed answers, by parts of HTTP/1: the client gets a clean 502 or a cut stream, and the next
+request is answered by the box and not by leftover bytes."""
 
 import contextlib
 import errno
@@ -61,7 +61,7 @@ def test_a_bad_head_is_a_clean_502(edge, name):
                 pass
             assert response.status == 502, response.raw_head
             assert json.loads(response.body)["code"]
-            # The client's connection is as good as before.
+            # The client's connection still works.
             alive = client.request(b"GET / HTTP/1.1\r\nHost: box-1.preview.box.localhost\r\n\r\n")
             assert alive.status == 404
         assert len(origin.connections) == 1
@@ -132,7 +132,7 @@ def test_until_close_passes_and_a_reset_is_a_cut(edge):
 
 
 def test_twenty_megabytes_of_head(make_edge):
-    """The edge stops reading at its limit; the box cannot make it hold what it sends."""
+    """The edge stops reading at its limit; the box cannot make it hold more."""
     edge = make_edge(kinds=("plain",))
 
     def box(conn):
@@ -275,7 +275,8 @@ def test_a_box_that_does_not_answer(make_edge):
 
 
 def test_a_box_that_stops_taking_a_body(make_edge):
-    """Its connection is reset: a FIN would stand behind what the box does not take, and the kernel would keep all of it."""
+    """Its connection is reset: a FIN would wait behind bytes that the box does not read, and the kernel would
+    keep them all."""
     edge = make_edge(kinds=("plain",), config={"timeouts": {"first_byte": "500ms"}})
     over = threading.Event()
 
@@ -303,7 +304,7 @@ def test_a_box_that_stops_taking_a_body(make_edge):
 
 
 def test_a_box_that_takes_nothing_of_a_body_whose_client_leaves(make_edge):
-    """The rest is of no use to it: a reset, and the kernel keeps nothing."""
+    """The rest is useless to the client: a reset, and the kernel keeps nothing."""
     edge = make_edge(kinds=("plain",))
     over = threading.Event()
     with RawOrigin(lambda conn: over.wait(60), receive_buffer=4096) as origin:
@@ -312,7 +313,7 @@ def test_a_box_that_takes_nothing_of_a_body_whose_client_leaves(make_edge):
             client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
             client.sock.settimeout(0.2)
             with contextlib.suppress(TimeoutError):
-                while True:  # until nobody takes more
+                while True:  # until the socket is full
                     client.sock.sendall(bytes(65536))
             client.reset()
             try:
@@ -337,7 +338,7 @@ def test_connections_to_the_box_are_used_again(make_edge):
 
 
 def closing_box(requests_each):
-    """A box that closes each connection after so many requests, without saying so."""
+    """A box that closes each connection after that many requests, without announcing it."""
     def box(conn):
         for _ in range(requests_each):
             if conn.read_request() is None:
@@ -358,7 +359,7 @@ def test_a_box_that_closes_between_requests_is_not_an_error(make_edge, method):
                 response = client.request(
                     f"{method} / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body, method)
                 assert response.status == 200
-                if method == "POST":  # never sent again: it must be seen that the connection is closed, which takes a moment
+                if method == "POST":  # never sent again: the edge must have seen the close, which takes a moment
                     assert origin.connections[-1].done.wait(10)
 
 
@@ -371,7 +372,7 @@ def dying_box(conn):
 
 @pytest.mark.parametrize("method, again", [("GET", True), ("PUT", True), ("DELETE", True), ("POST", False), ("PATCH", False)])
 def test_what_is_sent_again(make_edge, method, again):
-    """A request that dies with a used connection is sent once more where that is safe, never where it is not."""
+    """A request that dies with a used connection is sent again if that is safe, and never otherwise."""
     edge = make_edge(kinds=("plain",))
     with RawOrigin(dying_box) as origin:
         host = edge.create_preview(origin)
@@ -400,7 +401,7 @@ def test_a_fresh_connection_that_dies_is_not_tried_for_ever(make_edge):
 
 
 def test_two_previews_share_no_connection(make_edge):
-    """Two boxes at the same address and port: what one used is not used for the other."""
+    """Two boxes at the same address and port: a connection of one is not used for the other."""
     with HttpOrigin() as origin:
         edge = make_edge(kinds=("plain",), boxes=[{"id": i, "address": f"127.0.0.1:{origin.port}"} for i in ("one", "two")])
         hosts = [edge.create_preview(8000, box) for box in ("one", "two")]

@@ -24,7 +24,7 @@ def json_of(answer):
     return json.loads(bytes(answer.body))
 
 
-# ---- what passes
+# ---- valid requests
 
 
 def test_requests(edge, preview):
@@ -112,7 +112,7 @@ def test_plain_listener_knows_no_http2(edge, preview):
         assert client.sock.recv(100).startswith(b"HTTP/1.1 ")
 
 
-# ---- what is refused
+# ---- refusals
 
 RESET_HEADS = {
     "no method": {"method": None},
@@ -190,11 +190,12 @@ def test_cut_responses(edge):
         with Client(edge, edge.create_preview(origin)) as client:
             answer = client.get()
             assert answer.reset == ErrorCodes.INTERNAL_ERROR and not answer.ended
-            assert client.get().status == 200  # the connection goes on
+            assert client.get().status == 200  # the connection continues
 
 
 def test_a_body_that_has_come_waits_for_its_end(edge, preview):
-    """An app may answer once Content-Length bytes are there: a client whose END_STREAM follows in a frame of its own is not reset."""
+    """An app may answer once Content-Length bytes have arrived: a client whose END_STREAM follows in a
+    separate frame is not reset."""
     with Frames(edge, preview) as client:
         head = client.head([("content-length", "5")], "POST", "/echo")
         client.send(frame(HEADERS, END_HEADERS, 1, head) + frame(DATA, 0, 1, b"12345"))
@@ -207,12 +208,12 @@ def test_a_body_that_has_come_waits_for_its_end(edge, preview):
         assert not [one for one in seen if one[0] in (RST_STREAM, GOAWAY)]
         client.send(frame(HEADERS, END_HEADERS, 5, client.head([("content-length", "5")], "POST", "/echo"))
                     + frame(DATA, 0, 5, b"12345"))
-        got = client.read_until(RST_STREAM, 5)  # and one whose end never comes is let go
+        got = client.read_until(RST_STREAM, 5)  # and one whose end never comes is released
         assert int.from_bytes(got[3], "big") == ErrorCodes.NO_ERROR
 
 
 def test_a_refused_upload(edge):
-    """The response is complete, then the stream is reset with NO_ERROR; the rest of the body harms nobody."""
+    """The response is complete, then the stream is reset with NO_ERROR; the rest of the body does no harm."""
     with Client(edge, f"none-1.{edge.config['preview_domain']}") as client:
         up = client.request("/", "POST", end=False)
         client.send(up, b"x" * 65535)
@@ -248,8 +249,8 @@ def test_a_client_that_resets_frees_the_box(edge):
 
 
 def test_a_held_upload_stalls_nobody(edge, preview):
-    """An upload that its box does not read stops after what may be held; another preview on the same connection
-    takes a large one meanwhile."""
+    """An upload that its box does not read stops at its bound; another preview on the same connection
+    receives a large one meanwhile."""
     go_on = threading.Event()
 
     def handler(conn):
@@ -339,7 +340,7 @@ def test_timeouts(make_edge, origin):
 
 
 def test_a_client_that_takes_nothing_is_ended_by_a_reset(make_edge, origin):
-    """A FIN would stand behind what is not read, and the kernel would keep all of it for minutes."""
+    """A FIN would wait behind unread bytes, and the kernel would keep them all for minutes."""
     edge = make_edge(config={"timeouts": {"write_idle": "1s"}})
     host = edge.create_preview(origin)
     with Frames(edge, host, begin=False) as client:
@@ -367,8 +368,8 @@ def _attacked(make_edge, origin):
 
 
 def until_calm(client, unit, most, batch=50):
-    """Sends `unit(n)` up to `most` times; the edge must end the connection for calm. Kernels may hold all that is sent
-    while the edge waits for its turn of the machine."""
+    """Sends `unit(n)` up to `most` times; the edge must end the connection with ENHANCE_YOUR_CALM. Kernels
+    may hold all sent bytes while the edge waits for its turn of the CPU."""
     n = 0
     while n < most:
         if not client.send(b"".join(unit(i) for i in range(n, n + batch))):
@@ -431,7 +432,8 @@ def test_hpack_reference_bomb(attacked):
 
 
 def test_pings_that_are_not_read(attacked):
-    """The edge ends the connection, or reads no more of it while its answers find no room: it never collects them."""
+    """The edge ends the connection, or reads no more of it while its answers find no room: it never collects
+    them."""
     edge, host = attacked
     with Bounds(edge, host) as bounds, Frames(edge, host) as client:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -444,7 +446,7 @@ def test_pings_that_are_not_read(attacked):
 
 
 def test_responses_that_are_not_read(attacked):
-    """128 downloads on each of 7 connections whose windows are wide open and whose sockets nobody reads: nearly all of
+    """128 downloads on each of 7 connections with wide windows whose sockets nobody reads: nearly all of
     limits.origin_connections_per_client, of which the other client, from the same address, needs one."""
     edge, host = attacked
     with Bounds(edge, host, mib=160) as bounds:
@@ -466,7 +468,8 @@ def test_responses_that_are_not_read(attacked):
 
 
 def test_zero_windows(attacked):
-    """Bodies wait for windows that never open: at most 64 KiB a stream are held, and all is let go of."""
+    """Bodies wait for windows that never open: at most 64 KiB a stream are held, and all of it is
+    released."""
     edge, host = attacked
     with Bounds(edge, host, mib=100) as bounds:
         idle = edge.open_fds("worker")
@@ -502,8 +505,8 @@ def test_held_uploads_are_bounded(attacked):
 
 
 def test_busy_clients_are_not_hit(attacked):
-    """8,000 requests on one connection as fast as they go, each fifth cancelled, with a window update for each DATA
-    frame on stream and connection."""
+    """8,000 requests on one connection as fast as possible, each fifth cancelled, with a window update for
+    each DATA frame on stream and connection."""
     edge, host = attacked
     block = get_block(edge, host, b"/bytes?n=1000")
     total = 2_000 if SANITIZED else 8_000

@@ -1,7 +1,7 @@
-"""Large bodies over HTTP/2 from and to far away: how much may be under way, as the other side sees it.
+"""Large bodies over HTTP/2 from and to far away: the bytes under way, as the other side sees them.
 
-A client or app is as far away as the time after which it acknowledges SETTINGS. How fast a transfer is, `bench/distance`
-says; here only windows are judged.
+A client or app is as far away as the time after which it acknowledges SETTINGS. `bench/distance`
+measures the speed of a transfer; this test judges only windows.
 """
 
 import threading
@@ -41,7 +41,7 @@ def test_upload_from_far_away(edge, preview):
 
 
 def test_a_slow_app_keeps_the_window_small(edge):
-    """Whatever the distance: what an app does not take would only be held."""
+    """At any distance: bytes that an app does not read would only be held."""
     over = threading.Event()
 
     def handler(conn):

@@ -1,6 +1,6 @@
-"""The container image: any user id, a read-only root, no capabilities, signals as process 1, volumes as engines and
-Kubernetes give them. BOXEDGE_BUILD_IMAGE=debootstrap (or a folder with a Debian 12) builds deploy/Dockerfile for the
-same tests."""
+"""The container image: any user id, a read-only root, no capabilities, signals as process 1, volumes from
+engines and Kubernetes. BOXEDGE_BUILD_IMAGE=debootstrap (or a folder with a Debian 12) builds
+deploy/Dockerfile for the same tests."""
 
 import contextlib
 import json
@@ -207,7 +207,7 @@ def test_root_gives_its_rights_up(run):
 
 
 def test_a_volume_of_root_that_the_group_may_write(run, tmp_path):
-    """As Kubernetes gives it with fsGroup, which also changes group and modes of what is there."""
+    """As Kubernetes mounts it with fsGroup, which also changes group and modes of existing files."""
     volume = tmp_path / "volume"
     volume.mkdir()
     (volume / "lost+found").mkdir(mode=0o700)
@@ -226,7 +226,8 @@ def test_a_volume_of_root_that_the_group_may_write(run, tmp_path):
 
 
 def test_the_configuration_of_kubernetes(run, tmp_path):
-    """With folders as the kubelet mounts them: the volume and a tmpfs of root and the group, files that it may read."""
+    """With folders as the kubelet mounts them: the volume and a tmpfs of root and the group, readable
+    files."""
     folders = {name: tmp_path / name for name in ("etc/boxedge", "etc/boxedge-tls", "var/lib/boxedge", "run/boxedge")}
     for folder in folders.values():
         folder.mkdir(parents=True)

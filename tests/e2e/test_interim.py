@@ -15,7 +15,7 @@ def hints(n):
 
 @pytest.fixture(params=["http1", "h2c"])
 def app(request, edge):
-    """A function that makes an app which sends so many hints in one packet; its host and path."""
+    """A function that makes an app which sends that many hints in one packet; its host and path."""
     with contextlib.ExitStack() as stack:
 
         def make(n):

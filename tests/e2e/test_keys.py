@@ -74,7 +74,7 @@ class Keys(Admin):
 
 
 def run(edge, *arguments, stdin=""):
-    """`boxedge key ...` with something on its standard input."""
+    """`boxedge key ...` with this standard input."""
     return subprocess.run([str(harness.BINARY), "key", *arguments, "-c", str(edge.config_path)], input=stdin, text=True,
                           capture_output=True, timeout=harness.PATIENCE * SLOW, check=False)
 
@@ -224,14 +224,15 @@ def test_a_key_that_is_declared_later(make_edge):
     edge.config["api"] = {"keys": CONFIG["api"]["keys"][1:]}
     edge.write_config()
     edge.command("reload")
-    # What the configuration says of a key counts, whatever the store calls it; two keys of one name are told apart.
+    # The configuration's declaration of a key counts, whatever the store calls it; two keys of one name are
+    # distinguished.
     status, body = admin.set_plan("ci", "pro")
     assert status == 409 and body["code"] == "key_declared" and admin.stored()["ci"]["plan"] == "free"
     assert admin.set_plan("partner", "pro")[0] == 200
     status, body = admin.revoke("partner")
     assert status == 200 and "another key of this name" in body["note"] and "revoked" not in admin.declared()["partner"]
     assert admin.forget("partner")[0] == 200
-    # By the declared name the key is found that the store has.
+    # The declared name finds the key in the store.
     status, body = admin.revoke("partner")
     assert status == 200 and body["name"] == "ci" and "note" not in body and admin.declared()["partner"]["revoked"] is True
 
@@ -257,7 +258,7 @@ def test_keys_survive_the_death_of_everything(make_edge):
     assert admin.revoke("k3")[0] == admin.forget("k3")[0] == 200
     before = admin.all()
     edge.kill()
-    # A plan goes: its keys stay, and say so.
+    # A plan goes: its keys stay, and report it.
     edge.config["plans"] = PLANS[:1]
     edge.config["api"]["keys"] = []
     edge.start()

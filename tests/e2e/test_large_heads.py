@@ -1,5 +1,5 @@
-"""Request heads of 31 KB: whole whenever the request goes to its app, also a second time, and given back once no further
-time can follow, while the response, the tunnel or the app's silence goes on."""
+"""Request heads of 31 KB: whole whenever the request goes to its app, also on a second attempt, and freed
+once no further attempt can follow, while the response, the tunnel or the app's silence continues."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from h2wire import Client
 from harness import PATIENCE, Edge, RawOrigin
 
 STREAMS = 100
-# HPACK refers to each of these in a byte once the first has come.
+# HPACK refers to each of these in a byte after the first one.
 FILLER = [("x-filler", "f" * 3900)] * 8
 FILLER_BYTES = 8 * 3900
 LINES = "".join(f"X-Filler-{i}: {'f' * 3900}\r\n" for i in range(8))
@@ -23,7 +23,7 @@ OPEN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory):
-    """With one worker: connections to apps are its own."""
+    """With one worker: each worker has its own connections to apps."""
     with Edge(tmp_path_factory.mktemp("edge"), workers=1) as running:
         yield running
 
@@ -42,8 +42,8 @@ def idle(edge):
 
 
 def comes_back(edge, before, streams=STREAMS, most=9 * 1024):
-    """A stream holds as much on top of `before` as one with an ordinary head: some pieces of an arena. Each has one of
-    4 KiB, which shows that the figure, of up to a second ago, is of these streams."""
+    """A stream holds as much on top of `before` as one with an ordinary head: some pieces of an arena. Each
+    has one of 4 KiB, which shows that the figure, up to a second old, counts these streams."""
     edge.wait_until(lambda: 4096 <= (held(edge) - before) / streams < most, what="heads to be given back")
 
 
@@ -84,7 +84,7 @@ def test_an_app_that_says_nothing(edge):
 
 
 def test_an_app_over_http2(edge):
-    """It may refuse a request for as long as it has not answered: the heads stay until then."""
+    """The app may refuse a request until it has answered: the heads stay until then."""
     before = idle(edge)
     with H2Origin() as app, Client(edge, edge.create_preview(app, "box", "--protocol", "h2c")) as client:
         answered = [client.request("/open", method="POST", fields=FILLER, end=False) for _ in range(STREAMS // 2)]
@@ -100,7 +100,7 @@ def test_an_app_over_http2(edge):
 
 
 def test_answers_of_the_edge(edge):
-    """They wait for a client that takes nothing."""
+    """They wait for a client that reads nothing."""
     before = idle(edge)
     host = edge.host(1, "none")
     with Client(edge, host, consume=False, settings={4: 0}) as client:
@@ -122,7 +122,7 @@ def test_http1_clients(edge):
         comes_back(edge, before, 20)
 
 
-# ---- what still works
+# ---- working parts
 
 
 def test_a_tunnel(edge):
@@ -151,7 +151,7 @@ def test_a_tunnel(edge):
 
 
 def test_a_response_is_changed_as_any_other(edge):
-    """Location, Set-Cookie, and an access line that is cut where it always is."""
+    """Location, Set-Cookie, and an access line that is cut at its usual place."""
     host = None
 
     def answers(conn):
@@ -175,7 +175,7 @@ def test_a_response_is_changed_as_any_other(edge):
 
 @pytest.mark.parametrize("accept,kind", [("text/html", "text/html; charset=utf-8"), ("*/*", "application/json")])
 def test_a_failure_after_the_head_was_given_back(edge, accept, kind):
-    """The answer is in the form that the asker reads, and scripts of other origins may read it."""
+    """The answer has the form that the client reads, and scripts of other origins may read it."""
     with RawOrigin(lambda conn: conn.read_request(timeout=3600)) as app:
         got = edge.get(edge.create_preview(app), fields=[f"Accept: {accept}", "Origin: https://page.test",
                                                          *LINES.strip().split("\r\n")])
@@ -185,7 +185,7 @@ def test_a_failure_after_the_head_was_given_back(edge, accept, kind):
 
 
 def test_trailers_behind_an_early_answer(edge):
-    """Those that Connection names end here, although the response has begun before they come."""
+    """Trailers that Connection names end here, although the response has begun before they come."""
     with H2Origin() as app, edge.connect("plain") as client:
         host = edge.create_preview(app, "box", "--protocol", "h2c")
         client.send(f"POST /open HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n"
@@ -197,7 +197,7 @@ def test_trailers_behind_an_early_answer(edge):
         assert [v for n, v in app.calls[0].fields if n.startswith("x-filler")] == ["f" * 3900] * 8
 
 
-# ---- a second time
+# ---- a second attempt
 
 
 def test_a_pooled_connection_that_ends(edge):

@@ -1,5 +1,5 @@
-"""What one exchange leaves on a connection to an app never becomes part of another client's: bodies that nobody read,
-trailers, bytes behind an answer that has no body."""
+"""Leftovers of an exchange on a connection to an app never become part of another client's exchange: unread
+bodies, trailers, bytes behind an answer without a body."""
 
 import contextlib
 import fcntl
@@ -35,7 +35,7 @@ SERVERS = [
 
 @contextlib.contextmanager
 def app_of(edge, kind):
-    """The app's preview; it listens when this begins."""
+    """The app's preview; the app listens before the tests begin."""
     port = PORTS.take()
     python = sys.executable if kind == "http.server" else str(VENV / "bin/python")
     with subprocess.Popen([python, str(ROOT / "tests/e2e/leftover_app.py"), kind, str(port)],
@@ -87,7 +87,7 @@ def test_trailers_are_no_fields_of_the_next_request(make_edge):
 
 def test_trailers_go_to_apps_over_http2_only(make_edge):
     edge = make_edge(workers=1)
-    # `_` is read as `-` by apps that name fields as CGI does.
+    # Apps that name fields as CGI does read `_` as `-`.
     sent = ["X-Sum: 5", "x_forwarded_for: 6.6.6.6", "X_Request_Id: 1", "Content_Length: 9", "X-Named: 1",
             "authorization_: fine"]
     with H2Origin() as h2c, RawOrigin(OK) as plain:
@@ -134,7 +134,7 @@ def test_late_bytes_behind_an_answer_without_a_body(make_edge, kind):
 
 
 def has_arrived(sock):
-    """The peer's kernel has all that was sent."""
+    """The peer's kernel has all sent bytes."""
     return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0] == 0
 
 
@@ -150,9 +150,9 @@ NEXT = {**{method: (method, ()) for method in ("GET", "HEAD", "OPTIONS", "PUT", 
 
 @pytest.mark.parametrize("kind", NEXT)
 def test_a_pooled_connection_is_looked_at_before_it_is_used(make_edge, kind):
-    """The app sends bytes on a connection that lies idle. They and the next request lie in the worker's sockets when it
-    goes on, which takes the request first (libh2o's loop takes the last socket of a turn first): the request goes to
-    the app on a connection of its own."""
+    """The app sends bytes on an idle connection. They and the next request lie in the worker's sockets when
+    it continues, and it reads the request first (libh2o's loop takes the last socket of a turn first): the
+    request goes to the app on a separate connection."""
     late, sent = threading.Event(), threading.Event()
 
     def app(conn):
@@ -204,7 +204,7 @@ def test_servers_of_an_upstream_are_trusted_unless_they_are_not(make_edge, poole
 
 
 def test_an_app_may_close_first(make_edge):
-    """It is told to; where it does, the TIME_WAIT is its own."""
+    """The app is asked to close first; if it does, the TIME_WAIT is its own."""
     ended = []
 
     def app(conn):

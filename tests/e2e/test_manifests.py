@@ -13,7 +13,8 @@ from harness import BINARY, ROOT
 FOLDER = ROOT / "deploy/kubernetes"
 VALIDATOR = ROOT / "build/venv/bin/kubernetes-validate"
 VERSIONS = ["1.28", "1.37"]
-# Their schemas are cert-manager's and the Prometheus operator's, and not in the package: nothing here validates them.
+# Their schemas are cert-manager's and the Prometheus operator's, and not in the package: nothing here
+# validates them.
 FOREIGN = {"Certificate", "ServiceMonitor"}
 
 

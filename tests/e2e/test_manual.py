@@ -97,7 +97,7 @@ def test_no_text_is_a_request_of_roff(text):
 # ---- completions
 
 def options_of_the_sources():
-    """Every option that any command could know."""
+    """Every option that any command could have."""
     found = set()
     for path in (ROOT / "edge/cli").glob("*.c"):
         source = path.read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def options_of_the_sources():
 
 
 def is_taken(command, option):
-    """The binary itself says whether the command takes it, as a flag or with a value."""
+    """The binary itself decides whether the command takes it, as a flag or with a value."""
     for words in ([option], [option, "1"]):
         with tempfile.TemporaryDirectory() as folder:  # "--help" may be the value, and the command does its work
             done = subprocess.run([BINARY, command, *words, "--help"], capture_output=True, text=True, check=False,
@@ -119,7 +119,7 @@ def is_taken(command, option):
 
 @pytest.mark.timeout(900)  # a thousand runs of the program
 def test_every_option_of_every_command_is_in_its_help(commands):
-    """And no other. `check` takes its words in fixed places, and `version` no option of the running edge."""
+    """And no other. `check` has positional words, and `version` no option of the running edge."""
     everything = options_of_the_sources()
     assert len(everything) > 25
     asked = [command for command in commands if command.name not in ("check", "version", "help")]
@@ -141,7 +141,7 @@ def test_check_and_main_know_what_help_says(commands):
 
 
 def test_an_option_that_help_lacks_is_noticed(commands):
-    """What the tests above compare is what the completions offer."""
+    """The completions offer exactly the words that the tests above compare."""
     short = [command for command in commands if command.name == "preview"]
     assert "--label" in completion.bash(short)
     short[0] = cli_help.Command("preview", "", short[0].usage, [], short[0].options[:1])
@@ -177,7 +177,7 @@ def zsh_offers(made, *words):
         os.write(fd, setup.encode())
         read_until(fd, b"READYNOW")  # the editor reads from here on: the terminal itself echoes nothing
         os.write(fd, (" ".join(words) + "\t").encode())
-        # zsh shows no list while more input waits: the widget says when it is there.
+        # zsh shows no list while more input waits: the widget reports the list.
         return read_until(fd, b"LISTEDNOW").split()
     finally:
         os.close(fd)

@@ -1,5 +1,5 @@
-"""The share of limits.memory that one client may take: small versions of the attacks of bench/attack, and the service
-for others meanwhile. The attack comes from 127.0.0.1, the others from 127.0.0.2."""
+"""The share of limits.memory that one client may take: small versions of the attacks of bench/attack, and the
+service for others meanwhile. The attack comes from 127.0.0.1, the others from 127.0.0.2."""
 
 import concurrent.futures
 import contextlib
@@ -66,14 +66,14 @@ def served(edge, times=20):
 
 
 def check_growth(edge, before, mib=40):
-    """Not under the sanitizers, which keep what is freed."""
+    """Not under the sanitizers, which keep freed memory."""
     if not SANITIZED:
         assert (edge.rss_kib("worker") - before) / 1024 < mib
 
 
 def test_heads_count(edge):
-    """128 heads of 31 KiB a connection, a few bytes each on the wire, to a preview that does not exist, and windows of
-    0: the answers stay, and so would the heads."""
+    """128 heads of 31 KiB a connection, a few bytes each on the wire, to a preview that does not exist, and
+    windows of 0: the answers stay, and so would the heads."""
     served(edge, 3)
     before = edge.rss_kib("worker")
     target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
@@ -87,8 +87,8 @@ def test_heads_count(edge):
 
 
 def test_heads_from_many_addresses(edge):
-    """Each address is within its share; together they hold more than there is. An address that holds little is served
-    the whole time, the wait for the stalled streams' end included."""
+    """Each address is within its share; together they hold more than the total. An address that holds little
+    is served the whole time, the wait for the stalled streams' end included."""
     target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost", lambda i: f"127.1.0.{i + 1}")
     with attack(target, 1, 40, "/", host=target.missing, big_heads=True):
         edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
@@ -132,7 +132,8 @@ def test_heads_for_an_app_that_is_silent(edge, protocol):
 
 
 def test_responses_that_nobody_takes(edge):
-    """Windows of 0 and large responses: what is held is bounded for a connection, and goes after some seconds."""
+    """Windows of 0 and large responses: the memory of a connection is bounded, and freed after some
+    seconds."""
     before = edge.rss_kib("worker")
     target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
     with attack(target, 1, 16, "/bytes?n=1000000", streams=64) as socks:
@@ -146,9 +147,9 @@ def test_responses_that_nobody_takes(edge):
 
 @contextlib.contextmanager
 def slow_download(edge, host, size):
-    """A client whose download goes on all the time. Calling what this gives has it take the rest at once, and waits for
-    that. Its receive buffer is small: what a kernel holds of megabytes, a client takes for seconds without the edge
-    seeing any progress."""
+    """A client whose download never stops. Calling the returned function makes it read the rest, and waits
+    for that. Its receive buffer is small: a client reads megabytes from its kernel for seconds, without
+    progress from the edge's view."""
     step, hurry = 20_000, threading.Event()
     with edge.connect("plain") as client, concurrent.futures.ThreadPoolExecutor() as threads:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
@@ -174,7 +175,7 @@ def slow_download(edge, host, size):
 
 
 def ask_while_short(edge, host, source):
-    """The status; None where none came, as from 7/8 of the memory on."""
+    """The status; None if none came, as from 7/8 of the memory on."""
     try:
         return ask(edge, host, source).status
     except (WireError, OSError):
@@ -182,8 +183,8 @@ def ask_while_short(edge, host, source):
 
 
 def test_who_gets_further_stays(edge):
-    """All clients have one address. A download that goes on while memory is short is not ended by what is stalled, and
-    new requests are served again once that is gone."""
+    """All clients have one address. A download that makes progress while memory is short does not end with
+    the stalled ones, and new requests are served again once those are gone."""
     host = edge.attacked
     target = attacks.Target(edge, host, "none-1.preview.box.localhost")
     statuses = []
@@ -197,7 +198,7 @@ def test_who_gets_further_stays(edge):
         rest()
         edge.wait_until(is_served, 30, what="service")
     assert set(statuses) <= {None, 200, 503}
-    if None in statuses:  # each of them was ended for want of memory, and by nothing else
+    if None in statuses:  # each of them ended for want of memory, and for nothing else
         edge.wait_for_line(path="/echo", client="127.0.0.1", reason="overloaded", status=0, count=statuses.count(None))
 
 
@@ -215,7 +216,8 @@ def answers_pings(sock):
 
 
 def test_a_trusted_proxy_keeps_its_connections(make_edge, origin):
-    """What one of its clients holds without progress is reset; the connections carry others, too."""
+    """Memory that one of its clients holds without progress is reset; the connections carry other clients,
+    too."""
     edge = make_edge(workers=1, kinds=("plain", "tls"), boxes=BOXES, config={
         "limits": {"memory": "8MiB", "connections_per_client": 0}, "trusted_proxies": ["127.0.0.1/32"]})
     host = edge.create_preview(origin)
@@ -236,8 +238,8 @@ def test_a_trusted_proxy_keeps_its_connections(make_edge, origin):
 
 
 class Holder:
-    """A connection over HTTP/2 whose streams have a window of 0. It opens a stream for each that the edge resets for want
-    of memory. `moves`: the first stream is a download that goes on all the time."""
+    """A connection over HTTP/2 whose streams have a window of 0. It opens a stream for each that the edge
+    resets for want of memory. `moves`: the first stream is a download that makes progress all the time."""
 
     CALM = 11  # RFC 9113 section 7: ENHANCE_YOUR_CALM
 
@@ -298,7 +300,7 @@ class Holder:
 
 @contextlib.contextmanager
 def holding(holders):
-    """Each in a thread of its own; gives their futures."""
+    """Each in a separate thread; returns their futures."""
     with concurrent.futures.ThreadPoolExecutor(len(holders)) as threads:
         futures = [threads.submit(holder.hold) for holder in holders]
         try:
@@ -311,8 +313,8 @@ def holding(holders):
 
 
 def test_connections_that_hold_again_are_closed(edge):
-    """Streams of window 0 come back whenever the edge takes them, so their connections go; one of the same address with
-    a download that gets further stays, though it does the same beside it."""
+    """Streams of window 0 return whenever the edge takes them, so their connections close; one of the same
+    address with a progressing download stays, though it does the same beside it."""
     target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
     moving = Holder(target, 16, moves=True)
     with holding([moving]) as (stays,):
@@ -337,7 +339,7 @@ def addresses(sources):
 
 
 def idle_connection(edge, source, protocol):
-    """One over TLS that has had a response."""
+    """A client over TLS that has had a response."""
     target = attacks.Target(edge, edge.other, "", lambda i: source)
     if protocol == "http2":
         sock = target.connect_h2()
@@ -354,8 +356,8 @@ def idle_connection(edge, source, protocol):
 @pytest.mark.parametrize("sources", ["one", "many"])
 @pytest.mark.parametrize("protocol", ["http1", "http2"])
 def test_idle_connections_are_given_up_and_requests_served(edge, protocol, sources):
-    """Idle connections over TLS keep half of limits.memory at most: those idle for longest go for new ones, and no
-    request is refused, not even one of the address that holds most."""
+    """Idle connections over TLS keep half of limits.memory at most: the longest idle ones make room for new
+    ones, and no request is refused, not even one of the address that holds most."""
     source_of = addresses(sources)
     with contextlib.ExitStack() as stack:
         for i in range(450):
@@ -388,8 +390,8 @@ def open_handshakes(stack, edge, count, first, source):
 
 @pytest.mark.parametrize("sources", ["one", "many"])
 def test_handshakes_that_stop(make_edge, origin, sources):
-    """What OpenSSL holds for them counts from their first byte on. They go after some seconds, long before the timeout;
-    others are served meanwhile."""
+    """OpenSSL's memory for them counts from their first byte on. They close after some seconds, long before
+    the timeout; others are served meanwhile."""
     edge = make_edge(workers=1, kinds=("plain", "tls"), boxes=BOXES, config={
         "limits": {"memory": "8MiB", "connections_per_client": 0}, "timeouts": {"handshake": "10m"}})
     edge.other = edge.create_preview(origin, "other")
@@ -397,7 +399,7 @@ def test_handshakes_that_stop(make_edge, origin, sources):
     source = addresses(sources)
     with contextlib.ExitStack() as stack:
         open_handshakes(stack, edge, 200, b"", source)
-        assert metric(edge, "buffered_bytes") < MIB  # clients that say nothing cost little
+        assert metric(edge, "buffered_bytes") < MIB  # clients that send nothing cost little
         open_handshakes(stack, edge, 100, hello[:1], source)
         open_handshakes(stack, edge, 200, hello, source)
         edge.wait_until(lambda: metric(edge, "buffered_bytes") > 6 * MIB, what="handshakes to count")
@@ -408,7 +410,7 @@ def test_handshakes_that_stop(make_edge, origin, sources):
 
 
 def send_queues(port):
-    """Bytes that the kernel holds to be sent from each connection of a port."""
+    """Bytes that the kernel still has to send on each connection of a port."""
     return [row.sending for row in tcp_table.rows() if row.local[1] == port and row.state == tcp_table.ESTABLISHED]
 
 
@@ -422,13 +424,13 @@ def test_what_the_kernel_holds_for_a_slow_reader(edge):
 
 
 def towards(port):
-    """Bytes that the kernel holds to be sent on each of the edge's connections to an app."""
+    """Bytes that the kernel still has to send on each of the edge's connections to an app."""
     return [row.sending for row in tcp_table.rows() if row.remote[1] == port and row.state == tcp_table.ESTABLISHED]
 
 
 @contextlib.contextmanager
 def app_that_reads_nothing(streams=100):
-    """Over HTTP/2 it grants all the windows there can be, to a number of streams."""
+    """Over HTTP/2 it grants the largest windows, to a number of streams."""
     over = threading.Event()
     settings = struct.pack(">HIHI", attacks.INITIAL_WINDOW_SIZE, (1 << 31) - 1, MAX_CONCURRENT_STREAMS, streams)
 
@@ -473,7 +475,7 @@ def test_what_the_kernel_holds_for_an_app_that_does_not_read(edge, protocol):
 
 @pytest.mark.parametrize("protocol", ["http1", "h2c"])
 def test_what_the_kernel_may_hold_from_an_app(edge, protocol):
-    """The bound stays where it was while a fast client reads, which would let the kernel's grow."""
+    """The bound stays the same while a fast client reads, which would let the kernel's grow."""
     with contextlib.ExitStack() as stack:
         app = stack.enter_context(H2Origin() if protocol == "h2c" else HttpOrigin())
         host = edge.create_preview(app, "box", "--protocol", protocol)
@@ -487,7 +489,7 @@ def test_what_the_kernel_may_hold_from_an_app(edge, protocol):
 
 
 def test_what_the_kernel_may_hold_from_an_app_for_one_of_many(edge):
-    """The 17th connection that a client has at a time is bounded more; that of another client is not."""
+    """A client's 17th simultaneous connection has a tighter bound; another client's has not."""
     with contextlib.ExitStack() as stack:
         app = stack.enter_context(RawOrigin(lambda conn: conn.wait_closed(60)))
         host = edge.create_preview(app)
@@ -544,7 +546,7 @@ def untaken_h2c(edge, stack):
 
 @pytest.mark.parametrize("protocol", ["http1", "h2c"])
 def test_a_trickle_does_not_hide_what_the_kernel_holds(edge, protocol):
-    """The kernel's queue has room for some bytes now and then, though the app takes none."""
+    """The kernel's queue has room for some bytes now and then, though the app reads none."""
     with app_that_reads_nothing(streams=1) as app, contextlib.ExitStack() as stack:
         host = edge.create_preview(app, "box", "--protocol", protocol)
         if protocol == "h2c":
@@ -562,7 +564,8 @@ def test_a_trickle_does_not_hide_what_the_kernel_holds(edge, protocol):
 
 @pytest.mark.parametrize("begin", [unread_http1, unread_http2, untaken_http1, untaken_h2c])
 def test_what_the_kernel_holds_for_who_stands_still(edge, begin):
-    """The edge itself holds little of it. It counts, and goes after some seconds; others are served the whole time."""
+    """The edge itself holds little of it. It counts, and is freed after some seconds; others are served the
+    whole time."""
     with contextlib.ExitStack() as stack:
         begin(edge, stack)
         seen = []

@@ -31,7 +31,7 @@ def test_fewer_workers_keep_their_tunnels(make_edge, app):
         tunnels.echo()
         with Echoes(edge, host, count=1) as fresh:
             fresh.echo()
-        # What changes reaches them as it reaches everyone.
+        # Changes reach them like all others.
         edge.command("preview", "delete", "box", app.port, "--kill-tunnels")
         tunnels.closed_with(1008)
     edge.wait_until(lambda: edge.pids("old") == [], what="the end of the old workers")

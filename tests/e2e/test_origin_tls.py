@@ -1,4 +1,4 @@
-"""An API upstream over TLS: which certificates count, the messages about others, and nothing in the clear."""
+"""An API upstream over TLS: which certificates count, the messages about others, and no byte in the clear."""
 
 import json
 import re
@@ -17,7 +17,7 @@ NAME = "api.internal"
 
 
 class Certificates:
-    """An authority, and what it has signed: `server` has the name and 127.0.0.1, `other` another name."""
+    """An authority, and its certificates: `server` has the name and 127.0.0.1, `other` another name."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -63,7 +63,8 @@ def server_context(certificates, name="server", version=None, client=False, prot
 
 
 def over_tls(origin, context):
-    """What it serves from now on. `origin.sessions` are the connections, `origin.plain` what failed to be one."""
+    """The certificate that it serves from now on. `origin.sessions` are the connections, `origin.plain` the
+    failed handshakes."""
     inner, origin.sessions, origin.plain = origin.handler, [], []
 
     def serve(conn):
@@ -111,7 +112,7 @@ def test_an_address_is_looked_for_among_addresses(tmp_path, certificates):
     with over_tls(RawOrigin(), context) as server, over_tls(RawOrigin(), wrong) as bad:
         with Edge(tmp_path, config=tls_config(certificates, server.port, bad.port, balance="round_robin",
                                               retry_percent=100)) as edge:
-            # The bad one is tried, and loses the request to the good one: nothing was sent to it.
+            # The bad one is tried, and loses the request to the good one: it got no byte of it.
             assert {call(edge, method="POST", body=b"x").status for _ in range(6)} == {200}
             assert context.names == [None] * len(context.names)
             assert bad.plain and not bad.requests
@@ -138,7 +139,7 @@ def test_servers_in_the_clear_and_those_of_nobody_we_know_are_refused(tmp_path, 
 
 
 def test_workers_need_no_file_of_the_systems_authorities(tmp_path, certificates):
-    """A directory of authorities is read when the edge starts and reloads, never by a handshake."""
+    """The edge reads a directory of authorities at its start and at reloads, never in a handshake."""
     directory = tmp_path / "authorities"
     directory.mkdir()
     digest = subprocess.run(["openssl", "x509", "-noout", "-subject_hash", "-in", certificates("ca.pem")], check=True,

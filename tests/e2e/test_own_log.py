@@ -1,4 +1,4 @@
-"""The edge's own log (stderr): a reader that stalls holds up no process of the edge."""
+"""The edge's own log (stderr): a stalled reader delays no process of the edge."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from wire import PATIENCE
 
 
 class Stalled(Edge):
-    """An edge whose stderr is a pipe that is read only while it starts, and filled to the brim then."""
+    """An edge whose stderr is a pipe that is read only during its start, and then filled to the brim."""
 
     def start(self, timeout=PATIENCE * SLOW):
         self.write_config()
@@ -45,14 +45,14 @@ class Stalled(Edge):
         return int(re.search(r"^boxedge_messages_lost_total (\d+)", got.stdout, re.M)[1])
 
     def fill(self):
-        """Has the edge say more than any pipe holds."""
+        """Makes the edge log more than any pipe holds."""
         good = self.config_path.read_text()
         self.config_path.write_text(good + "".join(f"{'k' * 200}{i}: 1\n" for i in range(400)))
         deadline = time.monotonic() + PATIENCE * SLOW
         while self.lost() == 0:
             assert time.monotonic() < deadline, "the edge's messages find room for ever"
             self.process.send_signal(signal.SIGHUP)
-            time.sleep(0.02)  # nothing tells of a reload that is refused, but the log
+            time.sleep(0.02)  # only the log reports a refused reload
         self.config_path.write_text(good)
 
     def read_until(self, pattern):
@@ -122,7 +122,7 @@ def test_the_reader_that_comes_back_learns_how_much_it_missed(stalled):
 
 
 def test_its_stderr_stays_as_it_was_given(tmp_path):
-    """O_NONBLOCK would be set for everybody who has the same open file."""
+    """O_NONBLOCK would apply to everybody with the same open file."""
     read_fd, write_fd = os.pipe()
     edge = Edge(tmp_path / "edge", start=False)
     edge.write_config()
@@ -149,7 +149,7 @@ def test_a_killed_logger_is_followed_by_another(stalled):
 
 
 def test_all_that_is_wrong_finds_room(tmp_path):
-    """More than a pipe holds by default, said faster than it is read."""
+    """More than a pipe holds by default, logged faster than it is read."""
     config = tmp_path / "bad.yaml"
     config.write_text("preview_domain: a.example\nlisteners: [{kind: tls, address: '127.0.0.1:1'}]\n"
                       + "".join(f"{'k' * 60}{i}: 1\n" for i in range(1000)))
@@ -162,7 +162,7 @@ def test_all_that_is_wrong_finds_room(tmp_path):
 
 
 def test_what_is_wrong_is_said_before_it_ends(tmp_path):
-    """Each message of a start that fails is written before the edge has ended."""
+    """Each message of a failing start is written before the edge has ended."""
     config = tmp_path / "bad.yaml"
     config.write_text("nonsense: 1\n")
     done = subprocess.run([str(harness.BINARY), "run", "-c", str(config)], capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""deploy/packages where it may install nothing: a sentence, and nothing left behind."""
+"""deploy/packages without the right to install: a message, and no leftovers."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def test_where_apt_fails_its_words_are_shown(run):
 
 
 def test_interrupted_in_apt(run):
-    """apt has a status of its own for that."""
+    """apt has a separate status for that."""
     done = run('[[ $* = "env true" ]] || { echo E: interrupted; kill -INT 0; exit 100; }\n')
     assert done.returncode == 130 and "E:" not in done.stderr
 
@@ -73,6 +73,6 @@ def test_interrupted_as_it_makes_its_file(run):
 
 
 def test_interrupted_as_it_looks(run):
-    """The command that looks takes no notice: nothing is installed all the same."""
+    """The command that looks ignores it: still nothing is installed."""
     done = run("echo called >&2\n", dpkg_query="trap '' INT\nkill -INT 0\nexit 1\n")
     assert done.returncode == 130 and "called" not in done.stderr

@@ -1,4 +1,5 @@
-"""The previous release opens the store of this one, and this one that store again: an upgrade can be taken back."""
+"""The previous release opens the store of this one, and this one that store again: an upgrade can be
+undone."""
 
 import base64
 import contextlib
@@ -24,7 +25,7 @@ def old():
 
 
 class World(Edge):
-    """An edge with each kind of record. `fill` writes them; `answers` is what clients get from them."""
+    """An edge with each kind of record. `fill` writes them; `answers` are the clients' results."""
 
     def __init__(self, directory, origin, server):
         config = merge(api_config([server.port], plans=PLAN), {"api": {"default_plan": "plan"}})

@@ -22,7 +22,7 @@ from wire import PATIENCE
 AS_ROOT = os.geteuid() == 0
 USER = "nobody" if AS_ROOT else ""
 
-# An app that answers GET with what it is, and writes a line when it starts. Kept small: it is started often.
+# An app that answers GET with its properties, and writes a line when it starts. Kept small: it starts often.
 APP = r"""
 import json, os, resource, select, signal, socket, sys
 def about():
@@ -130,7 +130,7 @@ def test_a_request_starts_it(start, port, tmp_path):
     about = edge.about(port)
     assert pids == [about["pid"]] * 20 and edge.starts() == 1
     assert edge.state() == "running"
-    # What it is and what it has.
+    # Its identity and its environment.
     assert about["env"] == {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "MODE": "dev",
                             "HOME": about["env"]["HOME"], "LANG": about["env"].get("LANG"), "PORT": str(port),
                             **({"LC_CTYPE": about["env"]["LC_CTYPE"]} if "LC_CTYPE" in about["env"] else {})}
@@ -152,7 +152,8 @@ def test_a_request_starts_it(start, port, tmp_path):
 
 
 def test_its_input_stays_open(start, port):
-    """Tools that end with their input, as create-react-app's do, run on; frozen and thawed as well."""
+    """Tools that end with their input, like create-react-app's, continue to run; frozen and thawed as
+    well."""
     edge = start(script(port, f'"{sys.executable}" -S -c "$APP" & cat && kill $!; wait',
                         environment=[f"APP={APP}"],
                         idle="500ms", idle_action="freeze"))
@@ -163,7 +164,7 @@ def test_its_input_stays_open(start, port):
 
 
 def test_it_may_take_its_time_to_start(start, port):
-    """Requests, and the page that waits in a person's tab, wait as long as the box says."""
+    """Requests, and the page that waits in a person's tab, wait for the box's own time."""
     edge = start(script(port, f'sleep 3; exec "{sys.executable}" -S -c "$APP"', environment=[f"APP={APP}"],
                         start_timeout="1h", idle="500ms"), config={"wake": {"timeout": "1s", "page_after": "100ms"}})
     page = edge.get(edge.host(port, "web"), fields=["Sec-Fetch-Mode: navigate"])
@@ -194,10 +195,10 @@ def test_one_that_ends_at_once_has_failed(start, port, text, sentence, words):
     said = f"The box's process ended within a second of its start: {sentence} {words}"
     assert json.loads(answer.body)["error"] == said.strip()
     assert edge.state() == "paused"
-    # The failure is remembered: requests start nothing meanwhile, and nothing starts by itself.
+    # The failure is remembered: requests start nothing meanwhile, and no start happens by itself.
     assert edge.ask(port).status == 503
     assert edge.starts() == 1
-    # By hand it is tried at once.
+    # A manual start is tried immediately.
     failed = edge.command("box", "start", "web", check=False)
     assert failed.returncode == 1 and f"{sentence} {words}".strip() in failed.stderr
     assert edge.starts() == 2
@@ -210,7 +211,7 @@ def test_one_that_ends_at_once_has_failed(start, port, text, sentence, words):
 def test_one_that_cannot_start_says_why(start, port, more, sentence):
     edge = start(app(port, **more))
     answer = edge.ask(port)
-    # Visitors read no path and no output; the operator does.
+    # Visitors see no path and no output; the operator does.
     assert answer.status == 503 and json.loads(answer.body)["error"] == "The box cannot be started."
     assert sentence in edge.log()
     assert sentence in edge.command("box", "start", "web", check=False).stderr
@@ -241,7 +242,7 @@ def test_it_waits_for_its_port(start, port):
 
 
 def _accepted(server):
-    """Something connected since the last look of the start before."""
+    """A client has connected since the start's last probe."""
     found = False
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -274,8 +275,8 @@ time.sleep(1000)
 
 
 def start_family(start, port):
-    """An app with a child in its group that ignores SIGTERM, and one that left for a session of its own and was
-    orphaned there: the edge, the three, and what watches them."""
+    """An app with a child in its group that ignores SIGTERM, and one that left for a session of its own and
+    was orphaned there: the edge, the three, and their watcher."""
     edge = start(script(port, f'"{sys.executable}" -S -c \'{FAMILY}\' & exec "{sys.executable}" -S -c "$APP"',
                         environment=[f"APP={APP}"]))
     pids = [edge.about(port)["pid"]]
@@ -294,7 +295,7 @@ def test_stop_ends_all_that_it_started(start, port):
 
 @contextlib.contextmanager
 def busy_store(edge):
-    """Changes wait for the disk before each other one."""
+    """Every other change waits for the disk before."""
     stop = threading.Event()
 
     def change(number):
@@ -313,7 +314,7 @@ def busy_store(edge):
 
 @pytest.mark.parametrize("verbs", [["stop"], ["stop", "start"], ["stop", "stop"]])
 def test_a_command_is_in_force_when_it_ends(start, port, verbs):
-    """The next request, on any worker, meets the box as the command left it."""
+    """The next request, on any worker, meets the box in the command's final state."""
     edge = start(app(port), workers=2)
     edge.about(port)
     with busy_store(edge), contextlib.closing(Admin(edge.admin_socket)) as admin:
@@ -377,7 +378,7 @@ def test_the_log_is_bounded(start, port):
 
 
 def test_the_log_keeps_the_order(start, port):
-    """The note of a start comes before the first line of the box, that of its end after the last."""
+    """The note of a start comes before the first line of the box, the note of its end after the last."""
     edge = start(script(port, f'echo first; exec "{sys.executable}" -S -c "$APP"', environment=[f"APP={APP}"]))
     for _ in range(10):
         edge.command("box", "start", "web")
@@ -439,7 +440,7 @@ def test_unchanged_ones_live_through_a_reload(start, port):
     edge = start(*boxes)
     before = {box["id"]: edge.about(box["ports"][0], box["id"])["pid"] for box in boxes}
     removed, changed = watch(before["removed"]), watch(before["changed"])
-    boxes[0]["idle"] = "5m"  # how it is treated is no reason to end it
+    boxes[0]["idle"] = "5m"  # its treatment is no reason to end it
     boxes[1]["environment"] = ["NEW=1"]
     boxes[2:] = [app(ports[3], "added")]
     edge.config["processes"] = boxes
@@ -452,7 +453,7 @@ def test_unchanged_ones_live_through_a_reload(start, port):
     assert edge.ask(ports[2], "removed").status == 404
     edge.create_preview(ports[3], "added")
     assert edge.about(ports[3], "added")["pid"]
-    # None left: the runner goes, and comes back with the next.
+    # No box left: the runner ends, and returns with the next one.
     same = watch(edge.about(ports[0], "same")["pid"])
     del edge.config["processes"]
     edge.write_config()
@@ -478,14 +479,14 @@ def test_the_death_of_controller_and_worker_leaves_it(start, port):
 
 
 def admin_connections(edge):
-    """The number of connections to the admin socket, also of those that wait to be accepted."""
+    """The number of connections to the admin socket, including those that wait to be accepted."""
     rows = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()]
     listens = "00010000"  # __SO_ACCEPTCON
     return sum(row[-1] == str(edge.admin_socket) and row[3] != listens for row in rows)
 
 
 def test_operators_leave_while_the_runner_stands_still(start, port):
-    """The edge drops their requests with them, and the answers that the runner gives later."""
+    """The edge drops their requests with them, and the runner's later answers."""
     edge = start(app(port), config={"timeouts": {"heartbeat": "10m"}})
     (runner,), (controller,) = edge.pids("runner"), edge.pids("controller")
     os.kill(runner, signal.SIGSTOP)

@@ -37,7 +37,7 @@ def inode_of(client):
 
 def worker_of(edge, client):
     """The worker that has accepted this connection."""
-    # The kernel's list may lack an entry while others come and go.
+    # The kernel's list may lack an entry while others are added and removed.
     inode = edge.wait_until(lambda: inode_of(client), what="finding a connection")
     edge.open_fds()
     for pid in edge.pids("worker"):
@@ -56,11 +56,11 @@ def test_a_second_instance_is_refused(make_edge):
     second = run_again(edge)
     assert second.returncode == 1
     assert "another boxedge is running" in second.stderr and f"process {edge.process.pid} " in second.stderr
-    # It has touched nothing of the first: not even the authority, which another domain would need anew.
+    # It has changed nothing of the first: not even the authority, which another domain would need anew.
     before = edge.ca.read_bytes()
     assert run_again(edge, {"preview_domain": "other.localhost"}).returncode == 1
     assert edge.ca.read_bytes() == before
-    # Nor do other directories help where the ports are the same.
+    # Nor do other directories help if the ports are the same.
     third = run_again(edge, {"run_dir": str(edge.directory / "run3"), "state_dir": str(edge.directory / "state3"),
                              "admin": None})
     assert third.returncode == 1
@@ -71,7 +71,7 @@ def test_a_second_instance_is_refused(make_edge):
 
 
 def test_a_second_edge_with_the_same_state_is_refused(make_edge):
-    """Neither would see what the other changes: a block on one would leave the other answering."""
+    """Neither would see the other's changes: a block on one would leave the other answering."""
     edge = make_edge()
     other = {"run_dir": str(edge.directory / "run2"), "admin": None,
              "listeners": [{"kind": "plain", "address": f"127.0.0.1:{harness.PORTS.take()}"}]}
@@ -101,7 +101,7 @@ def test_a_store_that_is_cut_short_is_refused(make_edge, store):
     done = run_again(edge, {})
     assert done.returncode == 1
     assert f"{folder}: data.mdb is cut short" in done.stderr and "move it away" in done.stderr
-    # The advice is good.
+    # The advice works.
     (folder / "data.mdb").unlink()
     done = run_again(edge, {})
     note = edge.state_dir / "store.made"
@@ -207,7 +207,7 @@ def messages_of_a_watchdog(make_edge, env, count):
 
 
 def test_the_watchdog_of_the_service_manager_sees_life(make_edge):
-    """Each turn of the supervisor, at least every 500 ms; not where another process has that duty."""
+    """Each turn of the supervisor, at least every 500 ms; not if another process has that duty."""
     assert "WATCHDOG=1" in messages_of_a_watchdog(make_edge, {}, 1)
     others = messages_of_a_watchdog(make_edge, {"WATCHDOG_PID": "1"}, 2)
     assert not [message for message in others if "WATCHDOG" in message]
@@ -218,7 +218,7 @@ def test_the_watchdog_of_the_service_manager_sees_life(make_edge):
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root has rights to give up")
 def test_workers_and_controller_have_no_rights():
-    # The user has to reach the directories, which those of pytest forbid.
+    # The user has to reach the directories, which pytest's forbid.
     directory = pathlib.Path(tempfile.mkdtemp(prefix="be-rights-", dir="/tmp"))
     directory.chmod(0o755)
     try:
@@ -232,7 +232,7 @@ def test_workers_and_controller_have_no_rights():
                 assert status["CapEff"] == status["CapPrm"] == ["0" * 16]
                 assert status["Groups"] == ["65534"]
                 assert status["NoNewPrivs"] == ["1"]
-                # What can be dumped belongs to its user, what cannot to root.
+                # Dumpable processes belong to their user, others to root.
                 assert os.stat(f"/proc/{pid}/fd").st_uid == 0
             for pid in edge.pids():
                 limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
@@ -309,7 +309,7 @@ def test_a_killed_controller_is_not_noticed_by_traffic(make_edge, origin):
     assert load.failures == []
     assert f"box-{origin.port}" in edge.command("preview", "list")
     edge.command("preview", "delete", "box", origin.port)
-    assert edge.get(host, "/echo").status == 404  # the new controller is heard by the old worker
+    assert edge.get(host, "/echo").status == 404  # the new controller reaches the old worker
 
 
 def test_a_killed_supervisor_leaves_nothing_in_the_way(make_edge, origin):
@@ -322,7 +322,7 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(make_edge, origin):
         os.kill(children[0], signal.SIGSTOP)  # one that cannot end by itself
         os.kill(edge.process.pid, signal.SIGKILL)
         edge.process.wait(PATIENCE)
-        again = Edge.start(edge)  # at once, the same directories and ports
+        again = Edge.start(edge)  # immediately, the same directories and ports
         assert all(gone(pid) for pid in children)
         load.wait_more(20)
     assert again.get(host, "/echo").status == 200
@@ -364,11 +364,11 @@ def test_a_worker_that_hangs_is_replaced(make_edge):
 
 
 def test_stopping_and_continuing_everything_kills_nobody(make_edge):
-    """As Ctrl-Z and fg do: that no heartbeat came meanwhile is nobody's fault."""
+    """As with Ctrl-Z and fg: the missing heartbeats are nobody's fault."""
     edge = make_edge(workers=1, config={"timeouts": {"heartbeat": "1s"}})
     pids = edge.pids()
     os.killpg(edge.process.pid, signal.SIGSTOP)
-    time.sleep(2.5)  # nothing can be awaited: everything stands still
+    time.sleep(2.5)  # no event can be awaited: everything stands still
     start = len(edge.stderr.lines)
     os.killpg(edge.process.pid, signal.SIGCONT)
     # A reload takes the supervisor through several turns, and every process answers it.
@@ -441,7 +441,7 @@ def test_connections_of_an_address_are_counted_over_all_workers(make_edge):
     edge.wait_until(lambda: add_one(edge, clients, served), what="a free place")
     with edge.connect() as over:
         assert not served(over)
-    # The places of a worker that is killed are free again.
+    # The places of a killed worker are free again.
     victim = worker_of(edge, clients[0])
     lost = [client for client in clients if worker_of(edge, client) == victim]
     start = len(edge.stderr.lines)
@@ -469,7 +469,7 @@ def add_one(edge, clients, served):
 
 
 def test_over_its_limit_a_worker_lets_connections_wait(make_edge):
-    """Where none of those that it holds is idle."""
+    """If none of its connections is idle."""
     edge = make_edge(workers=1, config={"limits": {"connections": 16}})
     ask = f"GET / HTTP/1.1\r\nHost: {edge.host(1)}\r\n\r\n".encode()
     with RawOrigin(lambda conn: conn.wait_closed(3600)) as app:
@@ -483,7 +483,7 @@ def test_over_its_limit_a_worker_lets_connections_wait(make_edge):
         assert waiting.is_silent(0.5)
         before = edge.cpu_seconds("worker")
         assert waiting.is_silent(1)
-        assert edge.cpu_seconds("worker") - before < 0.2 * SLOW  # it waits, it does not spin
+        assert edge.cpu_seconds("worker") - before < 0.2 * SLOW  # it waits without spinning
         clients.pop().close()
         assert waiting.read_message(request_method="GET").status == 404
         for client in [*clients, waiting]:
@@ -502,7 +502,7 @@ def test_without_descriptors_a_worker_goes_on(make_edge):
     before = edge.cpu_seconds("worker")
     assert first.is_silent(1)
     assert edge.cpu_seconds("worker") - before < 0.3 * SLOW
-    assert first.request(ask).status == 404  # those that are open are served
+    assert first.request(ask).status == 404  # open ones are served
     for client in clients:
         client.close()
     with edge.connect() as client:

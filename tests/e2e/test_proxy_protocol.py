@@ -17,7 +17,7 @@ from harness import PATIENCE, PORTS, SLOW, Edge, WireError
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 CLIENT = "192.0.2.77"
 CLIENT6 = "2001:db8::77"
-# Shorter than a test's patience, longer than a handshake under the sanitizers takes.
+# Shorter than a test's patience, longer than a handshake under the sanitizers.
 HEADER_SECONDS = 2 * SLOW
 
 
@@ -39,7 +39,7 @@ LOCAL = V2_SIGNATURE + b"\x20\x00\x00\x00"
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory):
-    """Every listener of the usual kinds asks for the header; `open` is a plain one that does not."""
+    """Every listener of the usual kinds requires the header; `open` is a plain one that does not."""
     running = Edge(tmp_path_factory.mktemp("edge"), workers=2, start=False)
     running.port["open"] = PORTS.take()
     running.config["listeners"] = [
@@ -56,7 +56,7 @@ def edge(tmp_path_factory):
 
 @contextlib.contextmanager
 def connected(edge, header, host, kind="plain", step=0):
-    """A Stream behind a header; with `step` the header goes in pieces of so many bytes, each a segment."""
+    """A Stream behind a header; with `step` the header goes in pieces of that many bytes, each a segment."""
     sock = edge.socket(kind)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with contextlib.closing(sock):
@@ -74,7 +74,7 @@ def get(host, fields=b"", path=b"/echo", close=True):
 
 
 def seen(message):
-    """Fields as the box saw them, with lower-case names."""
+    """Fields at the box, with lower-case names."""
     assert message.status == 200, message.body
     return {name.lower(): value for name, value in json.loads(message.body)["fields"]}
 
@@ -204,7 +204,8 @@ def test_dripping_bytes_gains_no_time(edge):
     with contextlib.closing(edge.socket()) as sock, pytest.raises(OSError):
         for byte in header:
             sock.sendall(bytes([byte]))
-            # The drip itself: a tenth of the whole time each, so that the header would take four times too long.
+            # The drip itself: a tenth of the whole time each, so that the header would take four times too
+            # long.
             if wire.wait_readable(sock, HEADER_SECONDS / 10) and not sock.recv(1):
                 raise ConnectionResetError
     assert time.monotonic() - begin < HEADER_SECONDS + 5 * SLOW
@@ -294,7 +295,7 @@ def test_forwarded_for_counts_by_the_address_in_the_header(edge, preview, kind):
 
 
 def test_forwarded_for_is_not_believed_where_the_proxy_is_trusted_but_its_client_is_not(make_edge, origin):
-    """The peer's address is trusted, but it speaks for someone who is not."""
+    """The peer's address is trusted, but its client is not."""
     edge = make_edge(start=False, config={"trusted_proxies": ["127.0.0.0/8"]})
     for listener in edge.config["listeners"]:
         listener["proxy_protocol"] = True
@@ -353,7 +354,7 @@ listen one
     "send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c",
     "send-proxy-v2 check-send-proxy check inter 50ms"])
 def test_behind_haproxy(edge, preview, tmp_path, options):
-    """A sender that we did not write; with `check` it also sends LOCAL headers."""
+    """A third-party sender; with `check` it also sends LOCAL headers."""
     front = PORTS.take()
     config = tmp_path / "haproxy.cfg"
     config.write_text(HAPROXY.format(front=front, edge=edge.port["tls"], options=options))

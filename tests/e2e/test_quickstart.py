@@ -1,4 +1,4 @@
-"""A newcomer's first command, deploy/quickstart, twice in a row: what it prints is taken at its word."""
+"""A newcomer's first command, deploy/quickstart, twice in a row: its output is followed literally."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ import pytest
 from harness import PATIENCE, ROOT, Lines
 from processes import gone
 
-pytestmark = pytest.mark.timeout(600)  # where the release build is not made yet
+pytestmark = pytest.mark.timeout(600)  # before the release build exists
 
 
 class Quickstart:
-    """A running deploy/quickstart, and what it has printed until it said that it runs."""
+    """A running deploy/quickstart, and its output up to the message that it runs."""
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -29,12 +29,12 @@ class Quickstart:
         self.lines = [line.strip() for line in self.out.lines]
 
     def one(self, start):
-        """The only line that begins so, without that."""
+        """The only line with that beginning, without it."""
         (line,) = [line for line in self.lines if line.startswith(start)]
         return line[len(start):].strip()
 
     def curl(self, url_end):
-        """The command that it prints for an address that ends so."""
+        """The printed command for an address with that ending."""
         (line,) = [line for line in self.lines if line.startswith("curl ") and line.rstrip("'").endswith(url_end)]
         return line
 
@@ -42,7 +42,7 @@ class Quickstart:
         return self
 
     def __exit__(self, kind, *_):
-        """Ctrl-C, as a terminal sends it; then nothing may be left."""
+        """Ctrl-C, as a terminal sends it; then no process may be left."""
         os.killpg(self.process.pid, signal.SIGINT)
         status = self.process.wait(3 * PATIENCE)
         self.out.join(PATIENCE)
@@ -105,7 +105,7 @@ def try_everything(quickstart):
 
 
 def run_boxedge(quickstart, command, instead=None):
-    """A command that it prints; with `instead` another of the same edge."""
+    """A printed command; with `instead` another one of the same edge."""
     (line,) = [line for line in quickstart.lines if command in line]
     line = line.replace(command, instead or command)
     return subprocess.run(["bash", "-c", line.partition("(and:")[0]], capture_output=True, text=True, check=True,
@@ -118,9 +118,9 @@ def test_twice_in_a_row_and_as_it_checks_itself():
         with Quickstart() as quickstart:
             try_everything(quickstart)
             authorities.append(pathlib.Path(quickstart.curl("/headers").split("--cacert ")[1].split()[0]).read_bytes())
-    # It needs to be trusted once only.
+    # It needs to be trusted only once.
     assert authorities[0] == authorities[1]
-    # Not a test of its own: one quickstart at a time has the state directory.
+    # Not a separate test: one quickstart at a time has the state directory.
     looked = subprocess.run([ROOT / "deploy/quickstart", "--check"], stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, timeout=500, check=False)
     assert looked.returncode == 0, looked.stdout + looked.stderr
@@ -129,7 +129,7 @@ def test_twice_in_a_row_and_as_it_checks_itself():
 
 @pytest.mark.skipif(shutil.which("certutil") is None, reason="certutil (libnss3-tools) is not there")
 def test_chromium_trusts_the_authority_by_the_command(tmp_path):
-    """Also where the user has no database yet, and a second time."""
+    """Also if the user has no database yet, and a second time."""
     with Quickstart() as quickstart:
         command = quickstart.one("Chromium of this user")
         home = {**os.environ, "HOME": str(tmp_path)}
@@ -147,7 +147,7 @@ def test_chromium_trusts_the_authority_by_the_command(tmp_path):
 
 @pytest.fixture
 def fresh(tmp_path):
-    """Starts it in a tree that was never built, with a folder for temporary files that is empty."""
+    """Starts it in a tree that was never built, with an empty folder for temporary files."""
     tree, scratch = tmp_path / "tree", tmp_path / "tmp"
     shutil.copytree(ROOT, tree, symlinks=True,
                     ignore=shutil.ignore_patterns("build", ".git", "node_modules", "__pycache__", ".pytest_cache"))

@@ -1,5 +1,5 @@
-"""An answer of an app that is refused says why: in the 502, in its access line, and, with the bytes, in the edge's log
-(test_reasons_requests.py has the requests)."""
+"""The reason of an app's refused answer is in the 502, in its access line, and, with the bytes, in the edge's
+log (test_reasons_requests.py has the requests)."""
 
 import json
 import struct
@@ -76,7 +76,7 @@ def test_what_is_taken_though_unusual(make_edge, sent):
         host = edge.create_preview(origin)
         for _ in range(2):
             assert edge.get(host).body == b"ok"
-        assert len(origin.connections) == 1  # and the connection is as good as before
+        assert len(origin.connections) == 1  # and the connection still works
 
 
 BAD_STATUS = "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have."
@@ -155,7 +155,7 @@ def bad_answer_over_http2(edge, answers, reason, quoted):
 
 TRAILER = "A trailer has a name that is allowed in a head only."
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
-# What an app over HTTP/1 sends with the head of its answer -> the reason, and the quote in the log.
+# Bytes of an app over HTTP/1 behind the head of its answer -> the reason, and the quote in the log.
 CUTS = {
     "chunk": (CHUNKED + b"xyz\r\n", "The size of a chunk is not a hexadecimal number, or is too large.", "byte 0x78"),
     "trailer": (CHUNKED + b"0\r\nSet-Cookie: s3cret\r\n\r\n", TRAILER, '"Set-Cookie"'),
@@ -196,7 +196,7 @@ H2_CUTS = {
 
 
 def cut_with_its_reason(edge, host, reason, quoted):
-    """The answer had begun, and the client sees that it is not whole."""
+    """The answer had begun, and the client sees that it is incomplete."""
     with Client(edge, host) as client:
         answer = client.get()
         assert answer.status == 200 and answer.reset is not None
@@ -227,7 +227,7 @@ def test_an_answer_over_http2_that_has_begun(make_edge, name):
 
 
 LARGE_H2 = "The head of the answer is larger, or has more fields, than limits.head_size and limits.head_fields allow."
-# What an app sends that ends its whole connection, before an answer -> the code, and the reason.
+# Bytes of an app that end its whole connection, before an answer -> the code, and the reason.
 H2_CONNECTIONS = {
     "hpack": ([(HEADERS, END_HEADERS, b"\xff\xff\x7f")], "bad_response", "A field block cannot be decoded (HPACK)."),
     "long frame": ([(DATA, 0, bytes(70000))], "bad_response", f"{SIZE} (too large frame size)"),
@@ -284,7 +284,7 @@ def test_an_app_that_speaks_http2_only(edge):
         response = edge.get(host)
         assert response.status == 502 and "--protocol h2c" in json.loads(response.body)["error"]
         page = edge.get(host, fields=["Sec-Fetch-Mode: navigate"]).body
-        assert b"--protocol h2c" in page and b"corrected there" not in page  # nothing contradicts it
+        assert b"--protocol h2c" in page and b"corrected there" not in page  # no other line contradicts it
         for connection in origin.connections:
             assert connection.done.wait(PATIENCE)
         origin.errors.clear()  # it has met HTTP/1, twice

@@ -1,6 +1,6 @@
-"""A connection that is refused as a whole says why in the edge's log: by TLS, the PROXY protocol, limits. An error that ends
-an HTTP/2 connection is in GOAWAY too, in the access lines of the requests that it takes along, and in a counter by code
-(test_reasons_requests.py has single requests)."""
+"""The edge's log has the reason of a connection that is refused as a whole: by TLS, the PROXY protocol,
+limits. An error that ends an HTTP/2 connection is also in GOAWAY, in the access lines of its requests, and in
+a counter by code (test_reasons_requests.py has single requests)."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,8 @@ HPACK = "A field block cannot be decoded (HPACK)."
 
 @dataclasses.dataclass
 class Row:
-    """`sent` behind the preface, and a request that waits for its answer on stream 1; `more` is in the log's line too."""
+    """`sent` behind the preface, and a request that waits for its answer on stream 1; `more` is in the log's
+    line too."""
 
     sent: bytes
     code: ErrorCodes
@@ -34,7 +35,7 @@ class Row:
 
 
 ROWS = {
-    # ---- what nghttp2 finds
+    # ---- errors that nghttp2 finds
     "index of no field": Row(frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\xff\xff\x7f"), ErrorCodes.COMPRESSION_ERROR, HPACK,
                              "In HEADERS of stream 3."),
     "block that breaks off": Row(frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\x82\x40"), ErrorCodes.COMPRESSION_ERROR, HPACK,
@@ -58,7 +59,7 @@ ROWS = {
     "RST_STREAM of an idle stream": Row(frame(RST_STREAM, 0, 99, b"\0\0\0\x08"), ErrorCodes.PROTOCOL_ERROR, RULE, "RST_STREAM"),
     "HEADERS of a closed stream": Row(frame(RST_STREAM, 0, 1, b"\0\0\0\x08") + frame(HEADERS, END_HEADERS, 1, b"\x82"),
                                       ErrorCodes.STREAM_CLOSED, "A frame came for a stream that has ended.", "stream 1."),
-    # ---- what the edge finds
+    # ---- errors that the edge finds
     "PRIORITY for no stream": Row(frame(PRIORITY, 0, 0, b"\0\0\0\1\0"), ErrorCodes.PROTOCOL_ERROR,
                                   "A priority is for no stream, or makes a stream depend on itself.",
                                   "In PRIORITY of stream 0."),
@@ -84,7 +85,7 @@ ROWS = {
 }
 
 
-# A worker says ten lines in ten seconds.
+# A worker logs ten lines in ten seconds.
 GROUPS = [list(ROWS)[i : i + 9] for i in range(0, len(ROWS), 9)]
 
 
@@ -143,7 +144,7 @@ def test_time_is_over(make_edge, sent):
 
 
 def test_more_requests_than_streams(make_edge):
-    """nghttp2 refuses them unread: their access lines have no path, and all else that is known."""
+    """nghttp2 refuses them unread: their access lines have no path, and all other known facts."""
     reason = "The client has more open requests than limits.streams allows."
     edge = make_edge(workers=1, kinds=("plain", "tls"), config={"limits": {"streams": 2}})
     with RawOrigin(lambda conn: (conn.read_head(), conn.wait_closed())) as origin:

@@ -1,4 +1,5 @@
-"""A request that is refused says why, over both versions: in the answer (JSON or page), the access line and the edge's log."""
+"""A refused request has its reason, over both versions, in the answer (JSON or page), the access line and the
+edge's log."""
 
 import dataclasses
 import html
@@ -29,7 +30,8 @@ TWICE = "A field that must appear once appears twice."
 
 @dataclasses.dataclass
 class Http1:
-    """HOST in the bytes is the preview's. `page`: the fields were understood, so a person's browser gets a page."""
+    """HOST in the bytes is the preview's. `page`: the fields were understood, so a person's browser gets a
+    page."""
 
     sent: bytes
     reason: str
@@ -43,8 +45,9 @@ class Http1:
 
 @dataclasses.dataclass
 class Http2:
-    """`head` changes the pseudo-fields (None: it is left out); `frames` follow the head, which ends the stream without
-    any. `malformed` as RFC 9113 section 8.1.1 has it: the answer is followed by RST_STREAM(PROTOCOL_ERROR)."""
+    """`head` changes the pseudo-fields (None: left out); `frames` follow the head, which ends the stream if
+    it has none. `malformed` in the sense of RFC 9113 section 8.1.1: RST_STREAM(PROTOCOL_ERROR) follows the
+    answer."""
 
     reason: str
     quoted: str = ""
@@ -194,7 +197,7 @@ ROWS = {
     "h2 many trailers": Http2("The trailers are larger, or more, than limits.head_size and limits.head_fields allow.",
                               frames=[(HEADERS, END_HEADERS | END_STREAM, block(*[("x", "y")] * 101))]),
 }
-# Each is sent twice, and a worker says ten lines in ten seconds.
+# Each is sent twice, and a worker logs ten lines in ten seconds.
 GROUPS = [list(ROWS)[i : i + 5] for i in range(0, len(ROWS), 5)]
 
 
@@ -259,7 +262,7 @@ def test_a_request(make_edge, names):
 
 
 def test_a_response_that_has_begun_is_cut(make_edge):
-    """The reason is in the access line and the log, where no answer can have it any more."""
+    """The reason is in the access line and the log if no answer can contain it any more."""
     edge = make_edge(workers=1, kinds=("plain", "tls"))
     with RawOrigin(lambda conn: (conn.read_head(), conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
                                  conn.wait_closed())) as origin:
@@ -276,7 +279,7 @@ def test_a_response_that_has_begun_is_cut(make_edge):
 
 
 def test_a_response_that_is_whole_is_not_cut(make_edge):
-    """Only windows keep it: what the client sends meanwhile is no reason to take any of it away."""
+    """Only windows delay it: bytes that the client sends meanwhile are no reason to drop any part of it."""
     edge = make_edge(workers=1, kinds=("plain", "tls"))
     with RawOrigin(lambda conn: (conn.read_head(), conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"),
                                  conn.wait_closed())) as origin:
@@ -295,7 +298,7 @@ def test_a_response_that_is_whole_is_not_cut(make_edge):
 
 
 def test_a_frame(make_edge):
-    """A reset is all that the client gets for a frame; the access line and the log say why."""
+    """The client gets only a reset for a frame; the access line and the log have the reason."""
     reason = "DATA passes the stream's window, or WINDOW_UPDATE takes it over 2^31 - 1 bytes."
     edge = make_edge(workers=1, kinds=("plain", "tls"))
     with RawOrigin(lambda conn: (conn.read_head(), conn.wait_closed())) as origin:
@@ -318,7 +321,7 @@ CURL = {
 
 @pytest.mark.parametrize("name", CURL)
 def test_curl_shows_it(make_edge, name):
-    """A client that reports a reset in place of what it read before gets status and reason all the same."""
+    """A client that reports the reset instead of the bytes before it still gets status and reason."""
     edge = make_edge(workers=1, kinds=("plain", "tls"))
     with RawOrigin() as origin:
         host = edge.create_preview(origin)
@@ -330,7 +333,8 @@ def test_curl_shows_it(make_edge, name):
 
 
 def test_the_log_is_bounded(make_edge):
-    """However many come within ten seconds, over whichever version, ten lines are written; each has its access line."""
+    """For any number within ten seconds, over both versions, ten lines are written; each has its access
+    line."""
     edge = make_edge(workers=1, kinds=("plain", "tls"))
     with RawOrigin() as origin:
         host = edge.create_preview(origin)

@@ -1,5 +1,5 @@
-"""Boxes that refuse a connection: the edge tries both loopback addresses of this machine, and asks once for the reason
-of a refusal."""
+"""Boxes that refuse a connection: the edge tries both loopback addresses of this machine, and asks once for
+the reason of a refusal."""
 
 import contextlib
 import json

@@ -1,6 +1,6 @@
-"""Uploads that are answered before they have been sent: every client reads the status, whatever it still sends.
+"""Uploads that are answered before their end: every client reads the status, whatever it still sends.
 
-Bounds on how long the rest is read are in tests/unit/downstream/test_linger.c, by a held clock.
+tests/unit/downstream/test_linger.c checks the bounds on reading the rest, with a held clock.
 """
 
 import http.client

@@ -50,7 +50,7 @@ def test_reload_changes_the_number_of_workers(make_edge, origin):
         reload(edge, {"workers": 1})
         edge.wait_until(lambda: len(edge.pids("worker")) == 1)
         load.wait_more(50)
-    # A connection that arrives while a socket of three closes may be reset by the kernel, no more than that.
+    # The kernel may reset a connection that arrives while one of three sockets closes, but no more than that.
     assert len(load.failures) <= 4
     with edge.connect("health") as client:
         assert client.request(HEALTH).status == 200
@@ -94,7 +94,7 @@ def test_a_reload_with_a_taken_port_changes_nothing(make_edge, origin):
 
 
 def expired(directory):
-    """A certificate for the previews whose time is over, with its key; as the configuration names them."""
+    """An expired certificate for the previews, with its key; named as in the configuration."""
     for args in (["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-addext",
                   f"subjectAltName=DNS:*.{harness.DOMAIN}", "-keyout", "old.key", "-out", "old.csr"],
                  ["x509", "-req", "-in", "old.csr", "-signkey", "old.key", "-days", "-1", "-copy_extensions", "copy",
@@ -134,7 +134,7 @@ def needs_ipv6():
 
 
 def test_an_ipv6_listener_takes_ipv6_clients_only(make_edge):
-    """Which addresses are listened on stands in the configuration, whatever the system's net.ipv6.bindv6only says."""
+    """The configuration decides the listening addresses, whatever the system's net.ipv6.bindv6only is."""
     needs_ipv6()
     port = harness.PORTS.take()
     edge = make_edge(kinds=("health",))

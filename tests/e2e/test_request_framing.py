@@ -1,4 +1,5 @@
-"""The framing of a request's body for an app over HTTP/1.1, by the bytes that came before its head was written."""
+"""The framing of a request's body for an app over HTTP/1.1, by the bytes that came before its head was
+written."""
 
 import pytest
 
@@ -47,7 +48,7 @@ def over_http1(edge, host, method, body):
 def test_a_body_that_came_with_the_head(make_edge, app, method, send):
     edge = make_edge(workers=1)
     host = edge.create_preview(app)
-    # Twice: on a fresh connection, where there is time to wait, and on one from the pool (but for HEAD).
+    # Twice: on a fresh connection, where time remains to wait, and on one from the pool (but for HEAD).
     for _ in range(2):
         send(edge, host, method, b"")
         send(edge, host, method, b"abc")
@@ -58,7 +59,8 @@ def test_a_body_that_came_with_the_head(make_edge, app, method, send):
 
 
 def test_a_head_waits_for_no_body(edge, app):
-    """Both ways at once, as gRPC streams: the head is there before the client has sent any of the body."""
+    """Both ways at the same time, as gRPC streams: the head is there before the client has sent any of the
+    body."""
     host = edge.create_preview(app)
     with Client(edge, host) as client:
         stream = client.request("/", "POST", end=False)

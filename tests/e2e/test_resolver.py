@@ -1,4 +1,5 @@
-"""The resolver is gone: the last addresses stay in use, one line for each name tells of it, and it comes back."""
+"""The resolver is gone: the last addresses stay in use, one log line for each name reports it, and the
+resolver returns."""
 
 import os
 import signal
@@ -87,7 +88,7 @@ def test_a_resolver_that_is_gone(tmp_path, dns):
             assert call(edge).status == 200
             assert len(lines(edge, sentence)) == 1  # not for each attempt
 
-            # Nor does a controller that starts anew lose them, which shared memory has.
+            # Nor does a new controller lose them: they are in shared memory.
             edge.expect_deaths = True
             start = len(edge.stderr.lines)
             os.kill(edge.pids("controller")[0], signal.SIGKILL)

@@ -1,4 +1,5 @@
-"""tests/run where nothing is built and nothing can be: its closing line, and what tests that fail leave behind."""
+"""tests/run without a build, and without the means to build: its closing line, and the leftovers of failing
+tests."""
 import os
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 
 from harness import ROOT
 
-# A network of its own, whose `lo` no other test changes.
+# A separate network, whose `lo` no other test changes.
 ALONE = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
 
 
@@ -19,7 +20,7 @@ def addresses():
 
 @pytest.fixture
 def tree(tmp_path):
-    """The sources as one gets them, and a first folder of the path in which cmake fails."""
+    """A fresh copy of the sources, and a first folder of the path in which cmake fails."""
     shutil.copytree(ROOT, tmp_path / "tree", symlinks=True,
                     ignore=shutil.ignore_patterns("build", ".git", "node_modules", "__pycache__", ".pytest_cache"))
     (tmp_path / "bin").mkdir()
@@ -31,7 +32,7 @@ def tree(tmp_path):
 @pytest.mark.parametrize("part, build", [("build", "release"), ("unit", "release"), ("threads", "tsan"), ("e2e", "release"),
                                          ("e2e-asan", "asan"), ("bench", "release"), ("fuzz", None)])
 def test_a_part_whose_build_fails(tree, part, build):
-    """It says so, and ends with the line that sums up: no test of it runs."""
+    """It reports that, and ends with the summary: no test of it runs."""
     done = subprocess.run([tree / "tests/run", part], capture_output=True, text=True, check=False, timeout=120,
                           env={**os.environ, "PATH": f"{tree.parent}/bin:{os.environ['PATH']}"})
     assert done.returncode == 1 and done.stderr == "", done
@@ -49,7 +50,7 @@ def test_parts_that_are_none(tree):
 
 
 def test_tests_that_cannot_run_leave_no_address(tmp_path):
-    """Those of boxes at addresses of their own, where no edge starts."""
+    """Those of boxes at separate addresses, where no edge starts."""
     real = shutil.which("ip")
     (tmp_path / "ip").write_text(f'#!/bin/bash\necho "$*" >>{tmp_path}/calls\nexec {real} "$@"\n')
     (tmp_path / "ip").chmod(0o755)

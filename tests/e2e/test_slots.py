@@ -56,7 +56,7 @@ def test_one_client_does_not_take_the_connections_of_others(make_edge):
             assert get(edge, good, "127.0.0.3").status == 200
             for conn in app.connections[:8]:
                 conn.sock.shutdown(socket.SHUT_RDWR)
-            app.wait_connections(16, LONG)  # the next ones go on
+            app.wait_connections(16, LONG)  # the next ones proceed
             assert get(edge, good, "127.0.0.2").status == 200
 
 
@@ -69,7 +69,7 @@ def test_one_box_does_not_take_the_connections_of_others(make_edge):
             assert get(edge, good, "127.0.0.1").status == 200
 
 
-# ---- client connections: a worker that holds all that it may
+# ---- client connections: a worker at its maximum
 
 FULL = 16
 
@@ -107,7 +107,7 @@ def test_connections_over_http2_make_room(make_edge):
 
 
 def test_busy_connections_stay(make_edge):
-    """Nothing of theirs is cut: the new one waits until one of them ends."""
+    """None of theirs is cut: the new one waits until one of them ends."""
     edge = make_edge(config={"limits": {"connections": FULL}})
     with RawOrigin(silent) as app:
         host = edge.create_preview(app)

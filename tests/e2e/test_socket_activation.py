@@ -1,5 +1,5 @@
-"""Sockets that the edge was started with (sd_listen_fds(3)): a parent that holds them, as systemd does for
-boxedge.socket, loses no connection while the edge behind them is another one."""
+"""Sockets that the edge was started with (sd_listen_fds(3)): a parent that holds them, like systemd for
+boxedge.socket, loses no connection while the edge behind them is replaced."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def passed(tmp_path):
 
 
 def run(edge, *sockets):
-    """`boxedge run` with these sockets, for one that does not start."""
+    """`boxedge run` with these sockets, for an edge that does not start."""
     passing(edge, *(one.fileno() for one in sockets))
     edge.write_config()
     return subprocess.run([*edge.launcher, str(BINARY), "run", "-c", str(edge.config_path)], pass_fds=edge.pass_fds,
@@ -92,7 +92,8 @@ def test_a_restart_refuses_nobody(passed, origin):
 
 
 def test_connections_wait_for_the_next_edge(passed, origin):
-    """They connect and ask while no process is there, and are answered; also after the whole edge was killed."""
+    """They connect and send requests while no process exists, and are answered; also after the whole edge was
+    killed."""
     edge = passed()
     host = edge.create_preview(origin)
     for end in (edge.stop, edge.kill):
@@ -118,7 +119,7 @@ def test_a_worker_that_dies_holds_nothing_up(passed, origin):
 
 
 def test_reloads_keep_what_was_passed(passed, origin):
-    """Workers come and go, and a listener that is removed and added again has its socket still."""
+    """Workers come and go, and a listener that is removed and added again still has its socket."""
     edge = passed(workers=1)
     host = edge.create_preview(origin)
     listeners = edge.config["listeners"]
@@ -239,7 +240,7 @@ def test_boxes_get_neither_variables_nor_sockets(passed):
     assert not [file for file in files if file.startswith("socket:")]
 
 
-# ---- what does not fit
+# ---- mismatches
 
 
 def refused_socket(kind, port):

@@ -105,7 +105,7 @@ def test_what_is_refused(edge):
     shutil.rmtree(backup / "keys")
     done = store(edge, "restore", backup, check=False)
     assert done.returncode == 1 and "has 4 of the 5 parts of a store" in done.stderr
-    # Of a damaged store there is no backup.
+    # A damaged store gives no backup.
     (state / "data.mdb").write_bytes(pages[:8192] + bytes(len(pages) - 8192))
     done = store(edge, "backup", edge.directory / "other", check=False)
     assert done.returncode == 1 and "nothing was kept" in done.stderr
@@ -129,7 +129,7 @@ def test_a_store_that_was_removed_is_restored(edge):
 
 
 def test_restores_in_a_row_lose_no_store(edge):
-    """Also within one second, which is all that the names of former stores tell apart."""
+    """Also within one second, the resolution of the names of former stores."""
     backup = edge.directory / "backup"
     store(edge, "backup", backup)
     edge.create_preview(81, "one")

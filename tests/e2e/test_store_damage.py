@@ -1,4 +1,5 @@
-"""A store with wrong bits: the edge refuses it, answers 503, reports it on /readyz, or its answers do not change."""
+"""A store with wrong bits: the edge refuses it, answers 503, reports it on /readyz, or its answers do not
+change."""
 
 import concurrent.futures
 import fcntl
@@ -34,7 +35,7 @@ def replace_in(file, before, after):
 
 
 def test_a_damaged_record(world):
-    """Its preview gets 503 and one message, however many workers meet it; all else is served."""
+    """Its preview gets 503 and one message, however many workers meet it; all others are served."""
     edge, port = world
     edge.stop()
     replace_in(edge.state_dir / "store/data.mdb", b"marked", b"merked")
@@ -64,7 +65,7 @@ def check(edge, *arguments):
 
 
 def test_the_check_of_a_whole_store(world):
-    """While the edge serves, while it does not, and of a copy; nothing is made or changed."""
+    """While the edge serves, while it does not, and of a copy; no file is made or changed."""
     edge, _ = world
     for running in (True, False):
         done = check(edge)
@@ -96,7 +97,7 @@ def test_the_check_while_the_store_changes(world):
 
 
 def test_a_check_that_is_killed_finds_no_damage(world):
-    """As the kernel does where memory is short. The check waits meanwhile for the lock of a part's readers."""
+    """Like the kernel when memory is short. The check waits meanwhile for the lock of a part's readers."""
     edge, _ = world
     edge.stop()
     copy = edge.directory / "copy"
@@ -137,7 +138,8 @@ def test_damaged_pages_are_refused(world, store):
 
 @pytest.mark.parametrize("damage", ["leaves", "short", "noise", "empty"])
 def test_damaged_states_of_boxes_are_made_anew(world, damage):
-    """A run_dir on disk after a power cut: the providers report all of it again, so it ends no start."""
+    """A run_dir on disk after a power cut: the providers report its contents again, so it prevents no
+    start."""
     edge, _ = world
     edge.stop()
     file = edge.run_dir / "store/data.mdb"
@@ -197,7 +199,7 @@ def test_a_damaged_key_can_be_revoked(tmp_path, record):
 
 
 def test_damaged_cookie_keys_are_replaced(world):
-    """They are no block: all is served, blocks stay in force, and one message tells of it."""
+    """They are no block: all is served, blocks stay in force, and one message reports it."""
     edge, _ = world
     edge.command("block", "box", "two")
     edge.stop()
@@ -232,7 +234,8 @@ def test_a_first_start_that_was_interrupted_goes_on(tmp_path, rest):
 
 @pytest.mark.parametrize("damage", ["zeros", "short"])
 def test_damage_while_the_edge_serves(world, damage):
-    """A read that meets it gets 503, where it ended the worker; the node is unready, and one message tells of it."""
+    """A read that meets it gets 503, and does not end the worker; the node is unready, and one message
+    reports it."""
     edge, _ = world
     file = edge.state_dir / "store/data.mdb"
     with open(file, "r+b") as pages:

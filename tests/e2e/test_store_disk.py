@@ -33,7 +33,7 @@ def refusals(edge):
 
 
 def until_it_takes_changes(edge):
-    """Makes changes until the edge says that it takes them: some seconds after the last refusal."""
+    """Makes changes until the edge reports that it accepts them: some seconds after the last refusal."""
     def said():
         edge.command("preview", "create", "box", 20000, "--public")
         return any("takes changes again" in line for line in edge.stderr.lines)
@@ -76,7 +76,8 @@ def test_a_read_only_disk(edge, disk):
 
 
 def fails_as_read_only(edge, host):
-    """Each change says so, one message for all; requests and workers that start anew are not concerned."""
+    """The answer to each change names it, one message covers all; requests and restarted workers are not
+    concerned."""
     for change in (("preview", "create", "box", 4000, "--public"), ("preview", "update", "box", host.split("-")[1].split(".")[0],
                    "--label", "x"), ("preview", "delete", "box", 3999), ("block", "box", "other"),
                    ("key", "create", "ci", "--plan", "free")):
@@ -92,7 +93,7 @@ def fails_as_read_only(edge, host):
 
 
 def test_a_disk_that_turns_read_only(tmp_path):
-    """As an ext4 does after an error, which no remount undoes: a restart on a repaired disk does."""
+    """Like an ext4 after an error, which no remount undoes: a restart on a repaired disk does."""
     with HttpOrigin() as app, failing_disk(tmp_path) as (place, fail):
         with Edge(tmp_path / "edge", start=False, config=KEYS) as edge:
             edge.state_dir = place / "state"

@@ -1,6 +1,6 @@
-"""What the whole is for, from a box's first day to its last preview: through the edge, the SDK makes a box, starts a
-server in it and gets a public URL; the edge shows it to those who have its token, wakes it when it is paused, and shows
-it no more when the preview is gone."""
+"""The purpose of the product, from a box's first day to its last preview: through the edge, the SDK creates a
+box, starts a server in it and gets a public URL. The edge shows it to holders of its token, wakes it when it
+is paused, and hides it when the preview is gone."""
 
 import json
 import os
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
     reason="node or its packages are not there")
 
 
-# Names are resolved to 127.0.0.1, whatever the system's resolver knows.
+# Names are resolved to 127.0.0.1, whatever the system's resolver answers.
 LOOKUP = """
 import dns from 'node:dns';
 dns.lookup = (name, options, callback) => process.nextTick(
@@ -37,7 +37,7 @@ dns.lookup = (name, options, callback) => process.nextTick(
 
 
 def sdk(edge, script):
-    """Runs a script with the SDK's Box against the edge's API host; what it returns."""
+    """Runs a script with the SDK's Box against the edge's API host; its result."""
     program = f"{LOOKUP}import {{Box}} from '@upstash/box';\nconst seen = await (async () => {{{script}}})();\n" \
               "console.log(JSON.stringify(seen ?? null));"
     done = subprocess.run(
@@ -70,7 +70,7 @@ def test_story(tmp_path):
         assert sdk(edge, f"const box = await Box.get('{box['id']}'); await box.pause(); return box.getStatus();") == {
             "status": "paused"}
         assert edge.get(host, kind="tls").status == 401
-        assert service.boxes.find(box["id"]).status == "paused"  # who has no token wakes nobody
+        assert service.boxes.find(box["id"]).status == "paused"  # a request without a token wakes nothing
         woken = edge.get(host, fields=fields, kind="tls")
         assert (woken.status, woken.body) == (200, first.body)
         assert ("POST", f"/boxes/{box['id']}/resume") in service.plane.calls
@@ -91,7 +91,7 @@ def state_of(pid):
 
 
 def _judge_plane(service):
-    """What the edge asked is in the contract."""
+    """The edge's questions are in the contract."""
     document = openapi.load()
     for method, path in service.plane.calls:
         assert openapi.operation_of(document, method, path) is not None, (method, path)

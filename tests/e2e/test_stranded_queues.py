@@ -1,5 +1,5 @@
-"""Workers that cannot accept, for each reason: the kernel still gives them their share of new connections, and another
-worker serves these."""
+"""Workers that cannot accept, for each reason: the kernel still gives them their share of new connections,
+and another worker serves these."""
 import contextlib
 import os
 import signal
@@ -28,7 +28,7 @@ def test_a_worker_that_dies_again_and_again(make_edge, origin):
     edge.expect_deaths = True
     host = edge.create_preview(origin)
     healthy, victim = workers(edge)
-    # Until the pause is 8 s: what waits in the queue of the dead worker waits longer than any client.
+    # Until the pause is 8 s: connections in the dead worker's queue wait longer than any client.
     while True:
         mark = len(edge.stderr.lines)
         os.kill(victim, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_a_worker_that_is_full(make_edge, origin, kind):
             if connections() > before:
                 open_ones.enter_context(stream)
             else:
-                stream.close()  # the other worker has it, which shall have room
+                stream.close()  # the other worker has it, which needs room for it
         edge.wait_until(lambda: metric(edge, 'worker_connections_open{worker="1"}') == 0, what="room")
         # The kernel gives worker 0 its share of these, too.
         for _ in range(most - 1):

@@ -114,7 +114,7 @@ def test_nothing_half_stays_on_a_full_disk(make_edge):
 
 
 class Secrets:
-    """A word of its own for each place."""
+    """A separate word for each place."""
 
     def __init__(self):
         self.words = {}
@@ -179,7 +179,7 @@ def test_no_secret_is_in_it(make_edge, origin, tmp_path):
     shown = yaml.safe_load(parts_of(path)["configuration.yaml"])
     assert shown["processes"][0]["environment"] == ["TOKEN=(removed)"]
     assert shown["processes"][0]["command"][0] == sys.executable
-    # The same where a changed file is wrong, so that messages quote it.
+    # The same with an error in the changed file, so that messages quote it.
     wrong = merge(copy.deepcopy(edge.config), {
         "control_plane": {"url": f"https://user:{secrets.plant('userinfo')}@plane.example",
                           "token_file": secrets.plant("token in place of its file")},

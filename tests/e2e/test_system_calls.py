@@ -19,7 +19,7 @@ ENOSYS = 38
 
 
 def filters(pid):
-    """How many filters each thread of a process has."""
+    """The number of filters of each thread of a process."""
     counts = []
     for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -55,7 +55,8 @@ def test_workers_have_a_filter_in_every_thread(make_edge, tmp_path):
 
 
 def refuse_filters():
-    """This thread, and the programs that it starts, may install no filter from now on: seccomp(2) is ENOSYS."""
+    """This thread, and the programs that it starts, may install no filter from now on: seccomp(2) is
+    ENOSYS."""
     def instruction(code, value, yes=0, no=0):
         return struct.pack("HBBI", code, yes, no, value)
 

@@ -1,4 +1,4 @@
-"""The shipped unit in a real systemd: it starts, as it is, with the shipped configuration."""
+"""The shipped unit in a real systemd: it starts, unchanged, with the shipped configuration."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ def machine():
 
 
 def install(machine):
-    """As the unit's own head says."""
+    """By the unit's own header."""
     write(machine.root / "etc/systemd/system/boxedge.service", UNIT.read_text())
     write(machine.root / "etc/boxedge/boxedge.yaml", CONFIG.read_text())
     command = re.search(r"^#\s+(useradd .+)$", UNIT.read_text(), re.M)[1].split()
@@ -94,7 +94,7 @@ def test_a_journal_that_stands_still_holds_nothing_up(started):
         started.run("kill", f"-{signal.SIGCONT.value}", journald)
 
 
-# ---- what the unit promises
+# ---- the unit's promises
 
 
 @contextlib.contextmanager
@@ -203,8 +203,8 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 443)), server_ho
 
 
 def test_the_death_of_an_upgraded_edge_is_noticed(machine):
-    """Its parent is the edge of before, which still has a WebSocket: systemd learns of the death from that one, and needs
-    not wait for its watchdog."""
+    """Its parent is the previous edge, which still has a WebSocket: systemd learns of the death from that
+    one, and need not wait for its watchdog."""
     with drop_in(machine, "[Service]\nWatchdogSec=1h\n"):
         write(machine.root / "root/tunnel.py", TUNNEL)
         machine.run("systemd-run", "--unit=app", "boxedge", "demo-app", "--port", "5173")

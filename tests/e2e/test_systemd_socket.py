@@ -10,7 +10,7 @@ from test_systemd import CONFIG, hand_over, install, main_pid, wait_in
 from harness import ROOT
 
 UNIT = ROOT / "deploy/boxedge.socket"
-# Asks over fresh connections until the file "stop" comes; prints how many there were, and what failed.
+# Sends requests over fresh connections until the file "stop" exists; prints their number, and the failures.
 LOOP = """
 import json, os, socket
 done, failed = 0, []
@@ -42,7 +42,7 @@ def machine():
 
 @pytest.fixture
 def started(machine):
-    """As operations.md says."""
+    """By operations.md."""
     machine.run("systemctl", "enable", "boxedge.socket")
     machine.run("systemctl", "stop", "boxedge")
     machine.run("systemctl", "start", "boxedge.socket", "boxedge")

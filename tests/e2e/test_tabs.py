@@ -1,5 +1,6 @@
-"""Requests that a page makes by itself, and requests of a person: heartbeats on an open WebSocket of a frozen box, and
-pages under both values of a preview's `--background-wakes`. Without a browser; test_tabs_chromium.py has one."""
+"""Requests that a page makes by itself, and requests of a person: heartbeats on an open WebSocket of a frozen
+box, and pages under both values of a preview's `--background-wakes`. Without a browser; test_tabs_chromium.py
+has one."""
 
 import json
 import select
@@ -15,7 +16,7 @@ BEATS_MAX = 20
 
 
 class Tab:
-    """An open WebSocket: what was sent on it, and what the app has sent back, each in its order."""
+    """An open WebSocket: the messages sent on it, and the app's answers, each in order."""
 
     def __init__(self, client):
         self.client, self.sent, self.back = client, [], []
@@ -30,14 +31,14 @@ class Tab:
         self.back.append(payload)
 
     def hear_until(self, end):
-        """What comes before that time."""
+        """The messages that arrive before that time."""
         while (left := end - time.monotonic()) > 0:
             if self.client.buffer or select.select([self.client.sock], [], [], left)[0]:
                 self.hear()
 
 
 def test_a_frozen_box_stays_frozen_under_heartbeats(tmp_path):
-    """A message thaws it. Then everything that was held arrives, in its order."""
+    """A message thaws it. Then every held message arrives, in order."""
     with Boxes(tmp_path, process_box("ws", idle_action="freeze")) as boxes:
         pid = boxes.ask("ws")["pid"]
         with open_websocket(boxes.stream, "ws", "/ws") as client:
@@ -63,7 +64,7 @@ def test_a_frozen_box_stays_frozen_under_heartbeats(tmp_path):
 
 
 WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY.decode()}")
-# By the page's host: what its browser sends with a request that is no navigation.
+# By the page's host: its browser's fields with a request that is no navigation.
 ASKS = {
     "fetch": lambda host: ("/", ["Sec-Fetch-Mode: cors", "Sec-Fetch-Site: same-origin"]),
     "origin": lambda host: ("/", [f"Origin: http://{host}"]),
@@ -73,7 +74,7 @@ ASKS = {
 
 
 def ask(boxes, box_id, kind):
-    """The status of what the page asks for; 503 as of a box that sleeps."""
+    """The status of a request of the page; 503 as of a box that sleeps."""
     path, fields = ASKS[kind](boxes.hosts[box_id])
     with boxes.stream(box_id, path, *fields) as client:
         answer = client.read_message()
@@ -89,7 +90,7 @@ def switch(boxes, box_id, position):
 
 @pytest.mark.parametrize("position", ["once", "always"])
 def test_a_preview_says_whether_what_its_pages_ask_for_wakes_each_time(tmp_path, position):
-    """All kinds of requests at a time, each to a box of its own."""
+    """All kinds of requests together, each to a separate box."""
     good = {kind: 101 if kind == "websocket" else 200 for kind in ASKS}
     with Boxes(tmp_path, *[process_box(kind) for kind in ASKS]) as boxes:
         for kind in ASKS:

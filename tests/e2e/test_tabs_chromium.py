@@ -1,5 +1,5 @@
-"""A tab that somebody left open, in a real browser: its page connects again by itself, and its box sleeps all the
-same; a click, or loading the page again, wakes it."""
+"""A forgotten tab in a real browser: its page reconnects by itself, and its box still sleeps; a click, or
+loading the page again, wakes it."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from acts import browse
 from harness import PATIENCE, PORTS, SLOW, Edge
 from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
 
-# Idle times in which the tab is looked at.
+# Idle times in which the tab is observed.
 TIMES = 10
 
 
@@ -21,7 +21,7 @@ def user():
 
 @pytest.fixture(name="app")
 def fixture_app(tmp_path_factory):
-    """tab_app.mjs with its packages, where the user that runs boxes can read them."""
+    """tab_app.mjs with its packages, readable for the user that runs boxes."""
     directory = tmp_path_factory.mktemp("app")
     place = f"/tmp/boxedge-tab-{os.getpid()}-{directory.name}"
     shutil.copytree(HERE / "node_modules", f"{place}/node_modules", symlinks=True)
@@ -54,7 +54,7 @@ class Tab:
         self.edge.wait_until(lambda: self.states()["app"] == "paused", PATIENCE * SLOW, "the box's sleep")
 
     def idle_time(self):
-        """One goes by: what is used at its beginning only is paused at its end."""
+        """One passes: a box that is used only at its beginning is paused at its end."""
         assert self.edge.get(self.clock).status == 200
         self.edge.wait_until(lambda: self.states()["clock"] == "paused", PATIENCE * SLOW, "the end of an idle time")
 
@@ -82,7 +82,7 @@ def test_a_forgotten_tab_lets_its_box_sleep(tmp_path, kind, app):
     tab = Tab(tmp_path, kind, app)
     with tab.edge:
         seen = tab.browse({"open": tab.leave_open, "clicked": tab.asleep_once, "reloaded": lambda: None})
-        # It may have loaded itself again: then there is a page from which a person wakes the box.
+        # It may have reloaded itself: then it is a page from which a person wakes the box.
         assert seen.get("heading") in (None, "This box is asleep")
         assert tab.wakes <= 1 and tab.asleep, tab.wakes  # of ten idle times, it slept in nine
         assert tab.starts() > tab.awake  # the reload woke it once more

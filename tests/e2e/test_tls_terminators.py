@@ -1,5 +1,6 @@
-"""Real servers that speak TLS in front of a plain listener with tls_terminated: signing in, cookies and WebSockets work,
-and the client's address is the one that they saw (docs/access.md, "Behind a server that speaks TLS")."""
+"""Real servers that terminate TLS in front of a plain listener with tls_terminated: sign-in, cookies and
+WebSockets work, and the client's address is the one that they saw (docs/access.md, "Behind a server that
+speaks TLS")."""
 
 import ctypes
 import shutil

@@ -1,5 +1,6 @@
-"""Behind proxies in trusted_proxies: every limit, block and log line goes by the client that the proxy names, and it may
-say that its client came over https. The tests' own connections from 127.0.0.1 play the proxy; 127.0.0.2 is a stranger."""
+"""Behind proxies in trusted_proxies: every limit, block and log line uses the client that the proxy names,
+and the proxy may declare that its client came over https. The tests' own connections from 127.0.0.1 play the
+proxy; 127.0.0.2 is a stranger."""
 
 import contextlib
 import json
@@ -180,7 +181,7 @@ def test_the_plan_without_a_key_is_of_the_named_client(make_edge):
 
 
 def test_what_one_client_resets_ends_no_streams_of_others(edge, app):
-    """A proxy that speaks HTTP/2 passes on what its clients cancel: 2,000 of a single one, at once."""
+    """A proxy that speaks HTTP/2 forwards its clients' cancellations: 2,000 of a single one, together."""
     host = edge.create_preview(app)
     with H2(edge, host) as proxy:
         for _ in range(2000):
@@ -212,7 +213,7 @@ def test_signing_in_behind_a_proxy_that_speaks_tls(edge, app):
     assert edge.wait_for_line(path="/in")["tls"] is True
     link = get(edge, host, f"/x?preview_token={made.token}", [PAGE, *https], kind="plain")
     assert link.status == 303 and session_in(link.all("set-cookie"))
-    # The same without the proxy's word, or with more than one.
+    # The same without the proxy's field, or with more than one.
     for fields, source in [([], None), (["X-Forwarded-Proto: http"], None), (["X-Forwarded-Proto: https"] * 2, None),
                            (["X-Forwarded-Proto: https,http"], None), (https, STRANGER)]:
         assert get(edge, host, fields=[cookie, *fields], kind="plain", source=source).status == 401

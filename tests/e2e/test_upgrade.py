@@ -1,4 +1,4 @@
-"""A new binary takes over under traffic, and one that fails changes nothing."""
+"""A new binary takes over under traffic, and a failing one changes nothing."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
-"""Process boxes live on through an upgrade, with their requests, WebSockets, logs and states, and through one that
-fails; they end with the edge that serves in the end."""
+"""Process boxes survive an upgrade, with their requests, WebSockets, logs and states, and a failed upgrade;
+they end with the edge that serves in the end."""
 
 import contextlib
 import os
@@ -82,7 +82,7 @@ class Upgraded(Boxes):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts an edge with these boxes, and ends what has become of it."""
+    """Starts an edge with these boxes, and ends its last successor."""
     with contextlib.ExitStack() as stack:
         yield lambda *boxes, **more: stack.enter_context(ends_whole(Upgraded(tmp_path, *boxes, workers=2, **more)))
 
@@ -110,7 +110,7 @@ def test_boxes_live_through_upgrades(start, ports):
         assert slow.read_answer("GET").body == b"%d" % pid
     assert load.failures == []
     assert edge.pid(port) == pid and edge.state() == "running" and edge.starts() == 1
-    # Its log goes on where it was, in order.
+    # Its log continues in order.
     edge.get(host, "/say/after-the-upgrade")
     edge.wait_until(lambda: edge.log().startswith(before) and "after-the-upgrade" in edge.log()[len(before):],
                     PATIENCE * SLOW, "the log")
@@ -167,7 +167,7 @@ def test_a_killed_process_of_the_new_edge_leaves_no_box(start, ports, who):
 
 
 def test_what_a_new_configuration_says_of_boxes(start, ports):
-    """A box with another command stops, one that is no longer there too; the others live on."""
+    """A box with another command stops, and so does a removed one; the others live on."""
     edge = start(box(ports[0]), box(ports[1], "changed"), box(ports[2], "removed"))
     web, changed, removed = edge.pid(ports[0]), edge.pid(ports[1], "changed"), edge.pid(ports[2], "removed")
     ends = [watch(changed), watch(removed)]
@@ -196,7 +196,7 @@ def test_a_box_that_starts_meanwhile(start, ports):
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_an_upgrade_that_fails_leaves_the_boxes(start, ports, tmp_path, monkeypatch, takes):
-    """Also after the new program had taken them, and they go on to do as they are told."""
+    """Also after the new program had taken them over, and they still obey."""
     program = Replaced(tmp_path, monkeypatch)
     edge = start(box(ports[0]))
     host, pid = edge.host(ports[0], "web"), edge.pid(ports[0])

@@ -1,4 +1,4 @@
-"""WebSockets outlive upgrades in the old workers, and changes reach them there."""
+"""WebSockets outlive upgrades in the old workers, and changes still reach them."""
 
 import contextlib
 import json
@@ -76,7 +76,7 @@ def test_changes_reach_old_workers(whole, app):
             changed.closed_with(1008)
             whole.command("block", "preview", "box", third.port)
             shut.closed_with(1008)
-            # Also once the controller was replaced, and after one more upgrade.
+            # Also after the controller was replaced, and after one more upgrade.
             deleted.echo()
             upgrade(whole)
             start = len(whole.stderr.lines)
@@ -206,7 +206,8 @@ def test_old_tunnels_end_with_a_successor_that_is_killed(make_edge, app):
 
 
 def test_old_workers_follow_a_rotated_log(make_edge, app, tmp_path):
-    """The message is the serving edge's own; an old worker follows in its time, and lines before that are in the old file."""
+    """The message is the serving edge's own; an old worker follows later, and earlier lines are in the old
+    file."""
     log = tmp_path / "access.log"
     edge = make_edge(workers=1, config={"log": {"access": str(log)}})
     with ends_whole(edge), Echoes(edge, edge.create_preview(app), count=100) as tunnels:
@@ -256,7 +257,7 @@ def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
     program = Replaced(tmp_path, monkeypatch)
     with Edge(tmp_path / "edge", 1) as edge:
         edge.expect_deaths = True
-        # The last one is a program that does not know how to take over: it finds the locks held.
+        # The last one is a program without the hand-over protocol: it finds the locks held.
         for script, why in (("exit 3", "exit status 3"), ("kill -9 $$", "killed by signal 9"),
                             (f'exec env -u BOXEDGE_HANDOVER {program.good} "$@"', "exit status 1")):
             program.by(f"#!/bin/sh\n{script}\n")
@@ -266,7 +267,7 @@ def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
 
 
 def test_the_command_needs_no_configuration_while_it_waits(tmp_path, monkeypatch):
-    """It found the edge's socket before it asked: a file that goes meanwhile hides no result."""
+    """It found the edge's socket before it asked: a file that vanishes meanwhile hides no result."""
     program = Replaced(tmp_path, monkeypatch)
     with Edge(tmp_path / "edge", 1) as edge:
         edge.expect_deaths = True
@@ -344,7 +345,7 @@ def change_layout(pid):
 
 @contextlib.contextmanager
 def stopped(edge, pid):
-    """Stops a supervisor meanwhile; then waits until it has taken its messages, and sleeps."""
+    """Stops a supervisor meanwhile; then waits until it has read its messages, and sleeps."""
     def sleeps():
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
@@ -357,8 +358,8 @@ def stopped(edge, pid):
 
 
 def listens(pid):
-    """Whether a process has a listening socket. Skips the test where this user may not look (the edge's processes are
-    not dumpable)."""
+    """Whether a process has a listening socket. Skips the test if this user may not look (the edge's
+    processes are not dumpable)."""
     lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
     listening = {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == "0A"}
     try:

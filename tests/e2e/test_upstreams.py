@@ -17,7 +17,7 @@ from origins import RawOrigin
 
 
 class Server(RawOrigin):
-    """Answers its name, and on /health whatever `health` is."""
+    """Answers with its name, and on /health with the value of `health`."""
 
     def __init__(self, name, health="200 OK"):
         self.health = health
@@ -60,7 +60,7 @@ def change(edge, body, name="api", fields=JSON):
 
 
 def figures(edge):
-    """(figure, server) -> value of everything that /metrics says of servers."""
+    """(figure, server) -> value of every server sample in /metrics."""
     admin = Admin(edge.admin_socket)
     text = admin.call("GET", "/metrics")[2].decode("ascii")
     admin.close()
@@ -110,7 +110,7 @@ def test_a_server_is_drained_and_taken_back(tmp_path, two):
         assert "upstream api: 1 of 2 servers usable" in edge.command("status")
         assert figures(edge)["drained", a] == 1 and figures(edge)["drained", b] == 0
 
-        # A reload takes nothing back, nor does another controller.
+        # Neither a reload nor a new controller undoes it.
         reload(edge, {"log": {"access": "stdout"}})
         edge.expect_deaths = True
         controller = edge.pids("controller")[0]
@@ -171,12 +171,12 @@ def test_a_server_that_is_not_well_gets_nothing(tmp_path, two):
         assert "1 of 2 servers usable" in edge.command("status")
         row = next(line for line in run(edge, "list").stdout.splitlines() if b in line)
         assert row.split()[3] == "down"
-        # What is asked of it is no request of the API's.
+        # Health checks are no requests of the API.
         assert figures(edge)["requests_total", b] == 0
         two[1].health = "302 Found"
         edge.stderr.wait_for(lambda line: f"server {b} is up" in line)
         assert servers(edge)[b]["up"] is True and who(edge, 30) == {"a", "b"}
-        # Nobody listens there any more: it is down without a request that fails.
+        # Nothing listens on its port any more: it is down without a failed request.
         two[1].close()
         edge.stderr.wait_for(lambda line: f"server {b} is down" in line, count=2)
         assert who(edge) == {"a"}
@@ -206,7 +206,7 @@ def test_names_are_resolved(tmp_path, two):
         listed = upstreams(edge)[0]["servers"]
         assert f"127.0.0.1:{two[0].port}" in [server["address"] for server in listed]
         assert {server["server"] for server in listed} == {name}
-        # What stays in the configuration goes on, also where something else changes.
+        # A server that stays in the configuration keeps its state, also if other parts change.
         before = sum(server["requests"] for server in listed)
         config["upstreams"][0]["servers"] = [name, f"127.0.0.1:{two[1].port}"]
         reload(edge, config)

@@ -55,7 +55,7 @@ class World:
         return metric(self.edge, name)
 
     def ask(self, **kw):
-        """A GET in a thread of its own; what it returns is joined for the response."""
+        """A GET in a separate thread; joining the result gives the response."""
         return Asker(lambda: self.edge.get(self.host, timeout=PATIENCE * SLOW, **kw))
 
     def wait_waiters(self, n):
@@ -229,7 +229,8 @@ def test_what_waiting_uploads_hold_is_bounded(tmp_path, place):
             world.wait_waiters(100)
             senders = [Asker(lambda c=client: (c.send(b"x" * size), c.read_message(PATIENCE * SLOW))[1])
                        for client in clients]
-            # All come from one address, which is over its share: from a half on it holds little more for each.
+            # All come from one address, which is over its share: from a half on the edge holds little more
+            # for each.
             edge.wait_until(lambda: world.metric("buffered_bytes") >= bound / 2, what="full buffers")
             deadline = time.monotonic() + 1
             while time.monotonic() < deadline:
@@ -282,7 +283,7 @@ def test_waits_outlive_the_controller(world):
 
 
 def test_what_waits_for_a_box_is_served_after_an_upgrade(world):
-    """The new controller hears of the old workers' waits."""
+    """The new controller learns of the old workers' waits."""
     with ends_whole(world.edge):
         askers = [world.ask() for _ in range(3)]
         world.wait_waiters(3)
@@ -397,13 +398,13 @@ def test_ten_thousand_wait_for_one_box(tmp_path, place):
         assert metric(edge, "wake_waits_total") == metric(edge, "wake_wait_seconds_count") == count
         assert metric(edge, "wake_resumes_total") == 1
         assert metric(edge, "wake_coalescing_ratio") == count
-        # The gate was opened when all were there, so that most have waited.
+        # The gate was opened after all arrived, so most have waited.
         buckets = [metric(edge, f'wake_wait_seconds_bucket{{le="{limit}"}}') for limit in ("0.01", "+Inf")]
         assert buckets[0] < count == buckets[1] and metric(edge, "wake_wait_seconds_sum") > 0
 
 
 def test_a_thousand_boxes_in_one_second(tmp_path):
-    """Each at an address of its own: of two that are told to be at one, the first is asked about again."""
+    """Each at a separate address: of two boxes reported at one, the first is asked about again."""
     count = 200 if SANITIZED else 1000
     with BoxAddresses(count) as places, ControlPlane(resume_delay=0.2) as plane, demo_app("0.0.0.0") as app_port, \
             waking_edge(tmp_path, plane, workers=4) as edge:

@@ -20,7 +20,7 @@ class World:
         self.directory = directory
         self.sleepers = Sleepers()
         self.demo_port = PORTS.take()
-        # Another user runs it, who may not look into the folders of this one.
+        # Another user runs it, who may not read the folders of this one.
         self.place = tempfile.TemporaryDirectory()
         os.chmod(self.place.name, 0o755)
         app = shutil.copy(BINARY, self.place.name)
@@ -57,7 +57,7 @@ class World:
                 and all(line.get(k) == v for k, v in equal.items())]
 
     def run(self, run, acts=None, **plan):
-        """What the browser saw; `acts` are done where it says that it is at that point."""
+        """The browser's report; `acts` run when it announces their point."""
         plan |= {"run": run, "shots": str(self.shots)}
         seen = browse("waking.mjs", plan, self.home, acts or {})
         assert seen.pop("problems") == []
@@ -82,7 +82,7 @@ def test_a_slow_wake(world):
     seen = world.run("slow", {"resuming": box.resume, "starting": box.listen}, url=url)
     assert seen["status"] == 503 and seen["heading"] == "Waking this box" and "Box slow" in seen["names"]
     assert "Resuming" in seen["first"] and f"port {box.port}" in seen["said"] and seen["step"] == "step"
-    # The app took the page's place: the same address, and nothing to go back to.
+    # The app took the page's place: the same address, and no entry to go back to.
     assert (seen["url"], seen["history"], seen["documents"]) == (url, 2, [503, 200])
     assert [path for _, path, _ in box.requests] == ["/deep/er?a=1&b=%20"]
     assert box.resumes == 1

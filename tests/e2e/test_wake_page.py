@@ -1,5 +1,5 @@
-"""The view of programs while a box sleeps and wakes: preflights, requests that wake nothing, the waiting page's answer,
-the events of a wake, and its log lines. test_wake_chromium.py has the page in a browser."""
+"""The view of programs while a box sleeps and wakes: preflights, requests that wake nothing, the waiting
+page's answer, the events of a wake, and its log lines. test_wake_chromium.py has the page in a browser."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def world(tmp_path_factory):
     running.close()
 
 
-# ---- what wakes nothing
+# ---- requests that wake nothing
 
 
 def test_a_preflight_of_an_origin_on_the_list_may_bring_credentials(world):
@@ -98,7 +98,7 @@ def test_requests_that_wake_nothing(world):
         if NAVIGATION[0] not in fields:
             assert json.loads(got.body)["code"] == "box_asleep"
         assert world.line(box, path=path, status=503)["wake"] == "refused"
-    # A WebSocket's handshake that asks for it, too.
+    # A WebSocket's handshake with that wish, too.
     got = world.edge.get(box.host, "/", fields=["Upgrade: websocket", "Connection: Upgrade", "X-Box-No-Wake: 1",
                                                 "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
     assert got.status == 503
@@ -139,11 +139,11 @@ def test_the_page_is_an_answer_like_others(world):
 
 
 def test_a_program_waits(world):
-    """fetch and others are held, whatever they would take; their answer says how long the wake took."""
+    """fetch and others are held, whatever they accept; their answer includes the time of the wake."""
     box = world.add("held")
     with world.edge.connect("plain", box.host) as client:
         client.send(f"GET /data HTTP/1.1\r\nHost: {box.host}\r\nAccept: */*\r\nSec-Fetch-Mode: cors\r\n\r\n".encode())
-        # It waits; then the page's time passes for another, who gets it.
+        # It waits; then the page's time passes for another request, which gets the page.
         world.plane.wait_calls("resume", 1, "held")
         assert world.edge.get(box.host, fields=NAVIGATION).status == 503
         box.resume()
@@ -231,7 +231,7 @@ def test_events_need_what_the_preview_needs(world):
         got = world.edge.get(host, EVENTS, fields=[f"X-Preview-Token: {made.token}"], method=method)
         assert got.status == 405 and got.get("allow") == "GET"
     assert box.resumes == 0
-    # What is taken away ends the stream of whoever had it.
+    # A deletion ends the stream of every client that had it.
     world.edge.get(host, fields=[f"X-Preview-Token: {made.token}", *NAVIGATION])
     with Events(world.edge, host, fields=[f"X-Preview-Token: {made.token}"]) as events:
         assert events.next()[0] == "stage"
@@ -244,7 +244,7 @@ def test_events_need_what_the_preview_needs(world):
 
 
 def test_events_over_http2(world):
-    """On the connection of the page; a stream that is closed lets go of everything."""
+    """On the connection of the page; a closed stream releases everything."""
     box = world.add("streams")
     assert world.edge.get(box.host, fields=NAVIGATION).status == 503
     with Client(world.edge, box.host) as client:

@@ -126,7 +126,7 @@ def test_subprotocols_and_extensions_pass(edge):
     ({"key": b"short"}, {400}), ({"method": b"POST"}, {400, 405}),
 ])
 def test_bad_handshakes_are_refused(edge, change, status):
-    """Refused by the edge, or passed on as what they are without the upgrade: never a tunnel."""
+    """Refused by the edge, or passed on as plain requests without the upgrade: never a tunnel."""
     with HttpOrigin() as origin:
         host = edge.create_preview(origin)
         with edge.connect("plain") as client:
@@ -172,7 +172,7 @@ def test_a_101_that_is_no_acceptance_is_a_502(edge, answer):
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404, 426, 503])
 def test_a_box_that_refuses(edge, status):
-    """The box's own refusal reaches the client, with its body, and the connection lives on where it may."""
+    """The box's own refusal reaches the client, with its body, and the connection stays open if it may."""
     def box(conn):
         while conn.read_request() is not None:
             conn.send(b"HTTP/1.1 %d No\r\nContent-Length: 4\r\nX-Why: so\r\n\r\nnope" % status)
@@ -277,7 +277,7 @@ def test_a_reset_by_either_side_ends_the_other(edge):
 
 
 def test_a_client_that_vanishes_while_the_box_does_not_read(edge):
-    """Its bytes are stuck in the edge, reads are paused; that it is gone is noticed all the same."""
+    """Its bytes are stuck in the edge, reads are paused; its departure is still noticed."""
     release = threading.Event()
     with RawOrigin(accepting(lambda conn: release.wait(60))) as origin:
         host = edge.create_preview(origin)
@@ -291,7 +291,7 @@ def test_a_client_that_vanishes_while_the_box_does_not_read(edge):
 
 
 def fill_up(client):
-    """Sends until nobody takes more for a while; how much went."""
+    """Sends until no more is accepted for a while; the number sent."""
     client.sock.settimeout(1.0)
     sent = 0
     try:
@@ -370,7 +370,7 @@ def test_close_codes_of_the_box(edge, code, reason):
 
 
 def test_the_edge_judges_no_frames(edge):
-    """What breaks RFC 6455 is between the client and the box: bytes pass as they are."""
+    """Violations of RFC 6455 are between the client and the box: bytes pass unchanged."""
     data = frame(b"x", mask=b"") + b"\xff\xff\xff\xff" + frame(b"", 3) + frame(b"", 1, length=1 << 62)
     with RawOrigin(accepting(echo_bytes)) as origin:
         host = edge.create_preview(origin)

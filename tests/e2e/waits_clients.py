@@ -27,7 +27,7 @@ def figure(edge, name):
 
 
 def turns(edge):
-    """Some turns of the worker's loop have passed: it has read all that came before."""
+    """Some turns of the worker's loop have passed: it has read all earlier bytes."""
     for _ in range(20):
         assert edge.get("health", "/healthz", kind="health").status == 200
 
@@ -36,7 +36,7 @@ class Http1:
     """One request over HTTP/1.1."""
 
     def __init__(self, edge, wait, whole, window=0, ready=None):
-        """`ready`: what the class's function of that name returned before the wait began."""
+        """`ready`: the result of the class's function of that name, from before the wait began."""
         del window
         self.wait, self.whole = wait, whole
         self.client = self.connect(edge, ready or self.ready(edge))
@@ -99,7 +99,7 @@ class Http1:
 
 
 def small(edge):
-    """A client whose kernel takes as little as can be."""
+    """A client whose kernel accepts as little as possible."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,11 +108,11 @@ def small(edge):
 
 
 class StuckHttp1(Http1):
-    """The same behind answers that its client does not read. The codec takes no request before the kernel has all of
-    the answer before it (run_task in http1_server.c). So the earlier answers fill the kernel's buffer: it has no room
-    for one more, and the answer of this request cannot leave."""
+    """The same behind answers that its client does not read. The codec takes no request before the kernel has
+    all of the answer before it (run_task in http1_server.c). So the earlier answers fill the kernel's buffer:
+    it has no room for one more, and the answer of this request cannot leave."""
 
-    # Its answer is shorter than any that the edge makes of an error.
+    # Its answer is shorter than any error answer of the edge.
     FILL = f"HEAD /.well-known/boxedge/nothing HTTP/1.1\r\nHost: box-1.{DOMAIN}\r\n\r\n".encode()
     LOTS = 2000
 
@@ -138,7 +138,7 @@ class StuckHttp1(Http1):
 
     @classmethod
     def _taken(cls, edge, client, count):
-        """How many answers of so many the kernel takes."""
+        """The number of answers that the kernel accepts."""
         before = figure(edge, "responses_4xx_total")
         client.send(cls.FILL * count)
         taken, more = -1, 0
@@ -175,9 +175,9 @@ class StuckHttp1(Http1):
         self._answered(status)
 
     def after(self):
-        """The answer that was made is the one that leaves when its client reads."""
+        """When its client reads, the first answer leaves, and no other."""
         if self.made is not None:
-            assert figure(self.edge, "responses_4xx_total") == self.over  # it was kept all the while
+            assert figure(self.edge, "responses_4xx_total") == self.over  # it was kept all the time
             assert self.status() == self.made
         self.client.close()
 
@@ -204,17 +204,17 @@ class Http2:
         self.stream = self.client.request(wait.path, wait.method, [*wait.fields, *announced], end=whole and not wait.body)
         self.answer = self.client.answer(self.stream)
         if not whole or wait.body:
-            fits = len(wait.body) <= window or window == 0  # what does not fit into the window comes later
+            fits = len(wait.body) <= window or window == 0  # the rest comes later, when the window has room
             self.client.send(self.stream, wait.body if whole else wait.part, end=whole and fits)
 
     def send_rest(self, rest):
         self.client.send(self.stream, rest, end=True)
 
     def send_bad_body(self):
-        self.client.sock.sendall(frame(DATA, END_STREAM, self.stream))  # fewer bytes than were announced
+        self.client.sock.sendall(frame(DATA, END_STREAM, self.stream))  # fewer bytes than announced
 
     def status(self):
-        """Of the answer to the request; None where it was reset."""
+        """The status line of the answer; None if it was reset."""
         self.client.until(lambda: self.answer.status is not None or self.answer.reset is not None, LONG)
         websocket = self.wait.websocket and self.answer.status == 200
         return 101 if websocket else self.answer.status
@@ -243,7 +243,7 @@ class Http2:
         self.reset()  # END_STREAM was sent with the request
 
     def after(self):
-        """The answer that was made is the one that leaves when there is room for it."""
+        """When the window has room, the first answer leaves, and no other."""
         if self.refused:
             self.client.h2.increment_flow_control_window(65535, self.stream)
             self.client.h2.update_settings({WINDOW: 65535})

@@ -22,13 +22,14 @@ def box_runs(edge, box):
     return any(line.split()[:1] == [box] and "running" in line for line in lines)
 
 
-# ---- what is waited for
+# ---- awaited results
 
 
 class Wait:
-    """Something that a request waits for. `begin` prepares the next crossing, `wait` returns when `count` requests
-    wait, `trigger` lets the thing come, and `come` returns when it has. A request that goes on afterwards is answered
-    with one of `good`; `judged` says with what a request is answered that may not see the preview any more."""
+    """An event that a request waits for. `begin` prepares the next crossing, `wait` returns when `count`
+    requests wait, `trigger` causes the event, and `come` returns when it has happened. A request that
+    continues afterwards is answered with one of `good`; `judged` is the answer to a request that may not see
+    the preview any more."""
 
     method, path, fields = "POST", "/", []
     body = b""  # of a whole request
@@ -46,20 +47,20 @@ class Wait:
         turns(edge)
 
     def trigger(self):
-        """Lets the thing come."""
+        """Causes the event."""
 
     def arrived(self, edge):
-        """What was triggered lies in the worker's sockets."""
+        """The results lie in the worker's sockets."""
 
     def finish(self):
-        """Takes what the thing's coming brought to others."""
+        """Takes the event's results for other parties."""
 
     def come(self):
         self.trigger()
         self.finish()
 
     def name_again(self, edge):
-        """The preview as it was before it was deleted or changed."""
+        """The preview in its state before it was deleted or changed."""
         port, box = self.preview
         edge.command("preview", "delete", box, port, check=False)
         edge.create_preview(port, box)
@@ -113,7 +114,7 @@ class FailedWake(Wake):
         self.box.fail()
 
     def arrived(self, edge):
-        metrics(edge)  # the controller has taken what came before
+        metrics(edge)  # the controller has read the earlier messages
 
     def serve(self, edge):
         got = edge.get(self.host, timeout=LONG)
@@ -121,7 +122,8 @@ class FailedWake(Wake):
 
 
 class Api(Wait):
-    """A request of the API host. Its server lets `GET /v2/box/box` wait for `gate`, and `/slow` for `slow`."""
+    """A request of the API host. Its server lets `GET /v2/box/box` wait for `gate`, and `/slow` for
+    `slow`."""
 
     path, host = "/v2/box", API
     fields = [("x-box-api-key", "k-test")]
@@ -165,7 +167,7 @@ class Api(Wait):
 
 
 class Subrequest(Api):
-    """A preview is to be made: the upstream is asked about the box."""
+    """A preview is to be created: the edge asks the upstream about the box."""
 
     path, good = "/v2/box/box/preview", {400}  # its body is empty
 
@@ -178,7 +180,8 @@ class Subrequest(Api):
 
 
 class DeletedBox(Subrequest):
-    """A box that has previews is deleted: which one that is, the upstream is asked first, once the body is whole."""
+    """A box with previews is deleted: once the body is whole, the edge first asks the upstream for the box's
+    identity."""
 
     method, path, takes_body, good = "DELETE", "/v2/box/box", False, {200, 404}
 
@@ -188,7 +191,7 @@ class DeletedBox(Subrequest):
 
 
 class Line(Api):
-    """The only place of the only server is taken. A place is looked for again and again."""
+    """The only place of the only server is taken. A timer looks for a place again and again."""
 
     limits = {"server_in_flight": 1, "queue_timeout": "60s"}
 
@@ -219,7 +222,7 @@ class SubrequestInLine(Line):
 
 
 class PreviewCall(Subrequest):
-    """The controller is asked to make the preview, and stands still. The body is complete by then."""
+    """The controller is asked to create the preview, and is stopped. The body is complete by then."""
 
     body, takes_body, good, frozen = b'{"port": 3000}', False, {200}, True
     more = {"timeouts": {"heartbeat": "10m"}}
@@ -242,7 +245,7 @@ class PreviewCall(Subrequest):
             os.kill(self.controller, signal.SIGCONT)
 
     def arrived(self, edge):
-        metrics(edge)  # the controller goes on, and has taken what the worker asked before
+        metrics(edge)  # the controller continues, and has read the worker's earlier questions
 
     def close(self):
         with contextlib.suppress(AttributeError, ProcessLookupError):
@@ -251,7 +254,7 @@ class PreviewCall(Subrequest):
 
 
 class Deletion(PreviewCall):
-    """Boxes are to be deleted, and the controller, which notes that first, stands still."""
+    """Boxes are to be deleted, and the controller, which records that first, is stopped."""
 
     method, path, body = "DELETE", "/v2/box", b'{"ids": ["box"]}'
 
@@ -261,7 +264,7 @@ class Deletion(PreviewCall):
 
 
 class AwaitedBody(Api):
-    """Boxes are to be deleted: the rest of the body says which."""
+    """Boxes are to be deleted: the rest of the body names them."""
 
     method, body, part = "DELETE", b'{"ids": ["box"]}', b'{"ids": ['
     rest = b'"box"]}'
@@ -278,7 +281,7 @@ class AwaitedBody(Api):
 
 
 class Slots(Api):
-    """Its client has all the connections to origins that it may have."""
+    """Its client has all of its allowed connections to origins."""
 
     path, fields = "/", []
     more = {"limits": {"origin_connections_per_client": 1}, "timeouts": {"origin_queue": "60s"}}
@@ -355,7 +358,7 @@ class ToApp(Wait):
 
 
 class GatedOrigin(RawOrigin):
-    """An app that accepts connections from a moment on."""
+    """An app that accepts connections from a certain moment on."""
 
     def __init__(self, wait, backlog):
         self.gate = wait.come_in

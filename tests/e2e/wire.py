@@ -1,7 +1,7 @@
-"""Bytes on a socket: a client that sends exactly what a test says, and readers for HTTP/1 messages.
+"""Bytes on a socket: a client that sends exactly the test's bytes, and readers for HTTP/1 messages.
 
-Nothing here repairs or guesses: a message that is not framed right raises WireError, so that a test sees what the
-edge really sent.
+No code here repairs or guesses: a message with wrong framing raises WireError, so that a test sees the edge's
+real bytes.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import ssl
 import struct
 import time
 
-# How long a test waits for something that should come at once. Generous: sanitizers and other tests run beside it.
+# The time that a test waits for a prompt event. Generous: sanitizers and other tests run beside it.
 PATIENCE = 20.0
 
 
@@ -68,8 +68,8 @@ def parse_head(raw):
 
 
 class Stream:
-    """A connected socket, plain or TLS, read with a buffer and a deadline. TLS runs over memory buffers, so that
-    half-close, bytes after it, and a missing close_notify can be told apart."""
+    """A connected socket, plain or TLS, read with a buffer and a deadline. TLS runs over memory buffers, to
+    distinguish half-close, bytes after it, and a missing close_notify."""
 
     def __init__(self, sock, context=None, server_name=None):
         self.sock = sock
@@ -121,7 +121,7 @@ class Stream:
                 time.sleep(pause)
 
     def half_close(self):
-        """Ends our direction: close_notify over TLS, then FIN. Reading goes on."""
+        """Ends our direction: close_notify over TLS, then FIN. Reading continues."""
         if self.tls is not None:
             with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLError):
                 self.tls.unwrap()
@@ -139,7 +139,7 @@ class Stream:
     # ---- in
 
     def _fill(self, deadline):
-        """Adds bytes to the buffer; False where the peer's direction has ended (self.ended says how)."""
+        """Adds bytes to the buffer; False if the peer's direction has ended (self.ended says how)."""
         if self.ended is not None:
             return False
         while True:
@@ -210,7 +210,7 @@ class Stream:
         return self._take(n)
 
     def read_some(self, timeout=PATIENCE):
-        """What is there, at least one byte; b"" at the end."""
+        """The available bytes, at least one; b"" at the end."""
         if not self.buffer and not self._fill(time.monotonic() + timeout):
             return b""
         return self._take(len(self.buffer))
@@ -225,14 +225,14 @@ class Stream:
         return parse_head(self.read_until(b"\r\n\r\n", timeout))
 
     def wait_closed(self, timeout=PATIENCE):
-        """Waits until the peer's direction has ended, and says how; what still came before is dropped."""
+        """Waits until the peer's direction has ended, and returns how; bytes before that are dropped."""
         deadline = time.monotonic() + timeout
         while self._fill(deadline):
             self.buffer.clear()
         return self.ended
 
     def is_silent(self, seconds):
-        """True where nothing comes and nothing ends for so long. For showing that something does not happen."""
+        """True if no byte and no end comes for that time. For showing that an event does not happen."""
         if self.buffer or self.ended:
             return False
         try:
@@ -270,8 +270,9 @@ class Stream:
         return self.read_message(request_method=request_method) if message.status == 102 else message
 
     def read_message(self, timeout=PATIENCE, request_method=None, sink=None):
-        """A whole message. `request_method` where it is the response to one (None: a request is read). With `sink`
-        the body's pieces are handed to it and not kept. A body that is cut sets message.complete to False."""
+        """A whole message. `request_method` if it is the response to one (None: a request is read). With
+        `sink` the body's pieces are passed to it and not kept. A body that is cut sets message.complete to
+        False."""
         deadline = time.monotonic() + timeout
         message = self.read_head(timeout)
         pieces = []
