@@ -14,7 +14,7 @@ else()
   install(TARGETS boxedge DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-# The program prints what the pages and completions have.
+# The program prints the contents of the pages and completions.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(manual ${CMAKE_BINARY_DIR}/manual)
 file(GLOB manual_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/deploy/manual/*)
@@ -41,7 +41,7 @@ install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTE
 install(FILES deploy/without-process-boxes.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(FILES deploy/boxedge.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples RENAME boxedge.yaml)
 
-# The units name the program and the documents where they are put, which only the install knows (--prefix).
+# The units contain the paths of the program and the documents, which only the install knows (--prefix).
 foreach(name boxedge.service boxedge.socket)
   set(unit_out ${CMAKE_BINARY_DIR}/${name})
   install(CODE "

@@ -179,8 +179,8 @@ def engine_call(path, target):
 
 @contextlib.contextmanager
 def container(directory, sleep, started):
-    """The box is a container. The edge's share excludes the time of the engine's answers and the program's time until it
-    listens. `sleep`: the engine's call that puts the container to sleep."""
+    """The box is a container. The edge's share excludes the time of the engine's answers and the program's
+    time until it listens. `sleep`: the engine's call that puts the container to sleep."""
     podman.SOURCE = APP
     with contextlib.ExitStack() as stack:
         try:
@@ -245,7 +245,8 @@ def container_stop(directory, _program):
 
 @contextlib.contextmanager
 def control_plane_box(directory, program):
-    """The box belongs to a control plane and always listens: the control plane only has to answer so."""
+    """The box belongs to a control plane and always listens: the control plane only has to report it as
+    running."""
     with contextlib.ExitStack() as stack:
         try:
             place = stack.enter_context(control_plane.BoxAddresses(1))[0]

@@ -66,7 +66,7 @@ def _output_of(binary, *words):
 
 
 def _limit_to_verbs(command):
-    """Which verbs take an option, where its text names them."""
+    """The verbs that take an option, if its text names them."""
     names = {verb for verb, _ in command.verbs}
     for option in command.options:
         found = VERBS_AT_END.search(option.text) or VERB_AT_BEGIN.search(option.text)
@@ -76,7 +76,8 @@ def _limit_to_verbs(command):
 
 
 def _take_line(command, line, block):
-    """Returns the kind of the block that goes on: "usage", "option", "signal", "text" or "" behind an empty line."""
+    """Returns the kind of the block that continues: "usage", "option", "signal", "text" or "" behind an empty
+    line."""
     option, signal = OPTION.match(line), SIGNAL.match(line)
     if not line.strip():
         return ""

@@ -96,7 +96,7 @@ def names_of(options):
 # ---- bash
 
 def bash_values(command):
-    """What may follow an option that has a value."""
+    """The possible words behind an option with a value."""
     out = ""
     for option in command.options:
         if not option.value:

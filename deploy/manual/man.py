@@ -64,7 +64,7 @@ FILE_END = r""".SH SEE ALSO
 
 
 def plain(text):
-    """Text that roff reads as it is."""
+    """Text that roff reads unchanged."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("^", r"\(ha").replace("~", r"\(ti").replace('"', r"\(dq")
     text = text.replace("`", r"\(ga").replace("'", r"\(aq").replace("…", r"\&...").replace("–", r"\(en")
     return r"\&" + text if text.startswith(".") else text
@@ -83,7 +83,7 @@ def heading(section, version):
 # ---- boxedge(1)
 
 def synopsis_of(words):
-    """Commands and options bold, what stands for a value in italics."""
+    """Commands and options bold, placeholders of values in italics."""
     return " ".join(rf"\fI{plain(word)}\fR" if re.search(r"[A-Z]", word) else rf"\fB{plain(word)}\fR"
                     for word in words.split())
 

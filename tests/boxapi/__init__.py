@@ -1,7 +1,7 @@
 """A box API service for tests: boxes that are a directory and processes of this machine, behind the HTTP API that the
 public SDKs speak, and behind the contract of a control plane (docs/control-plane.yaml).
 
-    service.py    the whole: two HTTP servers over one set of boxes
+    service.py    the whole service: two HTTP servers over one set of boxes
     api.py        the box API, route by route
     plane.py      the control plane's contract
     boxes.py      boxes, their states and snapshots
@@ -10,5 +10,5 @@ public SDKs speak, and behind the contract of a control plane (docs/control-plan
     multipart.py  uploads
     transport.py  HTTP: requests, answers, streams
 
-Previews are not answered here: the edge does that. `python3 -m boxapi --help` (in tests/) runs it by hand.
+The edge answers requests about previews, not this service. `python3 -m boxapi --help` (in tests/) runs it by hand.
 """

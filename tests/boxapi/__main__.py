@@ -1,5 +1,5 @@
-"""The service by hand: python3 -m boxapi DIRECTORY [options]; ends on SIGTERM, SIGINT or when it is killed, and its
-boxes with it."""
+"""Runs the service by hand: python3 -m boxapi DIRECTORY [options]; ends on SIGTERM, SIGINT or when it is
+killed, and its boxes with it."""
 
 import argparse
 import signal

@@ -1,5 +1,5 @@
-"""The box API: which request does what. Every call carries a key; a box belongs to the key that made it, and others
-do not see it."""
+"""The routes of the box API. Every call carries a key; a box belongs to the key that created it, and is
+invisible to others."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ ID = r"/v2/box/(?P<box>[A-Za-z0-9_-]+)"
 
 
 class Api:
-    """`keys` are the keys that are accepted. Calling it answers a request (transport.Handler)."""
+    """`keys` are the accepted keys. Calling it answers a request (transport.Handler)."""
 
     def __init__(self, boxes, keys):
         self.boxes, self.keys = boxes, set(keys)
@@ -134,7 +134,7 @@ class Api:
                           "error": printed["stderr"].decode("utf-8", "replace")})
 
     def _run_streamed(self, request, box, **_):
-        """What the command prints as it prints it, then an event `exit`, or `error` where it could not be run."""
+        """The output of the command as it arrives, then an event `exit`, or `error` if it could not run."""
         with contextlib.ExitStack() as working:
             working.enter_context(self.boxes.working(box))
             try:
@@ -187,7 +187,7 @@ class Api:
         request.say(200, {})
 
     def _upload(self, request, box, **_):
-        """Parts `paths` and `files`, as many of the one as of the other, in any order; all are taken or none."""
+        """Parts `paths` and `files`, equally many of each, in any order; all are accepted or none."""
         with tempfile.TemporaryDirectory(dir=self.boxes.directory / "spool") as spool:
             paths, files = [], []
             for name, pieces in Multipart(request.body, request.headers.get("Content-Type")).parts():

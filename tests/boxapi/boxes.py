@@ -1,5 +1,5 @@
-"""Boxes and their states: creating -> idle <-> running (while a command runs) <-> paused -> deleted. One lock for all;
-whoever listens is told of a change after it."""
+"""Boxes and their states: creating -> idle <-> running (while a command runs) <-> paused -> deleted. One lock
+for all; listeners are notified of a change after it."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from .processes import ProcessGroup
 WORDS = (("brave", "calm", "eager", "fair", "keen", "proud", "sweet", "warm"),
          ("crane", "heron", "lynx", "otter", "raven", "shark", "tiger", "wren"))
 EPHEMERAL_SECONDS = 3 * 24 * 3600
-# What a caller may give of its own.
+# The fields that a caller may set.
 TEXTS = ("name", "size", "runtime")
 
 
@@ -41,7 +41,7 @@ class Box:
             "BOX_ID": box_id, "BOX_ADDRESS": address or "", **(wishes.get("env_vars") or {})}
 
     def described(self):
-        """The box as the API shows it."""
+        """The box in the API's form."""
         shown = {
             "id": self.id, "status": self.status, "created_at": self.created_at, "updated_at": self.changed_at,
             "last_activity_at": self.active_at, "keep_alive": self.keep_alive, "labels": self.labels,
@@ -56,8 +56,9 @@ class Box:
 
 
 class Boxes:
-    """All boxes below a directory. Creating and resuming a box take `create_seconds` and `resume_seconds`. A box gets
-    one of `addresses` while it lives, or none. `on_change(box)` is called after each change of a state."""
+    """All boxes below a directory. Creating and resuming a box take `create_seconds` and `resume_seconds`. A
+    box gets one of `addresses` while it lives, or none. `on_change(box)` is called after each change of a
+    state."""
 
     def __init__(self, directory, addresses=(), create_seconds=0, resume_seconds=0, on_change=None):
         self.directory = pathlib.Path(directory)
@@ -69,10 +70,10 @@ class Boxes:
         for name in ("boxes", "snapshots", "spool"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
 
-    # ---- finding them
+    # ---- lookups
 
     def find(self, name, owner=None):
-        """The box of that id or name; of any owner where none is given."""
+        """The box of that id or name; of any owner if none is given."""
         with self._changed:
             found = self._boxes.get(name) or next(
                 (b for b in self._boxes.values() if b.texts.get("name") == name and owner in (None, b.owner)), None)
@@ -100,7 +101,7 @@ class Boxes:
                 shutil.copytree(self._snapshot(owner, snapshot)["directory"], directory, symlinks=True)
             address = self._addresses.pop(0) if self._addresses else None
             box = self._boxes[box_id] = Box(box_id, owner, directory, address, wishes)
-        # A box that is ephemeral is ready when it is answered.
+        # An ephemeral box is ready when the answer is sent.
         if self.create_seconds and not box.ephemeral:
             timer = threading.Timer(self.create_seconds, self._move, (box, ("creating",), "idle"))
             timer.daemon = True
@@ -111,7 +112,7 @@ class Boxes:
         return box
 
     def pause(self, box):
-        """Does nothing to a box that is paused."""
+        """Does nothing to a paused box."""
         if box.ephemeral:
             raise Refusal(400, "An ephemeral box cannot be paused.")
         if box.keep_alive:
@@ -121,7 +122,7 @@ class Boxes:
         self._expect(box, "paused")
 
     def resume(self, box):
-        """Returns when it runs; does nothing to a box that does."""
+        """Returns when it runs; does nothing to a running box."""
         if box.state == "paused" and self.resume_seconds:
             time.sleep(self.resume_seconds)
         if not self._move(box, ("paused",), "idle", box.group.thaw):
@@ -150,7 +151,7 @@ class Boxes:
                 box.commands -= 1
 
     def active(self, box_id):
-        """Somebody says that the box is used."""
+        """Records a use of the box."""
         with self._changed:
             if box_id in self._boxes:
                 self._boxes[box_id].active_at = int(time.time())

@@ -1,4 +1,4 @@
-"""What a caller is told when something cannot be done."""
+"""Errors that callers get."""
 
 
 class Refusal(Exception):

@@ -1,5 +1,5 @@
-"""Files of a box. Callers name them by the paths that a box shows (/workspace/home/...); on this machine they lie in
-the box's directory, which no path and no link leads out of."""
+"""Files of a box. Callers name them by the paths that a box shows (/workspace/home/...). On this machine they
+lie in the box's directory, which no path and no link can leave."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ class Files:
     # ---- paths
 
     def locate(self, path):
-        """Where on this machine the file of that name lies, or would lie."""
+        """The path on this machine of the file of that name, whether or not it exists."""
         if not isinstance(path, str) or "\0" in path:
             raise Refusal(400, "The path of a file is missing.")
         inside = path[len(HOME):].lstrip("/") if path == HOME or path.startswith(HOME + "/") else path
@@ -44,10 +44,10 @@ class Files:
         return HOME if inside == "." else f"{HOME}/{inside}"
 
     def translate(self, argument):
-        """An argument of a command, with the paths of the box made paths of this machine."""
+        """An argument of a command, with the box's paths replaced by this machine's."""
         return argument.replace(HOME, str(self.directory))
 
-    # ---- what is done with them
+    # ---- operations
 
     def write(self, path, content, encoding=None):
         if not isinstance(content, str):
@@ -103,7 +103,7 @@ class Files:
             raise Refusal(400, f"{path} is a directory.")
 
     def open(self, path):
-        """A file for reading; whoever has it closes it."""
+        """A file for reading; the caller closes it."""
         found = self.existing(path)
         if not found.is_file():
             raise Refusal(400, f"{path} is no file.")

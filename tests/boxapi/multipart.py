@@ -23,7 +23,8 @@ class Multipart:
         self._buffer = b"\r\n"  # so that the first delimiter looks like all others
 
     def parts(self):
-        """Yields (name, pieces): the field's name, and an iterator over its bytes, which is used up before the next."""
+        """Yields (name, pieces): the field's name, and an iterator over its bytes, which is used up before
+        the next."""
         for _ in self._pieces():
             pass  # a preamble
         while (after := self._take(2)) != b"--":
@@ -47,7 +48,7 @@ class Multipart:
         return name
 
     def _pieces(self):
-        """What comes before the next delimiter; the delimiter is taken."""
+        """The bytes before the next delimiter; the delimiter is consumed."""
         keep = len(self._delimiter) - 1
         while (at := self._buffer.find(self._delimiter)) < 0:
             ready = len(self._buffer) - keep

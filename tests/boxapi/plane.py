@@ -8,7 +8,7 @@ STATES = {"idle": "running"}  # others are called the same
 
 
 def box_state(box):
-    """A box as an edge is told of it, by an answer or by a push."""
+    """A box in the form for an edge, for an answer or a push."""
     shown = {"id": box.id, "state": STATES.get(box.state, box.state), "address": box.address, "incarnation": "1",
              "keep_alive": box.keep_alive, "ephemeral": box.ephemeral, "expires_at": box.expires_at or None}
     return {name: value for name, value in shown.items() if value is not None}

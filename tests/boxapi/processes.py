@@ -1,7 +1,7 @@
 """The processes of a box: one process group, which is frozen, thawed and ended as a whole.
 
 A holder leads the group for as long as the box lives. It waits on a pipe whose other end only this process has: when
-this process ends, however it does, the holder kills the group. A command that leaves the group (setsid) is on its own.
+this process ends, for any reason, the holder kills the group. A command that leaves the group (setsid) survives.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class ProcessGroup:
         return self._holder.pid
 
     def start(self, argv, directory, environment, merged):
-        """A command; OSError where it cannot be started. `merged`: stderr goes where stdout goes."""
+        """A command; OSError if it cannot start. `merged`: stderr goes to stdout."""
         with self._lock:
             if self._closed:
                 raise OSError("the box is gone")
@@ -48,7 +48,7 @@ class ProcessGroup:
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE, process_group=self.id))
 
     def freeze(self):
-        """All processes stand still; the holder does not, so that it still ends them."""
+        """All processes stop; the holder does not, so that it can still end them."""
         with self._lock:
             if not self._closed:
                 os.killpg(self.id, signal.SIGSTOP)
@@ -56,7 +56,7 @@ class ProcessGroup:
                 self._await_stopped()
 
     def _await_stopped(self):
-        """A process that runs stops a moment after the signal."""
+        """A running process stops a moment after the signal."""
         deadline = time.monotonic() + 5
         while any(state not in "TtZX" for state in self._states()) and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -90,16 +90,16 @@ class ProcessGroup:
 
 
 class Command:
-    """One command and what it prints."""
+    """One command and its output."""
 
     def __init__(self, process):
         self._process = process
         self._pipes = {"stdout": process.stdout, "stderr": process.stderr}
 
     def output(self, client=None):
-        """Yields (stream, bytes) as the command prints them, until it has ended: what it left running in the
-        background may go on printing, which nobody hears. Where `client` (a socket) is closed by its other side, the
-        command is ended and ClientLeft raised. Whoever stops taking the output ends the command too."""
+        """Yields (stream, bytes) as the command prints them, until it has ended: its background processes may
+        continue to print, which nobody reads. If the other side of `client` (a socket) closes it, the command
+        is ended and ClientLeft raised. A caller that stops reading the output ends the command too."""
         try:
             with selectors.DefaultSelector() as selector, _pidfd(self._process.pid) as ended:
                 selector.register(ended, selectors.EVENT_READ, "ended")
@@ -132,12 +132,12 @@ class Command:
                 yield name, data
 
     def exit_code(self):
-        """Once the output has ended; a signal counts as a shell counts it."""
+        """Once the output has ended; a signal counts as in a shell."""
         status = self._process.wait()
         return status if status >= 0 else 128 - status
 
     def close(self):
-        """Ends the command and its descendants, where it still runs."""
+        """Ends the command and its descendants, if it still runs."""
         if self._process.poll() is None:
             for pid in [self._process.pid, *_descendants(self._process.pid)]:
                 with contextlib.suppress(ProcessLookupError):

@@ -7,8 +7,8 @@ from .transport import Server
 
 
 class BoxApi:
-    """Runs until close. `on_change(id, state)` is called after each change of a box, with what a control plane would
-    push; the state of a box that is gone is "gone"."""
+    """Runs until close. `on_change(id, state)` is called after each change of a box, with the state that a
+    control plane would push; the state of a removed box is "gone"."""
 
     def __init__(self, directory, keys=("test-key",), addresses=(), create_seconds=0, resume_seconds=0, token=None,
                  on_change=None, port=0, plane_port=0):
@@ -36,7 +36,7 @@ class BoxApi:
             self.on_change(box.id, {"id": box.id, "state": "gone"} if state["state"] == "deleted" else state)
 
     def close(self):
-        """Nobody is answered any more, and no process of a box is left."""
+        """No request is answered any more, and no process of a box is left."""
         self._api_server.close()
         self._plane_server.close()
         self.boxes.close()

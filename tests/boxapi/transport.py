@@ -1,4 +1,5 @@
-"""HTTP/1.1 for the service: a thread per connection; bodies are read as they come and written as they are made."""
+"""HTTP/1.1 for the service: a thread per connection; bodies are read as they arrive and written as they are
+produced."""
 
 import contextlib
 import http.server
@@ -57,11 +58,11 @@ class Body:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """One connection. A request is given to `server.app(request)`, where `request` is this handler: what it says and
-    how it is answered."""
+    """One connection. A request goes to `server.app(request)`, where `request` is this handler: the request's
+    data and the methods that answer it."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = 0  # each write is seen at once
+    wbufsize = 0  # each write leaves immediately
 
     def setup(self):
         super().setup()
@@ -102,7 +103,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _drain(self):
-        """Reads what a refusal left of the body; whether that was all of it. What was waited for is never sent."""
+        """Reads the rest of a refused request's body; whether that was all of it. A client that waits for 100
+        (Continue) never sends it."""
         if self._expects and not self.body.ended:
             return False
         left = DRAIN_MAX
@@ -113,10 +115,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    # ---- what the application uses
+    # ---- the application's interface
 
     def json(self):
-        """The body, an object; one that is empty is {}."""
+        """The body, an object; an empty one is {}."""
         data = bytearray()
         while piece := self.body.read(PIECE):
             data += piece
@@ -144,7 +146,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     @contextlib.contextmanager
     def stream(self, content_type):
-        """A 200 without a length; yields write(bytes), which sends at once."""
+        """A 200 without a length; yields write(bytes), which sends immediately."""
         self._head(200, [("Content-Type", content_type), ("Cache-Control", "no-store"),
                          ("Transfer-Encoding", "chunked")])
         yield lambda data: self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))

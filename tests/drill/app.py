@@ -1,5 +1,5 @@
-"""The apps of the drill, in a process of their own: prints the ports of an HTTP app and of a WebSocket app that echoes
-(tests/e2e/origins.py), and serves until its standard input ends."""
+"""The apps of the drill, in a separate process: prints the ports of an HTTP app and of a WebSocket app that
+echoes (tests/e2e/origins.py), and serves until its standard input ends."""
 
 import pathlib
 import sys

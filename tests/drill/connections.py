@@ -1,6 +1,6 @@
-"""Connections of the drill's clients over TLS: HTTP/1.1, HTTP/2 and WebSocket, on asyncio. Their clients judge as
-browsers do: only a request of which no byte was answered, on a connection that the server may have been closing, may be
-sent again."""
+"""Connections of the drill's clients over TLS: HTTP/1.1, HTTP/2 and WebSocket, on asyncio. Their clients
+judge as browsers do: a request may be sent again only if no byte of an answer came, on a connection that the
+server may have been closing."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ ERRORS = (OSError, EOFError, asyncio.TimeoutError, WireError)
 
 
 class Failed(WireError):
-    """The exchange got no whole, good answer."""
+    """The exchange got no complete, good answer."""
 
 
 class Unanswered(Failed):
@@ -65,7 +65,7 @@ class Connection:
             self.writer.transport.abort()
 
     async def close_gently(self):
-        """With close_notify and FIN, as a client that is done."""
+        """With close_notify and FIN, like a finished client."""
         with contextlib.suppress(*ERRORS):
             self.writer.close()
             await asyncio.wait_for(self.writer.wait_closed(), 1)
@@ -117,7 +117,8 @@ class Http1(Connection):
 
 
 class Http2(Connection):
-    """Streams of one connection; `run` reads until its end. Only small answers: windows are given back at once."""
+    """Streams of one connection; `run` reads until its end. Only small answers: windows are given back
+    immediately."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)

@@ -3,25 +3,26 @@
 import collections
 import time
 
-# NONE: no exchange fails, no WebSocket closes. OWN: only exchanges of the killed process fail. DRAIN: what began before
-# the signal ends well, and WebSockets end with Close 1012. RESTART: after the next start nothing fails.
+# NONE: no exchange fails, no WebSocket closes. OWN: only exchanges of the killed process fail. DRAIN:
+# exchanges that began before the signal end well, and WebSockets end with Close 1012. RESTART: after the next
+# start nothing fails.
 NONE, OWN, DRAIN, RESTART = "none", "own", "drain", "restart"
 
 Event = collections.namedtuple("Event", "name title rule act setup")
-# Events of one rule that the table has in one row.
+# Events of one rule that share a row of the table.
 Group = collections.namedtuple("Group", "title names")
 PAUSE = 0.6
 
 
 class Outcome:
-    """What the judge needs to know: client ports of killed processes, and the time of a signal or of the next start."""
+    """The judge's input: client ports of killed processes, and the time of a signal or of the next start."""
 
     def __init__(self):
         self.killed, self.at = set(), None
 
 
 def each(count, act):
-    """Does it `count` times, with traffic between."""
+    """Repeats it `count` times, with traffic between."""
     def run(server, load, outcome):
         for n in range(count):
             act(server, load, n)
@@ -42,7 +43,7 @@ def more_listeners(server, load, n):
 
 
 def fewer_listeners(server, load, n):
-    """Clients are told first; open connections and those under way stay."""
+    """Clients are warned first; open connections and exchanges under way stay."""
     load.ports.remove(server.extra[2 - n])
     server.change(extra=server.extra[: 2 - n])
 
@@ -123,7 +124,8 @@ QUICK = ["reload-timeouts", "renewal", "upgrade-twice", "kill-worker", "kill-con
 
 
 def is_fault(rule, failure, outcome):
-    """Whether the rule forbids this failure. Without a look at the sockets (only root may), whose it was is not known."""
+    """Whether the rule forbids this failure. Without access to the sockets (only root has it), the owner of a
+    failure is unknown."""
     own = outcome.killed is None or bool(outcome.killed & set(failure.ports))
     if rule == NONE:
         return True

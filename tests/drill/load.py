@@ -9,7 +9,7 @@ import time
 
 from connections import ERRORS, Http1, Http2, Trace, Unanswered, WebSocket
 
-RATES = {"fresh": 30, "upload": 3, "slow": 3, "sse": 3}  # a second, each on a connection of its own
+RATES = {"fresh": 30, "upload": 3, "slow": 3, "sse": 3}  # a second, each on a separate connection
 KEPT, H2_CONNECTIONS = 8, 2
 KEPT_EVERY, H2_EVERY = 0.3, 0.08
 UPLOAD_PIECE, UPLOAD_PIECES, UPLOAD_PAUSE = b"u" * 32768, 8, 0.1
@@ -38,7 +38,7 @@ class Load:
     # ---- exchanges
 
     async def _exchange(self, kind, work):
-        """Runs `work(trace)` and counts its result; what it returned, or None."""
+        """Runs `work(trace)` and counts its result; its return value, or None."""
         trace = Trace(kind, time.monotonic())
         try:
             result = await asyncio.wait_for(work(trace), self.patience)
@@ -57,7 +57,7 @@ class Load:
         return "\r\n".join([f"{target} HTTP/1.1", f"Host: {self.app}", *fields, "", ""]).encode()
 
     async def _one(self, trace, request, pieces=()):
-        """A request on a connection of its own; the body of the answer."""
+        """A request on a separate connection; the body of the answer."""
         connection = await self._open(Http1, trace)
         try:
             return await connection.ask(request, pieces, UPLOAD_PAUSE)
@@ -82,7 +82,8 @@ class Load:
             raise EOFError("a part of the upload is missing")
 
     async def _kept(self, held, request, trace):
-        """On the connection that `held` has. If it closes without a byte of the answer, once more on a new one."""
+        """On the connection that `held` has. If it closes without a byte of the answer, once more on a new
+        one."""
         if held and held[0].usable():
             trace.ports.append(held[0].port)
             try:
@@ -105,7 +106,7 @@ class Load:
             raise
         held.append(connection)
 
-    # ---- who starts them
+    # ---- starting exchanges
 
     def _start(self, work):
         task = asyncio.ensure_future(work)
@@ -168,7 +169,7 @@ class Load:
         connection.close()
 
     async def _tunnel(self, opened):
-        """One WebSocket, which opens anew whenever it has failed."""
+        """One WebSocket, which opens anew after each failure."""
         socket = None
 
         async def greet(trace):
@@ -193,7 +194,7 @@ class Load:
             else:
                 await self._pause(WEBSOCKET_EVERY * self.random.uniform(0.5, 1.5))
         if socket is not None:
-            await self._exchange("websocket", echo)  # the last word on each
+            await self._exchange("websocket", echo)  # the final echo on each
             await socket.close_gently()
 
     async def _pause(self, seconds):

@@ -1,4 +1,5 @@
-"""nginx and HAProxy, configured for the same job and changed as their Debian packages do it."""
+"""nginx and HAProxy, configured for the same job and restarted, reloaded and upgraded like their Debian
+packages."""
 
 import contextlib
 import os
@@ -86,7 +87,7 @@ class Other(Server, fault_proxies.Proxy):
         return [self.master()] if role == "supervisor" else self.workers()
 
     def kill_all(self):
-        """SIGKILL to the master, and so by systemd to what it leaves; then a start."""
+        """SIGKILL to the master, and by systemd to its remaining processes; then a start."""
         workers = self.pids("worker")
         clients = self.clients_of(workers)
         self.end(self.group())
@@ -111,8 +112,8 @@ class Other(Server, fault_proxies.Proxy):
 
 
 class Nginx(Other):
-    """Its workers are processes of a master, which ignores USR2 unless it is a daemon. An upgrade is USR2, and QUIT to
-    the old master once the new one runs. All are in one process group."""
+    """Its workers are processes of a master, which ignores USR2 unless it is a daemon. An upgrade is USR2,
+    and QUIT to the old master once the new one runs. All are in one process group."""
 
     name = binary_name = "nginx"
     first = 0
@@ -171,7 +172,7 @@ http {{
         before, master = self.pids("worker"), self.master()
         os.kill(master, signal.SIGHUP)
         if self.settings.broken:
-            time.sleep(0.3)  # it says so in its log, and nothing else happens
+            time.sleep(0.3)  # it logs the refusal, and nothing else happens
             return
         self.wait(lambda: len(self.pids("worker")) == self.settings.workers and not set(before) & set(self.pids("worker")),
                   "new workers")
@@ -184,7 +185,7 @@ http {{
             raise Skip
         old = self.master()
         if old != self.first and not gone(self.first):
-            raise Skip  # it ignores USR2 while the master before it has WebSockets
+            raise Skip  # it ignores USR2 while the previous master has WebSockets
         self.replace_binary({"same": self.good, "other": self.good, "failing": FAILING, "hanging": HANGING}[kind])
         os.kill(old, signal.SIGUSR2)
         if kind == "failing":

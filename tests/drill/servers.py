@@ -1,4 +1,5 @@
-"""The servers of the drill, behind one interface: what their operators change and do, and what befalls their processes."""
+"""The servers of the drill, behind one interface: their operators' changes and actions, and the faults of
+their processes."""
 
 import contextlib
 import dataclasses
@@ -25,7 +26,7 @@ HANGING = "#!/bin/sh\nexec sleep 1000\n"
 
 @dataclasses.dataclass
 class Settings:
-    """What a reload changes, of each server in its own words."""
+    """The changes of a reload, which each server has in its own terms."""
 
     workers: int = 2
     extra: tuple = ()  # ports of further TLS listeners
@@ -58,7 +59,7 @@ class Keys:
         subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True)
 
     def put(self, name):
-        """Replaces the files of `live`, each at once, as a rename does; `both` is chain and key in one."""
+        """Replaces the files of `live`, each atomically by a rename; `both` is chain and key in one."""
         chain, key = self.chain(name).read_text(), self.key(name).read_text()
         for target, text in ((self.key("live"), key), (self.chain("live"), chain)):
             beside = target.with_suffix(".new")
@@ -123,7 +124,7 @@ class Server:
         self.wait(lambda: self.shown() == der, "the new certificate")
 
     def clients_of(self, pids):
-        """The client ports of the connections that these processes have; None where this user may not look."""
+        """The client ports of these processes' connections; None if this user may not look."""
         inodes = set()
         try:
             for pid in pids:
@@ -142,7 +143,8 @@ class Server:
         return found
 
     def freeze(self, pid):
-        """SIGSTOP. It runs for another moment: it accepts no more once the kernel shows it as stopped."""
+        """SIGSTOP. The process runs for another moment: it accepts no more once the kernel shows it as
+        stopped."""
         stat = pathlib.Path(f"/proc/{pid}/stat")
         os.kill(pid, signal.SIGSTOP)
         self.wait(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the stop of a process")
@@ -164,7 +166,7 @@ class Server:
         os.kill(pid, signal.SIGCONT)
 
     def change(self, **settings):
-        """A reload with what differs."""
+        """A reload with the changed settings."""
         self.settings = dataclasses.replace(self.settings, **settings)
         self.configure()
         self.reload()
@@ -214,7 +216,7 @@ class Boxedge(Server):
             "limits": {"head_fields": now.fields, "connections_per_client": 0},
             "timeouts": {"drain": f"{DRAIN_S * SLOW}s", "keep_alive": f"{now.keep_alive}s"},
             "log": {"access": str(self.directory / f"access-{now.log}.log")},
-            # Its command never runs: it makes the edge have a runner.
+            # Its command never runs: the box only gives the edge a runner.
             "processes": [{"id": "process", "command": ["sleep", "1000"], "ports": [self.process_port],
                            "environment": [f"NUMBER={now.process}"], "user": "nobody"}],
             "boxes": boxes + [harness.local_box(f"more-{n}", self.apps[0]) for n in range(now.routes)],
@@ -265,7 +267,7 @@ class Boxedge(Server):
             self.wait(lambda: self.edge.command("status", "--ready", check=False).returncode == 0, "a ready edge")
 
     def kill_all(self):
-        """SIGKILL to the supervisor, with which all end; then a start, as systemd makes one."""
+        """SIGKILL to the supervisor, with which all processes end; then a start, like systemd's."""
         clients = self.clients_of(self.pids("worker"))
         os.kill(self.pids("supervisor")[0], signal.SIGKILL)
         self.edge.process.wait(20)
@@ -273,7 +275,7 @@ class Boxedge(Server):
         return clients
 
     def hang(self, role):
-        """SIGSTOP for good: the edge replaces the process."""
+        """A permanent SIGSTOP: the edge replaces the process."""
         pid, start = self.pids(role)[0], self.mark()
         self.freeze(pid)
         clients = self.clients_of([pid])
@@ -302,7 +304,7 @@ class Boxedge(Server):
         self.edge.process.wait(DRAIN_S * SLOW + 10)
 
     def close(self):
-        """Ends what runs, and looks for reports of sanitizers."""
+        """Ends the remaining processes, and looks for reports of sanitizers."""
         with contextlib.suppress(ProcessLookupError, OSError, ValueError):
             os.kill(serving(self.edge), signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,5 +1,5 @@
-"""The table of a drill: a row per event, or one for a group of events, and a column per server. It is made of the
-results as `--json` writes them."""
+"""The table of a drill: a row per event, or one for a group of events, and a column per server. Its input is
+the results as `--json` writes them."""
 
 import collections
 
@@ -9,7 +9,7 @@ import events
 KINDS = {"fresh": "fresh", "kept": "kept", "h2": "h2", "upload": "upload", "slow": "slow", "sse": "SSE",
          "websocket": "WebSocket", "open": "new WebSocket"}
 SERVERS = {"haproxy": "HAProxy"}
-# What a failure is that the rule of its event allows.
+# The meaning of a failure that the rule of its event allows.
 ALLOWED = {events.OWN: "its own", events.DRAIN: "with Close 1012", events.RESTART: "until the next start"}
 
 
@@ -27,7 +27,7 @@ def cell(results, rule):
     faults, allowed = ([f for r in results if r for f in r[key]] for key in ("faults", "allowed"))
     if not any(results):
         return "–"
-    if rule == events.DRAIN:  # a request that began after the signal is no failure at all
+    if rule == events.DRAIN:  # a request that began after the signal is no failure
         allowed = [f for f in allowed if f["kind"] == "websocket"]
     return (by_kind(faults) or "0") + (f" ({ALLOWED[rule]}: {by_kind(allowed)})" if allowed else "")
 

@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Takes up to 255 bytes (a length and so many) off the input. */
+/* Takes up to 255 bytes (a length and that many) off the input. */
 static str_t take(str_t *rest)
 {
     if (rest->n == 0)
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(n <= ACCESS_LINE_MAX && line[n - 1] == '\n' && memchr(line, '\n', n) == line + n - 1);
     json_t *json = json_loadb(line, n, JSON_ALLOW_NUL, NULL);
     assert(json_is_object(json));
-    /* A token is never shown, as long as its parameter is written plainly. */
+    /* A token is never shown if its parameter is written plainly. */
     const char *path = json_string_value(json_object_get(json, "path"));
     const char *query = path != NULL ? strchr(path, '?') : NULL;
     const char *token = query != NULL ? strstr(query, "&preview_token=") : NULL;

@@ -1,7 +1,5 @@
-/*
- * Authorization values of any bytes: a secret is found only where writing it again gives the same value, and
- * nothing that follows a scheme is read in two ways.
- */
+/* Authorization values of any bytes: a secret is found only if writing it again gives the same value, and the
+ * part behind a scheme has one reading. */
 #include <assert.h>
 
 #include <openssl/evp.h>
@@ -10,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What follows the scheme's name and the spaces. */
+/* The part behind the scheme's name and the spaces. */
 static str_t token_of(str_t value)
 {
     while (value.n != 0 && value.p[0] != ' ')
@@ -43,7 +41,7 @@ static void check_basic(str_t value, str_t secret, const char *out)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     str_t value = str_make((const char *)data, size), secret;
-    char *out = malloc(size != 0 ? size : 1); /* of the size that is asked for */
+    char *out = malloc(size != 0 ? size : 1); /* of exactly the requested size */
     assert(out != NULL);
     authorization_scheme_t scheme = authorization_parse(value, out, size, &secret);
     assert(secret.n <= SECRET_PRESENTED_MAX);

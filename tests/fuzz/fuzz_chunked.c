@@ -1,7 +1,6 @@
-/*
- * The chunked coding. The first byte says in what pieces the rest comes; pieces and whole must give the same
- * bytes, trailers and end. A message that is complete, written again in one chunk, gives the same.
- */
+/* The chunked coding. The first byte selects the pieces in which the rest comes; pieces and whole must
+ * give the same bytes, trailers and end. A complete message gives the same when it is written again in one
+ * chunk. */
 #include "chunked_pieces.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
@@ -21,7 +20,7 @@ static void check_again(const decoded_t *d)
     text_add(&text, STR("0\r\n"));
     text_add_fields(&text, &d->trailers);
     text_add(&text, STR("\r\n"));
-    /* Written again, ": " may be longer than the ":" that came, past the bound. */
+    /* Written again, ": " may be longer than the original ":", and exceed the bound. */
     if (text.n < CHUNKED_TRAILER_BYTES) {
         decoded_t again;
         decoded_init(&again, str_make(text.p, text.n), text.n, MAX_FIELDS);

@@ -1,4 +1,5 @@
-/* Any bytes as a configuration: an answer within its bounds, and what is taken keeps its promises. */
+/* Any bytes as a configuration: the result is within its bounds, and an accepted configuration keeps its
+ * promises. */
 #include <assert.h>
 #include <sys/un.h>
 
@@ -22,7 +23,7 @@ static void check_process(const conf_process_t *process)
         assert(process->ports[i] != 0);
 }
 
-/* What has to do with boxes that can sleep. */
+/* Settings of boxes that can sleep. */
 static void check_sleepers(const conf_t *conf)
 {
     assert(conf->process_count <= 1024);

@@ -1,4 +1,4 @@
-/* A control plane's JSON of a box: whatever the bytes, it is refused, or gives a box that can be one. */
+/* A control plane's JSON of a box: for any bytes, it is refused or gives a valid box. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,7 +1,5 @@
-/*
- * Cookie and Set-Cookie values of any bytes: what is removed is not found again, what stays keeps its bytes,
- * and the result does not depend on where it is written.
- */
+/* Cookie and Set-Cookie values of any bytes: a removed cookie is not found again, the rest keeps its bytes,
+ * and the result does not depend on the position of the output. */
 #include <assert.h>
 
 #include "cookie.h"

@@ -1,7 +1,5 @@
-/*
- * Answers of a container engine of any bytes: read or refused, with everything within its bounds. The first
- * byte says how long the pieces are in which the same bytes come as a stream of lines.
- */
+/* Answers of a container engine of any bytes: read or refused, with everything within its bounds. The first
+ * byte selects the size of the pieces in which the same bytes come as a stream of lines. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -70,7 +68,7 @@ static docker_log_t *read_log(str_t text, uint64_t from, size_t piece)
     return log;
 }
 
-/* The same whatever the pieces are; and after its end, no more comes. */
+/* The result does not depend on the pieces; and after the end, no line follows. */
 static void check_log(str_t text, size_t piece)
 {
     char line[DOCKER_LOG_LINE_MAX + 1];

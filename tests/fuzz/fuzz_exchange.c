@@ -2,10 +2,10 @@
  * Exchanges by events: the steps, waits and hooks of the edge between a client codec and an origin codec that
  * the input plays. Several exchanges share a worker, so that the end of one resumes others.
  *
- * The input is a list of events (events[] below): requests, body bytes, ends and resets of clients, what the
- * origin does, time, answers of the controller, changes of the store, a drain, a reload, short memory. After
- * each of them the invariants hold (check): one answer at most, an exchange in its steps waits for something,
- * and one that is answered for nothing. In the end nothing is held, counted or waits.
+ * The input is a list of events (events[] below): requests, body bytes, ends and resets of clients, actions
+ * of the origin, time, answers of the controller, changes of the store, a drain, a reload, short memory.
+ * After each of them the invariants hold (check): at most one answer, an exchange in its steps has a wait,
+ * and an answered one has none. At the end no memory, no count and no wait is left.
  */
 #include "fuzz_world.h"
 
@@ -149,7 +149,7 @@ static void on_room(input_t *in, unsigned what)
     exchange_response_room(call->ex);
 }
 
-/* ---- events: the origin, and what steps wait for ---- */
+/* ---- events: the origin, and the steps' waits ---- */
 
 static void origin_takes(exchange_t *ex, uint8_t n)
 {
@@ -277,7 +277,7 @@ static void (*const events[16])(input_t *in, unsigned what) = {
     on_time,    on_wake, on_store,       on_worker, on_request, on_body, on_origin, on_origin,
 };
 
-/* Origins fail, clients take all and send no body, and time goes by: everything is answered. */
+/* Origins fail, clients read all and send no body, and time passes: every request is answered. */
 static void expect_answers(void)
 {
     fuzz_world.line_open = true;

@@ -1,7 +1,4 @@
-/*
- * hostname_parse on any bytes: a name that it takes obeys every rule, and written out plainly is the same
- * name.
- */
+/* hostname_parse on any bytes: an accepted name obeys every rule, and written plainly it is the same name. */
 #include <assert.h>
 
 #include "hostname.h"
@@ -26,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char plain[PREVIEW_LABEL_MAX + 16];
     int n = snprintf(plain, sizeof(plain), "%s-%u.p.example", name.id, (unsigned)name.port);
     assert(n > 0 && (size_t)n < sizeof(plain));
-    /* The label is the beginning of what came, whatever its case. */
+    /* The label is the beginning of the input, in any case. */
     assert(size >= (size_t)n && str_ieq(str_make(authority.p, (size_t)n), str_make(plain, (size_t)n)));
     assert(hostname_parse(str_make(plain, (size_t)n), DOMAIN, &again) == HOSTNAME_PREVIEW);
     assert(again.port == name.port && str_eq(str_make(again.id, again.id_len), id));

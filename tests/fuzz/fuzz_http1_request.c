@@ -1,7 +1,5 @@
-/*
- * Request heads. The first byte says in what pieces the rest comes; pieces and whole must come to the same,
- * and a head that is taken, written again from what was understood, must be understood as the same.
- */
+/* Request heads. The first byte selects the pieces in which the rest comes. Pieces and whole must agree, and
+ * an accepted head, written again from its parse result, must parse to the same. */
 #include "heads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
@@ -35,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     request_parse_t whole, pieces;
     parse_request_whole(&whole, data);
     parse_request_in_pieces(&pieces, data, (size_t)input[0] + 1);
-    /* What is malformed may show only when the head is complete, if it comes slowly. */
+    /* If the head comes slowly, its errors may show only at its end. */
     assert((pieces.result == HTTP1_OK) == (whole.result == HTTP1_OK));
     assert(whole.result != HTTP1_INCOMPLETE || pieces.result == HTTP1_INCOMPLETE);
     if (whole.result == HTTP1_OK) {

@@ -1,7 +1,5 @@
-/*
- * Response heads, as fuzz_http1_request.c does for requests. The first byte says in what pieces the head
- * comes, its lowest bit whether the request was HEAD.
- */
+/* Response heads, like fuzz_http1_request.c for requests. The first byte selects the pieces in which the head
+ * comes, its lowest bit whether the request was HEAD. */
 #include "heads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
@@ -24,8 +22,8 @@ static void check_ok(const response_parse_t *p, str_t data, bool head_request)
     response_parse_t again;
     parse_response_whole(&again, str_make(text.p, text.n), head_request);
     assert(again.result == HTTP1_OK && again.head.len == text.n);
-    /* A body that a response without one announces is not written again, and then the connection may go on.
-     */
+    /* A body that a bodiless response announces is not written again, and then the connection may
+     * continue. */
     if (!response->bodyless)
         assert(responses_equal(p, &again));
     response_parse_fini(&again);

@@ -1,8 +1,6 @@
-/*
- * An HTTP/2 origin that writes any bytes and ends: whatever it says, every request comes to an end (an answer
- * or a cut), nothing is held any more, and no connection is left. The first byte says what the requests are:
- * 1: HEAD, 2: with a body, 4: the client takes nothing before the connection has ended, 8: two requests.
- */
+/* An HTTP/2 origin that writes any bytes and ends: for any bytes, every request ends (an answer or a cut), no
+ * memory is held any more, and no connection is left. The first byte selects the requests: 1: HEAD, 2: with a
+ * body, 4: the client reads nothing before the connection has ended, 8: two requests. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
@@ -14,7 +12,7 @@
 #include "step.h"
 #include "target.h"
 
-/* Turns of at most a millisecond in which everything must have come to its end. */
+/* Turns of at most a millisecond in which everything must end. */
 #define TURNS 5000
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
@@ -150,7 +148,7 @@ static bool is_over(const call_t *call)
     return call->ends + call->cuts != 0;
 }
 
-/* The origin speaks once, on the first connection; those of second attempts end at once. */
+/* The origin writes once, on the first connection; those of second attempts end immediately. */
 static void speak(world_t *world, const uint8_t *input, size_t size, bool *spoke)
 {
     int fd = accept4(world->listener, NULL, NULL, SOCK_NONBLOCK);
@@ -164,7 +162,7 @@ static void speak(world_t *world, const uint8_t *input, size_t size, bool *spoke
             sent += (size_t)n;
         }
     *spoke = true;
-    /* Closed with unread bytes it would be reset, and what was said would be lost. */
+    /* Closed with unread bytes it would be reset, and its bytes would be lost. */
     shutdown(fd, SHUT_WR);
     char bytes[4096];
     for (int i = 0; i < TURNS && recv(fd, bytes, sizeof(bytes), 0) != 0; i++)

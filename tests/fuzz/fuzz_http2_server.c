@@ -1,10 +1,10 @@
 /*
- * A hostile client of the HTTP/2 server, and an origin that does anything in any order. The connection is one
+ * A hostile client of the HTTP/2 server, and an origin with any actions in any order. The connection is one
  * of the unit tests (http2_world.h): the server on one end of a socket pair, a loop whose clock stands still.
  *
- * The input is a list of acts (acts[] below): bytes and frames of the client, what the origin does with the
- * requests that it has, and what happens to the process. In the end the connection is destroyed, or its
- * client goes, or time goes by: it ends in each of these ways, and nothing of it is held or waits.
+ * The input is a list of acts (acts[] below): bytes and frames of the client, actions of the origin on its
+ * requests, and events of the process. At the end the connection is destroyed, or its client leaves, or time
+ * passes: it ends in each of these ways, and leaves no memory and no wait.
  */
 #include "http2_world.h"
 
@@ -16,13 +16,13 @@
 #define INPUT_MAX 8192
 #define ACTS_MAX  400
 #define TAKEN_MAX 64
-/* Until everything that the server waits for has had its time. */
+/* Until every timer of the server has expired. */
 #define ROUNDS_MAX 64
 #define ROUND_MS   61000
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
-/* What the step does with the next request. */
+/* The step's action on the next request. */
 typedef enum fate { FATE_ANSWER, FATE_WAIT, FATE_BODY, FATE_ORIGIN, FATES } fate_t;
 
 /* The first byte of an input. */
@@ -31,7 +31,7 @@ enum {
     SETUP_HELLO = 4,
     SETUP_LITTLE_MEMORY = 8,
     SETUP_FEW_STREAMS = 16,
-    SETUP_PIECES = 32, /* what the client sends arrives byte by byte */
+    SETUP_PIECES = 32, /* the client's bytes arrive one by one */
 };
 typedef enum end { END_DESTROY, END_CLIENT_GOES, END_READS_ON, END_SILENCE } end_t;
 
@@ -130,7 +130,7 @@ static step_result_t step(exchange_t *ex)
 
 static const exchange_step_t steps[] = {{"fuzz", step}, {NULL, NULL}};
 
-/* The origin is through with it: as the codecs, it lets go first. */
+/* The origin is finished: like the codecs, it lets go first. */
 static void let_go(exchange_t *ex)
 {
     forget(ex);
@@ -234,7 +234,7 @@ static void frame(unsigned type, unsigned flags, uint32_t stream, const char *pa
     sends(out, len + 9);
 }
 
-/* One of the last streams; 0 only where there was none. */
+/* One of the last streams; 0 only if none existed. */
 static uint32_t some_stream(uint8_t which)
 {
     uint32_t back = 2 * (uint32_t)(which % 16);
@@ -248,7 +248,7 @@ static void raw(input_t *in, unsigned what)
     sends(bytes.p, bytes.n);
 }
 
-/* Right in its length only. */
+/* Only its length is right. */
 static void any_frame(input_t *in, unsigned what)
 {
     uint8_t type = next(in), flags = next(in), stream = next(in);
@@ -412,7 +412,7 @@ static void drain_socket(void)
         continue;
 }
 
-/* Origins are through with everything, and no step waits for them any more. */
+/* Origins are finished with all of them, and no step waits for them any more. */
 static void origins_end(void)
 {
     fate = FATE_ANSWER;
@@ -450,7 +450,7 @@ static void end(end_t how)
     assert_int_equal(taken_count, 0);
     http2_world_disconnect(world);
     loop_skip(world->loop, ROUND_MS * ROUNDS_MAX);
-    world_turn(world); /* a timer of what was freed would be seen */
+    world_turn(world); /* a timer of freed memory would show */
 }
 
 static world_t *world_new(void)

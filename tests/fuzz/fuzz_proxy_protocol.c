@@ -1,7 +1,5 @@
-/*
- * The beginning of a connection, any bytes: what is said about it never changes when more comes, except from
- * "more"; a header ends within its bytes and its bounds; nothing waits for ever.
- */
+/* The beginning of a connection, any bytes: the verdict never changes when more bytes come, except from
+ * "more"; a header ends within its bytes and its bounds; no connection waits forever. */
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,7 +1,5 @@
-/*
- * Targets of any bytes: after the parameter was taken out, nobody who decodes the target finds it, and
- * everything else is there in its order, byte for byte. Judged by a reader of queries of its own.
- */
+/* Targets of any bytes: after the parameter was removed, no decoder finds it in the target, and the rest is
+ * unchanged, byte for byte and in order. A separate reader of queries judges. */
 #include <assert.h>
 
 #include "credentials.h"

@@ -1,7 +1,5 @@
-/*
- * Session cookies of any bytes: only what was signed is valid. The input is a value, and also a change of a
- * right one: where to change it, and what to put there.
- */
+/* Session cookies of any bytes: only signed ones are valid. The input is a value, and also a change to a
+ * valid one: its position and its bytes. */
 #include <assert.h>
 
 #include "session.h"
@@ -12,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define VERSION 3
 #define NOW     1800000000
 
-/* The fuzzer may well find the right one: it sees what is compared here. */
+/* The fuzzer may find the valid one: it sees the comparison. */
 static void check(const session_keys_t *keys, str_t value, str_t right)
 {
     assert(session_valid(keys, HOST, VERSION, NOW, value) == str_eq(value, right));
@@ -21,7 +19,7 @@ static void check(const session_keys_t *keys, str_t value, str_t right)
 static void check_change(const session_keys_t *keys, str_t right, const uint8_t *data, size_t size)
 {
     char text[SESSION_TEXT_MAX + 300];
-    /* data[0] bytes stay, data[1] go, the rest comes in their place */
+    /* data[0] bytes stay, data[1] are removed, the rest comes in their place */
     size_t stay = data[0] % (right.n + 1), go = data[1] % (right.n - stay + 1);
     size_t put = size - 2 < 300 ? size - 2 : 300;
     memcpy(text, right.p, stay);

@@ -1,13 +1,11 @@
-/*
- * The tracker of WebSocket frames. The first byte says in what pieces the stream comes; it must stand at the
- * same place whatever they are, agree with a plain reading of the frames, and lose no byte.
- */
+/* The tracker of WebSocket frames. The first byte selects the pieces in which the stream comes. The position
+ * must not depend on them, must agree with a plain reading of the frames, and no byte may be lost. */
 #include "heads.h"
 #include "websocket.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
-/* Reads whole frames from the start; true where the stream ends after one and nothing odd or final came. */
+/* Reads whole frames from the start; true if the stream ends after one, and none was odd or final. */
 static bool ends_between(const uint8_t *p, size_t n)
 {
     while (n != 0) {

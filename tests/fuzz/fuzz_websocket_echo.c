@@ -1,7 +1,5 @@
-/*
- * The echoing end of a WebSocket with any bytes in any pieces: what it holds stays bounded, and pieces make
- * no difference to what it sends.
- */
+/* The echoing end of a WebSocket with any bytes in any pieces: its memory stays bounded, and pieces do not
+ * affect its output. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -9,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* All that is sent for `data` in pieces of `piece`; to be freed. */
+/* The output for `data` in pieces of `piece`; to be freed. */
 static char *echo_all(str_t data, size_t piece, size_t *len)
 {
     websocket_echo_t *echo = websocket_echo_new();
@@ -19,7 +17,7 @@ static char *echo_all(str_t data, size_t piece, size_t *len)
         size_t room = websocket_echo_room(echo);
         size_t n = data.n < piece ? data.n : piece;
         n = n < room ? n : room;
-        assert(n != 0); /* the output was taken away */
+        assert(n != 0); /* the output was drained */
         websocket_echo_feed(echo, str_make(data.p, n));
         data = str_from_offset(data, n);
         str_t output = websocket_echo_output(echo);

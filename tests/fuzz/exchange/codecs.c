@@ -1,4 +1,4 @@
-/* Both codecs of a fuzzed exchange. They assert what a codec may expect. */
+/* Both codecs of a fuzzed exchange. They assert their own expectations. */
 #include "fuzz_world.h"
 
 void fuzz_take(exchange_t *ex)
@@ -64,7 +64,7 @@ static void flush(exchange_t *ex)
 static void cut(exchange_t *ex)
 {
     fuzz_call_t *call = ex->codec;
-    /* A tunnel whose box has ended is cut where its rest cannot be carried. */
+    /* A tunnel whose box has ended is cut if its rest cannot be delivered. */
     assert((call->ends == 0 || ex->response.tunnel) && call->staged_count == 0 && call->cuts++ == 0);
 }
 
@@ -91,7 +91,7 @@ fuzz_origin_t *fuzz_origin_of(const exchange_t *ex)
     return ex->origin;
 }
 
-/* It lets go first, as codecs do. */
+/* It lets go first, like the codecs. */
 static void let_go(exchange_t *ex)
 {
     fuzz_forget(ex);

@@ -1,7 +1,5 @@
-/*
- * The world of fuzz_exchange.c: a worker of the unit tests with its store, slots, places and wakes, and both
- * codecs of its exchanges, which assert what they may expect.
- */
+/* The world of fuzz_exchange.c: a worker of the unit tests with its store, slots, places and wakes, and both
+ * codecs of its exchanges, which assert their expectations. */
 #ifndef FUZZ_EXCHANGE_WORLD_H
 #define FUZZ_EXCHANGE_WORLD_H
 
@@ -28,11 +26,11 @@
 /* Slices between two flushes. */
 #define FUZZ_SLICES  64
 #define FUZZ_WAIT_MS 10000
-/* Until every wait has come to its end. */
+/* Until every wait has ended. */
 #define FUZZ_ROUNDS   60
 #define FUZZ_ROUND_MS 10000
 
-/* The steps at which a request has something to wait for, beside those of its box. */
+/* The steps at which a request can wait, beside those of its box. */
 enum { WAITS_WORLD = 1, WAITS_BODY = 2, WAITS_SUBREQUEST = 4, WAITS_LINE = 8, WAITS_AT_ONCE = 16 };
 
 typedef struct fuzz_call {
@@ -48,7 +46,7 @@ typedef struct fuzz_call {
     unsigned heads, ends, cuts;
 } fuzz_call_t;
 
-/* What the origin does by itself. */
+/* The origin's own actions. */
 enum { ORIGIN_FAILS_AT_ONCE = 1, ORIGIN_FAILS_AT_FLUSH = 2, ORIGIN_TALKS_ON = 4, ORIGIN_GOES_ELSEWHERE = 8 };
 
 /* Of one exchange, in its arena. */
@@ -83,7 +81,7 @@ extern const origin_ops_t fuzz_origin_ops;
 void fuzz_take(exchange_t *ex);
 void fuzz_forget(exchange_t *ex);
 fuzz_origin_t *fuzz_origin_of(const exchange_t *ex);
-/* What the origin does with an exchange that it has. */
+/* The origin's actions on an exchange that it has. */
 void fuzz_origin_fails(exchange_t *ex, origin_failure_t failure);
 void fuzz_origin_head(exchange_t *ex, uint8_t kind);
 void fuzz_origin_sends(exchange_t *ex, size_t n);
@@ -93,7 +91,7 @@ void fuzz_origin_ends(exchange_t *ex);
 
 extern const exchange_step_t fuzz_steps[];
 extern const await_source_t fuzz_subrequest_source;
-/* An exchange that waits for the world goes on. */
+/* An exchange that waits for the world continues. */
 void fuzz_comes(exchange_t *ex);
 
 /* ---- world.c ---- */

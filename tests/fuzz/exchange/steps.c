@@ -4,7 +4,7 @@
 #include "access.h"
 #include "arena.h"
 
-/* Nobody is resumed once it was answered. */
+/* No exchange is resumed after its answer. */
 static fuzz_call_t *stepping(exchange_t *ex)
 {
     fuzz_call_t *call = ex->codec;
@@ -139,7 +139,7 @@ void fuzz_comes(exchange_t *ex)
     await_complete(ex);
 }
 
-/* Those of the edge, and in between those at which the world lets it wait. */
+/* The edge's steps, and between them those at which the world lets it wait. */
 const exchange_step_t fuzz_steps[] = {
     {"client", step_client},
     {"host", step_host},

@@ -1,4 +1,4 @@
-/* The worker of fuzzed exchanges, and what always holds. */
+/* The worker of fuzzed exchanges, and its invariants. */
 #include "fuzz_world.h"
 
 #include "access.h"
@@ -53,7 +53,7 @@ void fuzz_set_block(store_block_kind_t kind, const char *text, bool on)
     assert(result == STORE_OK || result == STORE_NOT_FOUND);
 }
 
-/* ---- what always holds ---- */
+/* ---- invariants ---- */
 
 static void check_call(const fuzz_call_t *call)
 {
@@ -190,5 +190,5 @@ void fuzz_end(void)
     wake_client_free(&worker->wake_client);
     activity_free(&worker->activity);
     loop_skip(worker->context.loop, 2 * FUZZ_ROUNDS * FUZZ_ROUND_MS);
-    loop_turn(worker->context.loop, 0); /* a timer of what was freed would be seen */
+    loop_turn(worker->context.loop, 0); /* a timer of freed memory would show */
 }
