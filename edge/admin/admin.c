@@ -63,6 +63,11 @@ void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams)
     admin->upstreams = upstreams;
 }
 
+void admin_set_traffic(admin_t *admin, traffic_service_t *traffic)
+{
+    admin->traffic = traffic;
+}
+
 void admin_set_conf(admin_t *admin, const conf_t *conf)
 {
     local_server_set_conf(admin->server, conf);

@@ -11,6 +11,7 @@
 #include "runner_client.h"
 #include "shm.h"
 #include "store_thread.h"
+#include "traffic_service.h"
 #include "upstreams.h"
 #include "wall_clock.h"
 
@@ -55,6 +56,8 @@ void admin_set_runner(admin_t *admin, runner_client_t *runner);
 void admin_set_wall_clock(admin_t *admin, const wall_clock_t *wall_clock);
 /* Sets the upstreams, for the metrics; they must outlive it. */
 void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams);
+/* Sets the questions to workers about their requests; they must outlive it. */
+void admin_set_traffic(admin_t *admin, traffic_service_t *traffic);
 /* Applies a new configuration. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
 /* A reload has ended: `lines` are its errors, or its warnings if `ok`. Answers all waiting requests. */

@@ -38,6 +38,7 @@ struct admin {
     runner_client_t *runner;        /* NULL before admin_set_runner */
     const wall_clock_t *wall_clock; /* NULL before admin_set_wall_clock */
     const upstreams_t *upstreams;   /* NULL before admin_set_upstreams */
+    traffic_service_t *traffic;     /* NULL before admin_set_traffic */
     list_t reload_waiters;          /* reload_waiter_t.link, in admin_control.c */
     list_t recorded;                /* admin_recorded_t.link */
     size_t recorded_count;
@@ -174,6 +175,8 @@ void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
 void admin_box_log(exchange_t *ex, str_t body, void *arg);
 void admin_process_act(exchange_t *ex, str_t body, void *arg);
+void admin_requests_list(exchange_t *ex, str_t body, void *arg);
+void admin_requests_kill(exchange_t *ex, str_t body, void *arg);
 void admin_explain(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);

@@ -31,6 +31,8 @@ static const admin_route_t routes[] = {
     {"GET", "/v1/boxes/*", admin_box_log},
     {"GET", "/v1/processes/*", admin_box_log},
     {"POST", "/v1/processes/*", admin_process_act},
+    {"GET", "/v1/requests", admin_requests_list},
+    {"DELETE", "/v1/requests/*", admin_requests_kill},
     {"GET", "/v1/explain", admin_explain},
     {"GET", "/v1/status", admin_status},
     {"GET", "/v1/messages", admin_messages},

@@ -56,6 +56,12 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->box;
     if ((str_eq(name, STR("-n")) || str_eq(name, STR("--lines"))) && (takes & CLI_LOGS) != 0)
         return &cli->lines;
+    if ((str_eq(name, STR("-n")) || str_eq(name, STR("--limit"))) && (takes & CLI_LIMIT) != 0)
+        return &cli->limit;
+    if (str_eq(name, STR("--state")) && (takes & CLI_REQUESTS) != 0)
+        return &cli->state;
+    if (str_eq(name, STR("--older-than")) && (takes & CLI_REQUESTS) != 0)
+        return &cli->older_than;
     if (str_eq(name, STR("--plan")) && (takes & CLI_KEY) != 0)
         return &cli->plan;
     if (str_eq(name, STR("--port")) && (takes & CLI_LISTEN) != 0)

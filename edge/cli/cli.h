@@ -38,6 +38,9 @@ typedef struct cli {
     const char *address;          /* --address */
     const char *client;           /* --client */
     const char *output;           /* -o, --output */
+    const char *state;            /* --state */
+    const char *older_than;       /* --older-than */
+    const char *limit;            /* -n, --limit */
     const char
         *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; with room for the one that exceeds the limit */
     size_t origin_count;
@@ -61,7 +64,8 @@ typedef struct cli {
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
  * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_LISTEN:
- * --port and --address; CLI_CLIENT: --client; CLI_OUTPUT: --output; CLI_WAIT: --wait. */
+ * --port and --address; CLI_CLIENT: --client; CLI_OUTPUT: --output; CLI_WAIT: --wait;
+ * CLI_REQUESTS: --state and --older-than; CLI_LIMIT: --limit. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -75,7 +79,9 @@ typedef enum cli_takes {
     CLI_LISTEN = 512,
     CLI_CLIENT = 1024,
     CLI_OUTPUT = 2048,
-    CLI_WAIT = 4096
+    CLI_WAIT = 4096,
+    CLI_REQUESTS = 8192,
+    CLI_LIMIT = 16384
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

@@ -83,18 +83,18 @@ void worker_links_end_tunnels(worker_links_t *worker_links, const char *which, u
         loop_timer_start(worker_links->loop, &worker_links->catch_up, CATCH_UP_MS, catch_up);
 }
 
-void worker_links_notify(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
+bool worker_links_notify(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
                          str_t bytes)
 {
     assert(index < SHM_WORKERS_MAX);
-    if (worker_links->at[index].channel != NULL)
-        (void)channel_send(worker_links->at[index].channel, type, value, bytes, NULL, 0);
+    return worker_links->at[index].channel != NULL &&
+           channel_send(worker_links->at[index].channel, type, value, bytes, NULL, 0);
 }
 
 void worker_links_notify_all(worker_links_t *worker_links, uint32_t type, uint64_t value, str_t bytes)
 {
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        worker_links_notify(worker_links, i, type, value, bytes);
+        (void)worker_links_notify(worker_links, i, type, value, bytes);
 }
 
 static void on_message(void *owner, ipc_message_t *message)

@@ -21,9 +21,9 @@ void worker_links_free(worker_links_t **worker_links);
  * not exist. */
 void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd);
 
-/* Sends a message to one worker, or to all. An undeliverable message is lost: only for messages that are
- * repeated while they matter. */
-void worker_links_notify(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
+/* Sends a message to one worker, or to all. An undeliverable message is lost (false): only for messages that
+ * are repeated while they matter, or whose loss the caller reports. */
+bool worker_links_notify(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
                          str_t bytes);
 void worker_links_notify_all(worker_links_t *worker_links, uint32_t type, uint64_t value, str_t bytes);
 

@@ -290,6 +290,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     case PROCESS_UPSTREAM_SLOT:
         worker_links_notify_all(controller->worker_links, PROCESS_UPSTREAM_SLOT, message->value, STR(""));
         break;
+    case PROCESS_TRAFFIC:
+        traffic_service_take(controller->traffic, index, message->value, bytes);
+        break;
     case PROCESS_ACTIVE:
         idle_active(controller->idle, bytes);
         break;
@@ -405,11 +408,13 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->deletions =
         deletion_service_new(controller->loop, controller->conf, controller->store, controller->worker_links,
                              controller->boxes, shm_balance(controller->shm), controller->upstreams);
+    controller->traffic = traffic_service_new(controller->loop, controller->shm, controller->worker_links);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controller_controls, controller);
     admin_set_runner(controller->admin, controller->runner);
     admin_set_wall_clock(controller->admin, &controller->wall_clock);
     admin_set_upstreams(controller->admin, controller->upstreams);
+    admin_set_traffic(controller->admin, controller->traffic);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
     channel_use_reserve(controller->supervisor);
@@ -431,6 +436,7 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->maintenance);
     admin_free(&controller->admin);
+    traffic_service_free(&controller->traffic);
     controller->processes->free(controller->processes);
     runner_client_free(&controller->runner);
     if (controller->boxes != NULL)

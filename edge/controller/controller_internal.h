@@ -14,6 +14,7 @@
 #include "preview_service.h"
 #include "providers.h"
 #include "store_thread.h"
+#include "traffic_service.h"
 #include "upstreams.h"
 #include "wake_coordinator.h"
 #include "worker_links.h"
@@ -42,6 +43,7 @@ typedef struct controller {
     upstreams_t *upstreams;
     preview_service_t *previews;
     deletion_service_t *deletions;
+    traffic_service_t *traffic;
     wall_clock_t wall_clock;
     controller_state_t state;
     int status; /* exit status of the process */

@@ -118,6 +118,13 @@ static void op_cut(exchange_t *ex)
     http1_server_later(server);
 }
 
+static void op_abort(exchange_t *ex)
+{
+    http1_server_t *server = ex->codec;
+    server->message->until_close = true; /* finish_cut resets the connection */
+    op_cut(ex);
+}
+
 static void op_send_informational(exchange_t *ex, int status, const fields_t *fields)
 {
     http1_server_t *server = ex->codec;
@@ -165,5 +172,6 @@ const client_ops_t http1_server_ops = {
     .send_end = op_send_end,
     .flush = op_flush,
     .cut = op_cut,
+    .abort = op_abort,
     .resume_request = op_resume_request,
 };

@@ -226,6 +226,16 @@ static void cut(exchange_t *ex)
                                                    : NGHTTP2_INTERNAL_ERROR);
 }
 
+static void abort_stream(exchange_t *ex)
+{
+    http2_stream_t *stream = ex->codec;
+    if (!usable(stream))
+        return;
+    stream->cut = true;
+    http2_stream_abandon(stream, NGHTTP2_CANCEL);
+    http2_schedule(stream->conn);
+}
+
 static void resume_request(exchange_t *ex)
 {
     http2_stream_wake(ex->codec);
@@ -239,6 +249,7 @@ const client_ops_t http2_client_ops = {
     .send_end = send_end,
     .flush = flush,
     .cut = cut,
+    .abort = abort_stream,
     .resume_request = resume_request,
 };
 

@@ -60,6 +60,9 @@ typedef struct client_ops {
     /* Cuts a response that cannot be completed, visibly to the client: resets the stream, or closes without
      * the last chunk. */
     void (*cut)(exchange_t *ex);
+    /* Ends the exchange without the bytes that the client has not taken: resets the connection or the stream,
+     * at the end of the turn. NULL: no client waits for the response (subrequest.h). */
+    void (*abort)(exchange_t *ex);
     /* The exchange takes more of the request body: read on. */
     void (*resume_request)(exchange_t *ex);
 } client_ops_t;
@@ -72,6 +75,8 @@ typedef struct origin_ops {
     void (*send_body)(exchange_t *ex, str_t data);
     void (*send_end)(exchange_t *ex); /* trailers in ex->request.trailers; for a tunnel: half-close */
     void (*flush)(exchange_t *ex);
+    /* Whether a connection takes the request. NULL: always. */
+    bool (*connected)(const exchange_t *ex);
     /* Whether all sent bytes are with the kernel, or never will be. For tunnels only. */
     bool (*sent)(const exchange_t *ex);
     /* The client takes more of the response body. */

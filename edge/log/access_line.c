@@ -92,7 +92,7 @@ static char *write_path(char *at, str_t target)
     return text.at;
 }
 
-static str_t kind_text(const exchange_t *ex)
+str_t access_line_kind(const exchange_t *ex)
 {
     switch (ex->client->kind) {
     case CONF_LISTENER_REDIRECT:
@@ -108,7 +108,7 @@ static str_t kind_text(const exchange_t *ex)
     return ex->routed ? STR("preview") : STR("none");
 }
 
-static str_t version_text(http_version_t version)
+str_t access_line_version(http_version_t version)
 {
     switch (version) {
     case HTTP_1_0:
@@ -151,11 +151,11 @@ static char *write_request(char *at, const exchange_t *ex)
         at = write_uint(at, STR(",\"port\":"), ex->preview->port);
     }
     at = log_json_raw(at, STR(",\"kind\":\""));
-    at = log_json_raw(at, kind_text(ex));
+    at = log_json_raw(at, access_line_kind(ex));
     at = write_text(at, STR("\",\"method\":\""), ex->request.method, METHOD_BYTES);
     at = write_path(at, ex->request.target);
     at = log_json_raw(at, STR(",\"http\":\""));
-    at = log_json_raw(at, version_text(ex->request.version));
+    at = log_json_raw(at, access_line_version(ex->request.version));
     at = write_bool(at, STR("\",\"tls\":"), remote_is_https(ex));
     str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
     if (agent.n != 0)

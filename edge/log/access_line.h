@@ -20,6 +20,9 @@ typedef struct access_clock {
     char text[20]; /* "2026-01-31T23:59:59" and a NUL */
 } access_clock_t;
 
+/* The words of a line for the kind of a request's route and for its version. */
+str_t access_line_kind(const exchange_t *ex);
+str_t access_line_version(http_version_t version);
 /* Writes the line of `ex`, which ended at `now_us` (loop_precise_us) in the way `how`. Returns its length. */
 size_t access_line(char out[ACCESS_LINE_MAX], access_clock_t *clock, const exchange_t *ex, exchange_end_t how,
                    uint64_t now_us);

@@ -410,11 +410,17 @@ static void on_writable(void *owner)
         exchange_request_room_grew(ex);
 }
 
+static bool op_connected(const exchange_t *ex)
+{
+    return !is_waiting(ex->origin);
+}
+
 static const origin_ops_t ops = {
     .room = op_room,
     .send_body = op_send_body,
     .send_end = op_send_end,
     .flush = op_flush,
+    .connected = op_connected,
     .sent = op_sent,
     .resume_response = http1_client_resume,
     .cancel = op_cancel,

@@ -373,11 +373,18 @@ static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     return true;
 }
 
+static bool op_connected(const exchange_t *ex)
+{
+    const http2_client_t *client = ex->origin;
+    return client->state != HTTP2_CLIENT_WAITING;
+}
+
 static const origin_ops_t ops = {
     .room = op_room,
     .send_body = op_send_body,
     .send_end = op_send_end,
     .flush = op_flush,
+    .connected = op_connected,
     .sent = op_sent,
     .resume_response = op_resume_response,
     .cancel = op_cancel,

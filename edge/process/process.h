@@ -78,6 +78,10 @@ typedef enum process_message {
     PROCESS_LEAVING,    /* to workers and the controller: the edge drains soon, so /readyz answers 503 */
     PROCESS_GIVE_BOXES, /* to the runner of an edge that ends: the runner of the new edge takes the boxes
                            over. Descriptors: [0] the channel to it, [1] the text of the configuration */
+    PROCESS_TRAFFIC_ASK = 40, /* controller to workers: a question about their requests; value: its number;
+                                 bytes: traffic_question_write (numbers from IPC_TYPE_LOST on are the
+                                 channel's and of messages without descriptors) */
+    PROCESS_TRAFFIC, /* worker to controller: part of the answer to question `value` (traffic_message.h) */
     /* Old and new edges talk: add types at the end. */
 } process_message_t;
 

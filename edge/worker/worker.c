@@ -43,6 +43,7 @@
 #include "random_id.h"
 #include "refused.h"
 #include "relief.h"
+#include "requests.h"
 #include "routes.h"
 #include "shm.h"
 #include "slots.h"
@@ -246,6 +247,8 @@ static void on_controller_message(void *owner, ipc_message_t *message)
         upstream_queue_message(process->worker.upstream_queue, message->value);
     else if (message->type == PROCESS_BOXES)
         activity_boxes_changed(process->worker.activity);
+    else if (message->type == PROCESS_TRAFFIC_ASK)
+        requests_take(&process->worker.context, process->controller, message);
     else if (message->type == PROCESS_BOX_PORTS)
         refused_message(process->worker.refused, message);
     else
