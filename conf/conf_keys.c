@@ -278,19 +278,16 @@ static const conf_key_t rows[] = {
      .min = 0,
      .max = DAY,
      .fallback = "30s",
-     .doc = "Maximum time for requests and tunnels to end after SIGTERM, and for requests in workers that a "
-            "reload or "
-            "an upgrade replaces. The edge then cuts them off.",
+     .doc = "Maximum time for requests and tunnels to end after SIGTERM. The edge then cuts them off.",
      AT(conf_t, timeouts.drain)},
     {.name = "timeouts.drain_tunnels",
      .type = CONF_DURATION,
      .min = 0,
      .max = DAY,
      .fallback = "1h",
-     .doc =
-         "Maximum time for which WebSockets stay open in workers that a reload or an upgrade replaces. In "
-         "its "
-         "last minute the edge closes the rest with code 1012. If it is not longer, timeouts.drain applies.",
+     .doc = "Maximum time for which requests and WebSockets stay open in workers that a reload or an upgrade "
+            "replaces. In its last minute the edge closes WebSockets with code 1012, and at its end it cuts "
+            "requests. If it is not longer, timeouts.drain applies.",
      AT(conf_t, timeouts.drain_tunnels)},
     {.name = "timeouts.heartbeat",
      .type = CONF_DURATION,

@@ -69,21 +69,22 @@ static json_t *generation_json(shm_t *shm, const shm_edge_t *edge, uint64_t now_
 {
     uint64_t words[sizeof(edge->version) / 8 + 1] = {0};
     uint32_t number = atomic_load(&edge->number);
-    uint64_t until = atomic_load(&edge->tunnels_until_ms), tunnels = 0, workers = 0;
+    uint64_t until = atomic_load(&edge->open_until_ms), exchanges = 0, tunnels = 0, workers = 0;
     for (size_t i = 0; i < sizeof(edge->version) / 8; i++)
         words[i] = atomic_load(&edge->version[i]);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         if (shm_worker_edge(shm, i) != number || atomic_load(&shm_worker(shm, i)->pid) == 0)
             continue;
         workers++;
+        exchanges += atomic_load_explicit(&shm_counters(shm, i)->exchanges_open, memory_order_relaxed);
         tunnels += atomic_load_explicit(&shm_counters(shm, i)->tunnels_open, memory_order_relaxed);
     }
     json_t *version = json_string((const char *)words); /* NULL: not UTF-8 */
-    json_t *json =
-        json_pack("{s:I,s:i,s:o,s:I,s:I,s:I,s:b}", "generation", (json_int_t)number, "pid",
-                  (int)atomic_load(&edge->pid), "version", version != NULL ? version : json_string("?"),
-                  "since", (json_int_t)atomic_load(&edge->since_s), "workers", (json_int_t)workers,
-                  "tunnels_open", (json_int_t)tunnels, "serves", until == 0);
+    json_t *json = json_pack(
+        "{s:I,s:i,s:o,s:I,s:I,s:I,s:I,s:b}", "generation", (json_int_t)number, "pid",
+        (int)atomic_load(&edge->pid), "version", version != NULL ? version : json_string("?"), "since",
+        (json_int_t)atomic_load(&edge->since_s), "workers", (json_int_t)workers, "exchanges_open",
+        (json_int_t)exchanges, "tunnels_open", (json_int_t)tunnels, "serves", until == 0);
     assert(json != NULL);
     if (until != 0)
         json_object_set_new(json, "tunnels_left_s",

@@ -87,18 +87,19 @@ static void print_generations(const json_t *generations)
     json_t *generation;
     if (json_array_size(generations) < 2)
         return;
-    printf("\n%-11s  %-8s  %-10s  %-17s  %7s  %7s  %s\n", "GENERATION", "PID", "VERSION", "SINCE (UTC)",
-           "WORKERS", "TUNNELS", "UNTIL");
+    printf("\n%-11s  %-8s  %-10s  %-17s  %7s  %9s  %7s  %s\n", "GENERATION", "PID", "VERSION", "SINCE (UTC)",
+           "WORKERS", "EXCHANGES", "TUNNELS", "UNTIL");
     json_array_foreach(generations, i, generation)
     {
         char since[32], left[32];
         cli_time(generation, "since", since);
         cli_duration(cli_number(generation, "tunnels_left_s"), left);
         bool serves = json_is_true(json_object_get(generation, "serves"));
-        printf("%-11lld  %-8lld  %-10s  %-17s  %7lld  %7lld  %s%s\n", cli_number(generation, "generation"),
-               cli_number(generation, "pid"), cli_text(generation, "version"), since,
-               cli_number(generation, "workers"), cli_number(generation, "tunnels_open"), serves ? "" : "in ",
-               serves ? "it serves" : left);
+        printf("%-11lld  %-8lld  %-10s  %-17s  %7lld  %9lld  %7lld  %s%s\n",
+               cli_number(generation, "generation"), cli_number(generation, "pid"),
+               cli_text(generation, "version"), since, cli_number(generation, "workers"),
+               cli_number(generation, "exchanges_open"), cli_number(generation, "tunnels_open"),
+               serves ? "" : "in ", serves ? "it serves" : left);
     }
 }
 

@@ -14,11 +14,11 @@ static int usage(FILE *out, int status)
     fprintf(out,
             "usage: boxedge upgrade [OPTION]...\n\n"
             "Starts the program file of the running edge anew, for example after an installation, and waits\n"
-            "until it serves. No request is lost, and open WebSockets stay in the old workers for\n"
-            "`timeouts.drain_tunnels`; but process boxes end, with their requests, and start anew at the\n"
-            "next one. If the new program fails, the old one continues.\n\n"
-            "  --now              close open WebSockets within `timeouts.drain`, for a repair that must\n"
-            "                     not wait\n");
+            "until it serves. No request is lost: open requests and WebSockets stay in the old workers\n"
+            "until they end, at most for `timeouts.drain_tunnels`. If the new program fails, the old one\n"
+            "continues.\n\n"
+            "  --now              end open requests and WebSockets within `timeouts.drain`, for a repair\n"
+            "                     that must not wait\n");
     fputs(cli_common_help, out);
     return status;
 }

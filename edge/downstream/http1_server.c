@@ -124,6 +124,12 @@ void http1_server_linger(http1_server_t *server)
 
 /* ---- between exchanges ---- */
 
+static void await_request(http1_server_t *server)
+{
+    uint32_t within = server->draining ? DRAIN_IDLE_MS : conf_of(server)->timeouts.keep_alive;
+    loop_timer_start(loop_of(server), &server->read_timer, within, expired_closes);
+}
+
 static void next_request(http1_server_t *server)
 {
     server->state = SERVER_IDLE;
@@ -139,14 +145,15 @@ static void next_request(http1_server_t *server)
         return;
     }
     conn_want_read(server->client.conn, true);
-    loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,
-                     expired_closes);
+    await_request(server);
 }
 
 /* The response has left. False if the exchange continues: a tunnel whose box ended before its client. */
 static bool finish(http1_server_t *server)
 {
     bool unfinished = http1_server_body_pending(server) || server->message->refused;
+    /* A client that was promised keep-alive may send its next request until a head has announced the close,
+     * also in a drain: it would not send a POST again. */
     bool close = !server->keep_alive || unfinished || server->ex->response.tunnel;
     if (server->ex->state == EXCHANGE_TUNNEL) {
         conn_shutdown_write(server->client.conn);
@@ -201,10 +208,9 @@ static void run_task(loop_task_t *task)
 static void drain(client_t *client)
 {
     http1_server_t *server = (http1_server_t *)client;
-    server->draining = true;
-    server->keep_alive = false;
+    server->draining = true; /* the next head announces the close */
     if (server->state == SERVER_IDLE)
-        loop_timer_start(loop_of(server), &server->read_timer, DRAIN_IDLE_MS, expired_closes);
+        await_request(server);
     else if (server->ex != NULL)
         exchange_drain(server->ex);
 }
@@ -276,6 +282,5 @@ void http1_server_new(const client_t *accepted)
     conn_set_owner(server->client.conn, &handlers, server);
     conn_set_account(server->client.conn, &server->client.account, 0);
     conn_want_read(server->client.conn, true);
-    loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,
-                     expired_closes);
+    await_request(server);
 }

@@ -55,7 +55,7 @@ typedef struct message {
 struct http1_server {
     client_t client;
     server_state_t state : 8;
-    bool keep_alive;
+    bool keep_alive; /* announced, once the response's head is out */
     bool draining;
     bool eof;           /* the client ended its direction */
     uint32_t head_seen; /* HEAD: bytes of the head that were scanned */

@@ -17,7 +17,8 @@ typedef enum client_covers { CLIENT_COVERS_UNKNOWN, CLIENT_COVERS, CLIENT_COVERS
 
 /* The operations of a codec that the worker calls. They may free `client`, but no other client. */
 typedef struct client_codec {
-    /* Finishes the open exchanges and closes: ends keep-alive with Connection: close, or sends GOAWAY. */
+    /* Finishes the open exchanges and closes. Over HTTP/1 the next response announces the close, which an
+     * idle client has about a second to ask for. Over HTTP/2 it sends GOAWAY. */
     void (*drain)(client_t *client);
     /* Ends every exchange now, closes the connection and frees the memory. */
     void (*destroy)(client_t *client);
@@ -48,7 +49,6 @@ struct client {
     bool local : 1;          /* the admin socket or the demo app: no address, no access line */
     bool counted : 1;        /* in the shared counts of its address and in connections_open */
     bool tls : 1;            /* CONN_TLS_STATE_BYTES are counted (client_keeps) */
-    bool tunnelled : 1;      /* tunnels_mark_clients found a tunnel on it */
     uint64_t covers_api;     /* hash of the API host that its certificate was last found to cover; 0: none */
     account_t account;       /* the connection's memory; its share is that of the address */
 };

@@ -61,11 +61,11 @@ typedef struct shm_child {
 
 /* One edge: a supervisor and its children. Owner: that supervisor. */
 typedef struct shm_edge {
-    _Atomic int32_t pid;               /* of the supervisor; 0: no edge. Taken by compare-and-swap */
-    _Atomic uint32_t number;           /* the first is 1 */
-    _Atomic uint64_t since_s;          /* wall time when it began to serve; 0: not yet */
-    _Atomic uint64_t tunnels_until_ms; /* CLOCK_MONOTONIC when its last clients end; 0: it serves */
-    _Atomic uint64_t version[4];       /* of the program; padded with NULs */
+    _Atomic int32_t pid;            /* of the supervisor; 0: no edge. Taken by compare-and-swap */
+    _Atomic uint32_t number;        /* the first is 1 */
+    _Atomic uint64_t since_s;       /* wall time when it began to serve; 0: not yet */
+    _Atomic uint64_t open_until_ms; /* CLOCK_MONOTONIC when its last clients end; 0: it serves */
+    _Atomic uint64_t version[4];    /* of the program; padded with NULs */
 } shm_edge_t;
 
 /* Wake counts of this edge's successive controllers. Owner: the controller. */

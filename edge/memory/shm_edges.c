@@ -120,7 +120,7 @@ static bool take_edge(shm_t *shm)
         shm->own = slot;
         atomic_store(&slot->edge.number, shm->number);
         atomic_store(&slot->edge.since_s, 0);
-        atomic_store(&slot->edge.tunnels_until_ms, 0);
+        atomic_store(&slot->edge.open_until_ms, 0);
         return true;
     }
     errno = EUSERS;

@@ -36,8 +36,8 @@ typedef enum process_message {
     PROCESS_CONF_DONE, /* to the supervisor: the swap took place. value: the generation */
     PROCESS_LOG,   /* to workers: write access lines to descriptor [0] from now on; without one, write none */
     PROCESS_DRAIN, /* to workers and the controller: finish and end. value: PROCESS_DRAIN_*, or'ed; a repeated
-                      message without PROCESS_DRAIN_KEEPS_TUNNELS ends the tunnels too. From the controller to
-                      the supervisor: drain everything, as SIGTERM does */
+                      message without PROCESS_DRAIN_KEEPS_OPEN shortens their time to timeouts.drain. From the
+                      controller to the supervisor: drain everything, as SIGTERM does */
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: the errors, as lines */
     PROCESS_LINK, /* to the controller: descriptor [0] is the channel to the worker with number `value`; to a
@@ -69,8 +69,8 @@ typedef enum process_message {
     PROCESS_BOX_PORTS,         /* controller to worker: box_ports_message.h; value: that generation */
     PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h); value and
                          answer as for PROCESS_PREVIEW */
-    PROCESS_UPGRADE,  /* controller to supervisor: start a new binary, as SIGUSR2 does. value 1: tunnels
-                         end within timeouts.drain */
+    PROCESS_UPGRADE,  /* controller to supervisor: start a new binary, as SIGUSR2 does. value 1: requests and
+                         tunnels end within timeouts.drain */
     PROCESS_UPGRADE_FAILED, /* to the controller: upgrade number `value` failed; bytes: the reason */
     PROCESS_QUEUE,      /* to a worker: accept from the queue of worker `value`, too. Descriptors: a listening
                            socket for each listener of the last PROCESS_CONF, in order. PROCESS_CONF ends it */
@@ -88,8 +88,8 @@ typedef enum process_message {
 /* The listening sockets live on in another process, which accepts the connections in their queues. To the
  * runner: process boxes that the new edge's runner has taken live on. */
 #define PROCESS_DRAIN_OTHERS_ACCEPT 1u
-/* Open tunnels live on until they end, at most for timeouts.drain_tunnels. */
-#define PROCESS_DRAIN_KEEPS_TUNNELS 2u
+/* Open exchanges and tunnels live on until they end, at most for timeouts.drain_tunnels. */
+#define PROCESS_DRAIN_KEEPS_OPEN 2u
 /* No controller will come back for waiting requests. */
 #define PROCESS_DRAIN_NO_CONTROLLER 4u
 

@@ -149,7 +149,7 @@ void child_buried(child_slot_t *child)
 {
     child->pid = 0;
     child->killed = false;
-    child->keeps_tunnels = false;
+    child->keeps_open = false;
     child->lost = 0;
     if (child->fd >= 0)
         close(child->fd);

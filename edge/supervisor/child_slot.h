@@ -29,7 +29,7 @@ typedef struct child {
     char name[24];   /* "controller", "runner", "worker 3" */
     child_state_t state;
     bool wanted;         /* a process that ends is replaced */
-    bool keeps_tunnels;  /* CHILD_DRAINING: lives until its tunnels end */
+    bool keeps_open;     /* CHILD_DRAINING: lives until its requests and tunnels end */
     pid_t pid;           /* 0: none */
     int fd;              /* our end of its channel; -1: none */
     uint64_t started_ms; /* of the process, or the last one */

@@ -1,6 +1,7 @@
 /*
- * Older edges, which an upgrade left behind with their tunnels. Their workers speak with the controller of
- * the edge that serves, so that changes reach them and their activity counts. See handover.h.
+ * Older edges, which an upgrade left behind with their open requests and tunnels. Their workers speak with
+ * the controller of the edge that serves, so that changes reach them and their activity counts. See
+ * handover.h.
  */
 #include <assert.h>
 #include <signal.h>

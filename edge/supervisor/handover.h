@@ -1,7 +1,7 @@
 /*
  * Messages between the supervisors of an upgrade: the edge that serves ("successor"), and each older edge
- * whose workers still carry tunnels. One ipc.h channel for each older edge; a successor hands its end on to
- * its own successor. Types keep their numbers: programs of different versions speak them.
+ * whose workers still carry requests or tunnels. One ipc.h channel for each older edge; a successor hands its
+ * end on to its own successor. Types keep their numbers: programs of different versions speak them.
  *
  *   successor                            old edge
  *      | prepared ------------------------> |   it can start; the old controller ends now
@@ -24,7 +24,7 @@ typedef enum handover_message {
     HANDOVER_DIED, /* the worker with number `value` ended */
     HANDOVER_SERVES,
     HANDOVER_LOG,   /* write access lines to descriptor [0] from now on; without one, write none */
-    HANDOVER_END,   /* tunnels end within timeouts.drain from now on */
+    HANDOVER_END,   /* requests and tunnels end within timeouts.drain from now on */
     HANDOVER_BOXES, /* descriptor [0] is the channel to the successor's runner (runner/boxes_message.h) */
 } handover_message_t;
 

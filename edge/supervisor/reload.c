@@ -150,18 +150,22 @@ static bool prepare(supervisor_t *s, snapshot_t **next, listener_set_t **listene
     return true;
 }
 
-/* A reload does not reach processes that live on for their WebSockets. */
+/* A reload does not reach processes that live on for their requests and WebSockets. */
 static void note_old(const supervisor_t *s, FILE *out)
 {
     unsigned workers = 0;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        workers += child_alive(&s->workers[i]) && s->workers[i].keeps_tunnels;
+        workers += child_alive(&s->workers[i]) && s->workers[i].keeps_open;
     if (s->elder_count > 0)
-        fprintf(out, "the previous configuration stays in use for open WebSockets of %zu old generation%s\n",
+        fprintf(out,
+                "the previous configuration stays in use for open requests and WebSockets of %zu old "
+                "generation%s\n",
                 s->elder_count, s->elder_count == 1 ? "" : "s");
     if (workers > 0)
-        fprintf(out, "the previous configuration stays in use for open WebSockets of %u old worker%s\n",
-                workers, workers == 1 ? "" : "s");
+        fprintf(
+            out,
+            "the previous configuration stays in use for open requests and WebSockets of %u old worker%s\n",
+            workers, workers == 1 ? "" : "s");
 }
 
 void reload_conf(supervisor_t *s)

@@ -301,27 +301,27 @@ void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how)
 {
     const conf_t *conf = s->snapshot->conf;
     uint64_t drain = conf->timeouts.drain, tunnels = conf->timeouts.drain_tunnels;
-    bool keeps = (how & PROCESS_DRAIN_KEEPS_TUNNELS) != 0 && tunnels > drain;
+    bool keeps = (how & PROCESS_DRAIN_KEEPS_OPEN) != 0 && tunnels > drain;
     uint64_t within = (keeps ? tunnels : drain) + DRAIN_MARGIN_MS;
     if (!keeps)
-        how &= ~PROCESS_DRAIN_KEEPS_TUNNELS;
+        how &= ~PROCESS_DRAIN_KEEPS_OPEN;
 
     child->wanted = false;
     if (child->state == CHILD_WAITING)
         child_set_state(child, CHILD_EMPTY);
     else if (child->state == CHILD_STARTING || child->state == CHILD_READY)
         child_set_state(child, CHILD_DRAINING);
-    else if (child->state != CHILD_DRAINING || keeps || !child->keeps_tunnels)
+    else if (child->state != CHILD_DRAINING || keeps || !child->keeps_open)
         return;
     if (child->state == CHILD_EMPTY)
         return;
-    child->keeps_tunnels = keeps;
+    child->keeps_open = keeps;
     child->due_ms = clock_now_ms() + within;
     child_send(child, PROCESS_DRAIN, how, STR(""), NULL, 0);
 }
 
-/* A worker with tunnels goes on beside its successor: it moves to a slot that no worker of the configuration
- * has, and leaves its own empty. */
+/* A worker with open requests goes on beside its successor: it moves to a slot that no worker of the
+ * configuration has, and leaves its own empty. */
 static void step_aside(supervisor_t *s, child_slot_t *child)
 {
     for (unsigned i = s->snapshot->conf->workers; i < SHM_WORKERS_MAX; i++) {
@@ -340,10 +340,10 @@ void supervise_workers(supervisor_t *s, uint64_t now_ms)
 {
     const conf_t *conf = s->snapshot->conf;
     for (unsigned i = conf->workers; i < SHM_WORKERS_MAX; i++)
-        supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_KEEPS_TUNNELS);
+        supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_KEEPS_OPEN);
     for (unsigned i = 0; i < conf->workers; i++) {
         child_slot_t *child = &s->workers[i];
-        if (child->keeps_tunnels)
+        if (child->keeps_open)
             step_aside(s, child);
         child->index = i; /* without a free slot, the next process here follows the old one */
         if (child->state == CHILD_EMPTY)

@@ -8,7 +8,7 @@
  *   queues.c             queues of workers that cannot accept
  *   reload.c             a new configuration, a new log file
  *   upgrade.c            a new binary: the old one's side; inherit.c: the new one's
- *   elders.c             older edges with tunnels
+ *   elders.c             older edges with requests or tunnels
  */
 #ifndef BOXEDGE_SUPERVISOR_H
 #define BOXEDGE_SUPERVISOR_H

@@ -1,6 +1,6 @@
 /*
- * The end of an edge: by order, or because a new binary serves. Then its workers live on for their tunnels.
- * See supervisor_internal.h.
+ * The end of an edge: by order, or because a new binary serves. Then its workers live on for open requests
+ * and tunnels. See supervisor_internal.h.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -30,23 +30,28 @@ static void kill_all(supervisor_t *s)
         kill(s->upgrade_pid, SIGKILL);
 }
 
+/* The time of open requests and tunnels. */
+static uint32_t open_ms(const supervisor_t *s)
+{
+    const conf_t *conf = s->snapshot->conf;
+    uint32_t drain = conf->timeouts.drain, tunnels = conf->timeouts.drain_tunnels;
+    return s->keeps_open && tunnels > drain ? tunnels : drain;
+}
+
 /* Handed over: the title, and the entry for `boxedge status`. */
 static void become_old(supervisor_t *s)
 {
-    const conf_t *conf = s->snapshot->conf;
-    uint32_t drain = conf->timeouts.drain, tunnels = s->keeps_tunnels ? conf->timeouts.drain_tunnels : 0;
     prctl(PR_SET_NAME, "boxedge-old", 0, 0, 0);
-    atomic_store(&shm_own_edge(s->shm)->tunnels_until_ms,
-                 clock_now_ms() + (tunnels > drain ? tunnels : drain));
+    atomic_store(&shm_own_edge(s->shm)->open_until_ms, clock_now_ms() + open_ms(s));
 }
 
-void supervisor_end_tunnels(supervisor_t *s)
+void supervisor_hasten(supervisor_t *s)
 {
-    if (!s->keeps_tunnels)
+    if (!s->keeps_open)
         return;
-    s->keeps_tunnels = false;
+    s->keeps_open = false;
     become_old(s);
-    process_log(NULL, "open WebSockets have %u ms", (unsigned)s->snapshot->conf->timeouts.drain);
+    process_log(NULL, "open requests and WebSockets have %u ms", (unsigned)open_ms(s));
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_OTHERS_ACCEPT);
 }
@@ -65,7 +70,7 @@ static unsigned drain_flags(const supervisor_t *s)
 {
     if (!s->handed_over) /* a new binary that fails leaves the queues to its predecessor */
         return s->predecessor_fd >= 0 ? PROCESS_DRAIN_OTHERS_ACCEPT : 0;
-    return PROCESS_DRAIN_OTHERS_ACCEPT | (s->keeps_tunnels ? PROCESS_DRAIN_KEEPS_TUNNELS : 0) |
+    return PROCESS_DRAIN_OTHERS_ACCEPT | (s->keeps_open ? PROCESS_DRAIN_KEEPS_OPEN : 0) |
            (s->upgrade_shares ? 0 : PROCESS_DRAIN_NO_CONTROLLER);
 }
 
@@ -82,9 +87,9 @@ static void notify_end(uint32_t drain_ms)
 
 void supervisor_drain(supervisor_t *s)
 {
-    uint32_t within = s->snapshot->conf->timeouts.drain;
-    if (s->state == SUPERVISOR_DRAINING && s->keeps_tunnels) {
-        supervisor_end_tunnels(s);
+    uint32_t within = open_ms(s);
+    if (s->state == SUPERVISOR_DRAINING && s->keeps_open) {
+        supervisor_hasten(s);
         return;
     }
     if (s->state == SUPERVISOR_DRAINING) {
@@ -95,7 +100,7 @@ void supervisor_drain(supervisor_t *s)
     if (s->upgrade_pid != 0 && !s->handed_over)
         kill(s->upgrade_pid, SIGKILL);
     supervisor_set_state(s, SUPERVISOR_DRAINING);
-    process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
+    process_log(NULL, "draining: open requests and WebSockets have %u ms", (unsigned)within);
     if (!s->handed_over)
         notify_end(within);
     /* Close ours first, so that a socket closes when its worker closes it. */

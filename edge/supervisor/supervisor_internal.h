@@ -15,9 +15,9 @@
 #include "snapshot.h"
 #include "supervisor.h"
 
-/* Older edges that live beside this one: two with tunnels, and some that are about to end. */
+/* Older edges that live beside this one: two with requests or tunnels, and some that are about to end. */
 #define ELDERS_MAX 6
-/* Older edges that may keep tunnels. */
+/* Older edges that may keep requests and tunnels. */
 #define ELDERS_KEPT 2
 
 /* Boxes have 10 s to end by themselves (runner_box.h). */
@@ -40,11 +40,11 @@ typedef enum upgrade_phase {
     UPGRADE_SWITCHING, /* its controller and workers start; it speaks with the elders */
 } upgrade_phase_t;
 
-/* An older edge, whose workers carry tunnels (handover.h). */
+/* An older edge, whose workers carry requests or tunnels (handover.h). */
 typedef struct elder {
     int fd;
     pid_t pid;   /* of its supervisor */
-    bool ending; /* has the order to end its tunnels */
+    bool ending; /* has the order to end them */
     bool apart;  /* its segment or its store is another than the predecessor's */
 } elder_t;
 
@@ -86,15 +86,15 @@ typedef struct supervisor {
     bool reload_running;   /* some child has yet to answer PROCESS_CONF */
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
     certificate_watch_t certificates;
-    bool handed_over;   /* a new binary serves on our sockets */
-    bool keeps_tunnels; /* handed over, and tunnels live on */
+    bool handed_over; /* a new binary serves on our sockets */
+    bool keeps_open;  /* handed over, and what is open lives on */
 
     pid_t upgrade_pid; /* the new binary; 0: none */
     unsigned upgrades; /* how many were begun */
     upgrade_phase_t upgrade_phase;
     int upgrade_fd;      /* to the new binary (handover.h); -1: none */
     bool upgrade_shares; /* it has our segment */
-    bool upgrade_now;    /* tunnels must not outlive timeouts.drain */
+    bool upgrade_now;    /* nothing may outlive timeouts.drain */
     uint64_t upgrade_due_ms;
     char upgrade_failure[200]; /* of the last one; "": none */
 
@@ -136,8 +136,8 @@ int supervisor_timeout(const supervisor_t *s, uint64_t now_ms, int most);
 /* The end, or a new binary serves: workers finish their requests. A second call ends the wait, first that for
  * tunnels. */
 void supervisor_drain(supervisor_t *s);
-/* Handed over: tunnels of our workers end within timeouts.drain from now on. Idempotent. */
-void supervisor_end_tunnels(supervisor_t *s);
+/* Handed over: requests and tunnels of our workers end within timeouts.drain from now on. Idempotent. */
+void supervisor_hasten(supervisor_t *s);
 /* SUPERVISOR_DRAINING: takes the next step that is due. */
 void supervisor_drain_turn(supervisor_t *s);
 /* Handed over, and our boxes end as soon as our workers accept no more. */
@@ -165,7 +165,7 @@ void supervise_join_runner(supervisor_t *s);
 /* Takes the messages in the channel of `child`. */
 void supervise_receive(supervisor_t *s, child_slot_t *child);
 void supervise_drain_child(child_slot_t *child, uint64_t within_ms);
-/* `how`: PROCESS_DRAIN_*. Without PROCESS_DRAIN_KEEPS_TUNNELS, tunnels that live on end within timeouts.drain
+/* `how`: PROCESS_DRAIN_*. Without PROCESS_DRAIN_KEEPS_OPEN, those that live on end within timeouts.drain
  * from now on. */
 void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how);
 /* The ms until the next event is due, at most `most`. */
@@ -200,7 +200,7 @@ void reload_log(supervisor_t *s);
 MUST_USE bool reload_open_log(const conf_t *conf, int *fd);
 
 /* ---- upgrade.c: the old binary ---- */
-/* SIGUSR2, or by command. `now`: no tunnel outlives timeouts.drain. */
+/* SIGUSR2, or by command. `now`: no request or tunnel outlives timeouts.drain. */
 void upgrade_begin(supervisor_t *s, bool now);
 /* The controller ended in UPGRADE_STOPPING: the new binary's may start. */
 void upgrade_controller_gone(supervisor_t *s);
@@ -235,7 +235,7 @@ void elders_receive(supervisor_t *s, size_t i);
 /* Asks all that share with us for channels from their workers to the controller, which is new or lost some.
  */
 void elders_join(supervisor_t *s);
-/* Makes all but the newest `keep` end their tunnels. */
+/* Makes all but the newest `keep` end their requests and tunnels. */
 void elders_end(supervisor_t *s, size_t keep);
 /* Kills those that do not end in time. */
 void elders_watch(supervisor_t *s, uint64_t now_ms);

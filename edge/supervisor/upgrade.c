@@ -3,7 +3,7 @@
  * and our shared segment, so that no connection is refused, no session lost and no limit forgotten. It loads
  * and checks everything; only then does our controller end, because only one may write the store. The new
  * controller starts, our workers get channels to it, and requests that wait for a box go on. When the new
- * binary reports that it serves, our workers drain, and live on for their tunnels. If it fails or hangs, our
+ * binary reports that it serves, our workers drain, and live on for what is open. If it fails or hangs, our
  * controller is restarted and nothing has changed.
  *
  * A memory file lists the inherited descriptors, and the environment has its number. It has one line for
@@ -12,7 +12,7 @@
  * "handover". "apart FD" follows the line of an elder whose segment or store is not ours.
  *
  * A new binary whose segment has another layout starts with an empty one. Our workers then see no change of
- * the store, and their tunnels end within timeouts.drain.
+ * the store, and their requests and tunnels end within timeouts.drain.
  */
 #include "supervisor_internal.h"
 
@@ -276,10 +276,10 @@ static void on_serves(supervisor_t *s)
         return;
     process_log(NULL, "process %d serves now", (int)s->upgrade_pid);
     s->handed_over = true;
-    s->keeps_tunnels = s->upgrade_shares && !s->upgrade_now;
+    s->keeps_open = s->upgrade_shares && !s->upgrade_now;
     if (!s->upgrade_shares)
-        process_log(NULL, "the new binary cannot share memory and store with this one: open WebSockets end "
-                          "within timeouts.drain");
+        process_log(NULL, "the new binary cannot share memory and store with this one: open requests and "
+                          "WebSockets end within timeouts.drain");
     /* The successor alone has the locks and speaks with the elders from now on. */
     int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->admin_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
@@ -324,7 +324,7 @@ static void on_message(supervisor_t *s, ipc_message_t *message)
         break;
     case HANDOVER_END:
         if (s->handed_over)
-            supervisor_end_tunnels(s);
+            supervisor_hasten(s);
         break;
     default:
         break; /* of a later version */
@@ -341,7 +341,7 @@ void upgrade_receive(supervisor_t *s)
         if (result != IPC_OK) {
             close_channel(s); /* it is ending; its status follows */
             if (s->handed_over)
-                supervisor_end_tunnels(s); /* nothing would tell our workers of changes */
+                supervisor_hasten(s); /* nothing would tell our workers of changes */
             return;
         }
         on_message(s, &message);

@@ -1,6 +1,7 @@
 /*
- * The end of a worker's clients. Exchanges have timeouts.drain to finish. Tunnels have the same time, or live
- * on beside the workers of a successor until timeouts.drain_tunnels is over (context_t.tunnels_until_ms).
+ * The end of a worker's clients. Idle connections close within about a second. Open exchanges and tunnels
+ * have timeouts.drain to finish. In a worker that has a successor they have timeouts.drain_tunnels
+ * (context_t.open_until_ms), because no request may fail for a reload or an upgrade.
  */
 #ifndef BOXEDGE_DRAIN_H
 #define BOXEDGE_DRAIN_H
@@ -10,15 +11,13 @@
 /* Zero-filled is valid: nothing drains. */
 typedef struct drain {
     context_t *context;
-    loop_timer_t deadline;
-    bool only_tunnels; /* the time of exchanges is over */
+    loop_timer_t deadline; /* cuts what is still open */
 } drain_t;
 
-void drain_begin(drain_t *drain, context_t *context, bool keeps_tunnels);
-/* Tunnels that live on end within timeouts.drain from now on. Idempotent. */
+/* `keeps_open`: for timeouts.drain_tunnels. */
+void drain_begin(drain_t *drain, context_t *context, bool keeps_open);
+/* Exchanges and tunnels that live on end within timeouts.drain from now on. Idempotent. */
 void drain_hasten(drain_t *drain);
-/* Once a second: past timeouts.drain, ends the clients whose tunnels have ended. */
-void drain_turn(drain_t *drain);
 void drain_fini(drain_t *drain);
 
 /* Cuts all exchanges and closes their connections. */

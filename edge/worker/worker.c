@@ -193,7 +193,7 @@ static void take_log(worker_process_t *process, ipc_message_t *message)
 
 /* ---- draining ---- */
 
-/* The title of a worker that lives on for its tunnels. */
+/* The title of a worker that lives on beside a successor. */
 static void name_old(const worker_process_t *process)
 {
     char title[16];
@@ -206,9 +206,9 @@ static void begin_drain(worker_process_t *process, uint64_t how)
 {
     worker_t *worker = &process->worker;
     bool others_accept = (how & PROCESS_DRAIN_OTHERS_ACCEPT) != 0;
-    bool keeps_tunnels = (how & PROCESS_DRAIN_KEEPS_TUNNELS) != 0;
+    bool keeps_open = (how & PROCESS_DRAIN_KEEPS_OPEN) != 0;
     if (worker->context.draining) {
-        if (!keeps_tunnels)
+        if (!keeps_open)
             drain_hasten(&process->drain);
         return;
     }
@@ -216,9 +216,9 @@ static void begin_drain(worker_process_t *process, uint64_t how)
     farewells_free(&worker->context.farewells);
     atomic_store(&process->slot->state, SHM_DRAINING);
     listeners_close(&process->listeners, !others_accept);
-    if (keeps_tunnels)
+    if (keeps_open)
         name_old(process);
-    drain_begin(&process->drain, &worker->context, keeps_tunnels);
+    drain_begin(&process->drain, &worker->context, keeps_open);
     if ((how & PROCESS_DRAIN_NO_CONTROLLER) != 0)
         wake_client_give_up(worker->wake_client);
 }
@@ -351,7 +351,6 @@ static void on_gauges(loop_timer_t *timer)
     counter_set(&worker->context.counters->kernel_bytes, worker->context.memory.kernel);
     counter_set(&worker->context.counters->heap_allocated_bytes, heap_allocated());
     tunnels_close_expired(&worker->context);
-    drain_turn(&process->drain);
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
 

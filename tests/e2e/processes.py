@@ -37,10 +37,12 @@ sys.exit(5)
 
 class Load:
     """Threads that send requests without a pause until it is stopped, each request on a separate connection
-    (or with `keep` on one that is replaced only when it fails)."""
+    (or with `keep` on one that is replaced only when it fails, or when a response announces its close). No
+    request is sent again."""
 
-    def __init__(self, edge, host, threads=4, keep=False, kind="plain"):
+    def __init__(self, edge, host, threads=4, keep=False, kind="plain", method="GET", path="/echo"):
         self.edge, self.host, self.keep, self.kind = edge, host, keep, kind
+        self.line = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n".encode()
         self.done, self.failures = 0, []
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -48,19 +50,20 @@ class Load:
 
     def _one(self, client):
         closing = b"" if self.keep else b"Connection: close\r\n"
-        answer = client.request(b"GET /echo HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (self.host.encode(), closing))
+        answer = client.request(self.line + closing + b"\r\n")
         if answer.status != 200 or not answer.complete:
             raise WireError(f"{answer.start!r} {answer.body[:200]!r}")
+        return answer.get("connection") != "close"
 
     def _run(self):
         client = None
         while not self._stop.is_set():
             try:
                 client = client or self.edge.connect(self.kind, self.host)
-                self._one(client)
+                stays = self._one(client)
                 with self._lock:
                     self.done += 1
-                if self.keep:
+                if self.keep and stays:
                     continue
             except (OSError, WireError) as error:
                 with self._lock:

@@ -17,7 +17,7 @@ def app():
 def test_fewer_workers_keep_their_tunnels(make_edge, app):
     edge = make_edge(workers=3, config={"timeouts": {"drain": "100ms"}})
     host = edge.create_preview(app)
-    with Echoes(edge, host, count=16) as tunnels:
+    with Echoes(edge, host, count=32) as tunnels:
         reload(edge, {"workers": 1})
         edge.wait_until(lambda: len(edge.pids("old")) == 2 and len(edge.pids("worker")) == 1)
         tunnels.echo()
@@ -40,7 +40,7 @@ def test_fewer_workers_keep_their_tunnels(make_edge, app):
 
 def test_tunnels_in_workers_that_went_end_in_time(make_edge, app):
     edge = make_edge(workers=3, config={"timeouts": {"drain": "100ms", "drain_tunnels": "2s"}})
-    with Echoes(edge, edge.create_preview(app), count=16) as tunnels:
+    with Echoes(edge, edge.create_preview(app), count=32) as tunnels:
         reload(edge, {"workers": 1})
         edge.wait_until(lambda: len(edge.pids("old")) == 2)
         edge.wait_until(lambda: edge.pids("old") == [], what="the end of the old workers")
@@ -51,7 +51,7 @@ def test_tunnels_in_workers_that_went_end_in_time(make_edge, app):
 
 def test_the_end_of_the_edge_waits_for_no_tunnel(make_edge, app):
     edge = make_edge(workers=3, config={"timeouts": {"drain": "1s"}})
-    with Echoes(edge, edge.create_preview(app), count=16) as tunnels:
+    with Echoes(edge, edge.create_preview(app), count=32) as tunnels:
         reload(edge, {"workers": 1})
         edge.wait_until(lambda: len(edge.pids("old")) == 2)
         edge.process.terminate()

@@ -103,7 +103,7 @@ def test_half_a_command_does_not_hold_an_upgrade(whole):
 
 def test_a_reload_tells_whom_it_does_not_reach(whole, app):
     host = whole.create_preview(app)
-    kept = "the previous configuration stays in use for open WebSockets of "
+    kept = "the previous configuration stays in use for open requests and WebSockets of "
 
     def told():
         done = whole.command("reload", check=False)
@@ -313,7 +313,7 @@ def test_without_a_shared_segment_old_tunnels_end_with_the_requests(tmp_path, ap
             with Echoes(edge, edge.create_preview(app)) as tunnels:
                 start = len(edge.stderr.lines)
                 upgrade(edge)
-                said(edge, "open WebSockets end within timeouts.drain", start)
+                said(edge, "WebSockets end within timeouts.drain", start)
                 tunnels.closed_with(1012)
             load.wait_more(20)
             assert load.failures == []
@@ -329,7 +329,7 @@ def test_with_another_store_old_tunnels_end_with_the_requests(make_edge, app, tm
         rewrite(edge, {"state_dir": str(tmp_path / "other")})
         start = len(edge.stderr.lines)
         upgrade(edge)
-        said(edge, "open WebSockets end within timeouts.drain", start)
+        said(edge, "WebSockets end within timeouts.drain", start)
         tunnels.closed_with(1012)
 
 
