@@ -49,7 +49,7 @@ static bool db_fits(const env_db_t *db, uint64_t last_page)
     return db->root >= ENV_META_PAGES && db->root <= last_page && db->depth != 0 && db->depth <= DEPTH_MAX;
 }
 
-static bool is_lmdb(const uint8_t *page)
+bool env_is_meta(const uint8_t *page)
 {
     return env_get32(page + AT_MAGIC) == MAGIC && env_get32(page + AT_VERSION) == VERSION;
 }
@@ -57,7 +57,7 @@ static bool is_lmdb(const uint8_t *page)
 /* Returns the fault of page `number`, or NULL and its contents. */
 static const char *decode(const uint8_t *page, uint64_t number, env_meta_t *out)
 {
-    if (!is_lmdb(page))
+    if (!env_is_meta(page))
         return "is not one of LMDB";
     *out = (env_meta_t){.last_page = env_get64(page + AT_LAST), .txn = env_get64(page + AT_TXN)};
     for (size_t i = 0; i < 2; i++)
@@ -142,7 +142,7 @@ bool env_meta_read(int fd, bool in_order, uint64_t txn, env_meta_t *out, char *e
         fault = judge(bytes, n, in_order, txn, out, &where);
         if (fault == NULL)
             return true;
-        if (!is_lmdb(bytes) && (n < 4096 + META_BYTES || !is_lmdb(bytes + 4096))) {
+        if (!env_is_meta(bytes) && (n < 4096 + META_BYTES || !env_is_meta(bytes + 4096))) {
             snprintf(error, error_len, "data.mdb is no store");
             return false;
         }

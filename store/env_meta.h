@@ -61,6 +61,8 @@ static inline uint64_t env_get64(const uint8_t *p)
 }
 
 env_db_t env_db_decode(const void *bytes);
+/* Whether the bytes begin as a meta page of this format does. */
+MUST_USE bool env_is_meta(const uint8_t *page);
 
 /*
  * Reads both pages from the file of the environment in `dir`, and fills *out with the one in force.

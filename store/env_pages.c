@@ -363,3 +363,68 @@ env_pages_result_t env_pages_walk(int fd, const env_meta_t *meta, str_t order8,
     free(walk);
     return result;
 }
+
+/* ---- one key ---- */
+
+/* Keys from `low` on, and below `high`. */
+typedef struct range {
+    uint64_t low;
+    uint64_t high; /* with `bounded` */
+    bool bounded;
+} range_t;
+
+/* Checks a page, whose keys are in *range, on the way to `key`. Returns false if it has a fault, or the key.
+ * Of a branch, *page and *range become those of the child. */
+static bool pass(walk_t *walk, const tree_t *tree, const uint8_t *bytes, bool leaf, uint64_t key,
+                 uint64_t *page, range_t *range)
+{
+    size_t count = count_nodes(walk, *page, bytes, leaf), room = 0;
+    range_t below = *range;
+    uint64_t last = 0, child = 0;
+    bool passed = false; /* the keys are above `key` from here on */
+    for (size_t i = 0; i < count; i++) {
+        node_t node;
+        if (!get_node(walk, tree, *page, bytes, i, &node, &room))
+            return false;
+        bool named = leaf || i != 0;
+        uint64_t at = named ? env_get64((const uint8_t *)node.key.p) : range->low;
+        bool in_order = (i == 0 || at > last || (i == 1 && !leaf && at == last)) && at >= range->low &&
+                        (!range->bounded || at < range->high);
+        if (!in_order || (leaf && at == key))
+            return false;
+        last = at;
+        if (at <= key) {
+            child = node.child;
+            below.low = at;
+        } else if (!passed) {
+            below.high = at;
+            below.bounded = passed = true;
+        }
+    }
+    *page = child;
+    *range = below;
+    return count != 0 && room == walk->meta->page_bytes - env_get16(bytes + 14);
+}
+
+bool env_pages_lack(const uint8_t *map, const env_meta_t *meta, const env_db_t *db, uint64_t key)
+{
+    char fault[160];
+    walk_t walk;
+    tree_t tree;
+    range_t range = {.low = 0};
+    uint64_t page = db->root;
+    if (db->root == ENV_NO_PAGE)
+        return db->depth == 0 && db->entries == 0;
+    walk.meta = meta; /* what get_node and count_nodes need */
+    walk.error = fault;
+    walk.error_len = sizeof(fault);
+    tree.kind = DB_NAMED;
+    tree.integers = true;
+    for (size_t level = 1; level <= db->depth; level++) {
+        const uint8_t *bytes = map + page * meta->page_bytes;
+        if (page < ENV_META_PAGES || page > meta->last_page || env_get64(bytes) != page ||
+            !pass(&walk, &tree, bytes, level == db->depth, key, &page, &range))
+            return false;
+    }
+    return db->depth != 0;
+}

@@ -40,5 +40,11 @@ typedef enum env_pages_result {
  */
 MUST_USE env_pages_result_t env_pages_walk(int fd, const env_meta_t *meta, str_t order8,
                                            const env_pages_calls_t *calls, char *error, size_t error_len);
+/*
+ * Whether a database whose keys are integers of 8 bytes lacks `key`, by the pages of a map that lead to it:
+ * false if it has the key, or if one of these pages has a fault. Reads nothing outside of the pages up to
+ * meta->last_page; of `meta` only that and page_bytes are set.
+ */
+MUST_USE bool env_pages_lack(const uint8_t *map, const env_meta_t *meta, const env_db_t *db, uint64_t key);
 
 #endif

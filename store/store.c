@@ -11,109 +11,48 @@
 #include "store_internal.h"
 #include "store_made.h"
 
-/* Map size for store_look of the tables beside the previews; LMDB maps a larger file completely all
- * the same. */
-#define LOOK_MAP_BYTES (1u << 20)
-
-store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
-                    char *error, size_t error_len)
+table_t *store_part(const store_t *store, store_part_t part)
 {
-    store_t *store = calloc(1, sizeof(*store));
-    if (store == NULL) {
-        snprintf(error, error_len, "out of memory");
-        return NULL;
+    switch (part) {
+    case STORE_PART_PREVIEWS:
+        return store->previews;
+    case STORE_PART_RULES:
+        return store->rules;
+    case STORE_PART_KEYS:
+        return store->keys;
+    case STORE_PART_DELETIONS:
+        return store->deletions;
+    case STORE_PART_ALIASES:
+        return store->aliases;
+    case STORE_PART_BOXES:
+        return store->boxes;
+    case STORE_PARTS:
+        break;
     }
-    store->map_bytes = map_bytes;
-    table_options_t options = {.dir = durable_dir,
-                               .map_bytes = map_bytes,
-                               .writer = writer,
-                               .synced = true,
-                               .trouble = &store->durable_trouble,
-                               .unfinished = store_made_unfinished(durable_dir, store_durable_names[0])};
-    if (store_made_check(durable_dir, store->error, sizeof(store->error)))
-        store->previews = table_open(&options, store->error);
-    if (store->previews != NULL) {
-        options.dir = volatile_dir;
-        options.synced = options.unfinished = false;
-        options.trouble = &store->volatile_trouble;
-        store->boxes = table_open(&options, store->error);
-    }
-    if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
-        !store_open_keys(store, durable_dir, writer) || !store_open_deletions(store, durable_dir, writer) ||
-        !store_open_aliases(store, durable_dir, writer)) {
-        snprintf(error, error_len, "%s", store->error);
-        store_close(&store);
-    }
-    return store;
-}
-
-table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
-                           bool writer)
-{
-    char dir[4096];
-    int n = snprintf(dir, sizeof(dir), "%s/%s", durable_dir, name);
-    if (n < 0 || (size_t)n >= sizeof(dir)) {
-        snprintf(store->error, sizeof(store->error), "the path is too long");
-        return NULL;
-    }
-    if (writer && mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        snprintf(store->error, sizeof(store->error), "%.256s: cannot be made: %s", dir, strerror(errno));
-        return NULL;
-    }
-    table_options_t options = {.dir = dir,
-                               .map_bytes = map_bytes,
-                               .writer = writer,
-                               .synced = true,
-                               .trouble = &store->durable_trouble,
-                               .unfinished = store_made_unfinished(durable_dir, name)};
-    return table_open(&options, store->error);
-}
-
-/* Returns false with the sentence of store_open if a directory beside the previews cannot be made. */
-static bool look_beside(const char *durable_dir, const char *dir, char *error)
-{
-    struct stat st;
-    if (stat(dir, &st) == 0 || errno != ENOENT || access(durable_dir, W_OK | X_OK) == 0 || errno == ENOENT)
-        return true;
-    snprintf(error, TABLE_ERROR_MAX, "%.256s: cannot be made: %s", dir, strerror(errno));
-    return false;
-}
-
-bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, char *error,
-                size_t error_len)
-{
-    char sentence[TABLE_ERROR_MAX], dir[4096];
-    table_options_t options = {.dir = durable_dir,
-                               .map_bytes = map_bytes,
-                               .synced = true,
-                               .unfinished = store_made_unfinished(durable_dir, store_durable_names[0])};
-    bool good = store_made_check(durable_dir, sentence, sizeof(sentence)) &&
-                table_look(&options, sentence) != STORE_FAILED;
-    options.dir = volatile_dir;
-    options.synced = options.unfinished = false;
-    good = good && (volatile_dir == NULL || table_look(&options, sentence) != STORE_FAILED);
-    options = (table_options_t){.dir = dir, .map_bytes = LOOK_MAP_BYTES, .synced = true};
-    for (size_t i = 1; good && i < STORE_DURABLE_COUNT; i++) {
-        if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)))
-            break; /* store_open finds the error */
-        options.unfinished = store_made_unfinished(durable_dir, store_durable_names[i]);
-        good = look_beside(durable_dir, dir, sentence) && table_look(&options, sentence) != STORE_FAILED;
-    }
-    if (!good)
-        snprintf(error, error_len, "%s", sentence);
-    return good;
+    abort();
 }
 
 bool store_whole(store_t *store)
 {
-    return table_whole(store->previews) && table_whole(store->boxes) && table_whole(store->rules) &&
-           table_whole(store->keys) && table_whole(store->deletions) && table_whole(store->aliases);
+    for (unsigned i = 0; i < STORE_PARTS; i++)
+        if (!table_whole(store_part(store, (store_part_t)i)))
+            return false;
+    return true;
 }
 
-bool store_damaged(const store_t *store)
+uint64_t store_damaged(const store_t *store)
 {
-    return table_damaged(store->previews) || table_damaged(store->boxes) || table_damaged(store->rules) ||
-           table_damaged(store->keys) || table_damaged(store->deletions) || table_damaged(store->aliases);
+    uint64_t damaged = 0;
+    for (unsigned i = 0; i < STORE_PARTS; i++)
+        damaged |= table_damaged(store_part(store, (store_part_t)i)) ? STORE_PART(i) : 0;
+    return damaged;
+}
+
+void store_set_known_damage(store_t *store, const _Atomic uint64_t *known)
+{
+    store->known = known;
+    for (unsigned i = 0; i < STORE_PARTS; i++)
+        table_set_known_damage(store_part(store, (store_part_t)i), known, STORE_PART(i));
 }
 
 void store_close(store_t **store)
@@ -127,6 +66,8 @@ void store_close(store_t **store)
     table_close(&(*store)->deletions);
     table_close(&(*store)->aliases);
     free((*store)->ended);
+    free((*store)->durable_dir);
+    free((*store)->volatile_dir);
     free(*store);
     *store = NULL;
 }
@@ -503,7 +444,8 @@ store_result_t store_delete_box(store_t *store, str_t id)
 
 int store_reap_readers(store_t *store)
 {
-    return table_reap_readers(store->previews) + table_reap_readers(store->boxes) +
-           table_reap_readers(store->rules) + table_reap_readers(store->keys) +
-           table_reap_readers(store->deletions) + table_reap_readers(store->aliases);
+    int reaped = 0;
+    for (unsigned i = 0; i < STORE_PARTS; i++)
+        reaped += table_reap_readers(store_part(store, (store_part_t)i));
+    return reaped;
 }

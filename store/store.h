@@ -12,6 +12,8 @@
 #define BOXEDGE_STORE_H
 
 #include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "hostname.h"
@@ -39,6 +41,20 @@ typedef enum store_result {
     STORE_FULL,     /* the map or the disk is full; nothing was changed */
     STORE_FAILED,   /* store_error gives the reason */
 } store_result_t;
+
+/* The environments of a store; the first five as store_durable_names. In sets each is a bit (STORE_PART). */
+typedef enum store_part {
+    STORE_PART_PREVIEWS,
+    STORE_PART_RULES,
+    STORE_PART_KEYS,
+    STORE_PART_DELETIONS,
+    STORE_PART_ALIASES,
+    STORE_PART_BOXES,
+    STORE_PARTS,
+} store_part_t;
+#define STORE_PART(part)    (UINT64_C(1) << (part))
+#define STORE_PARTS_ALL     (STORE_PART(STORE_PARTS) - 1)
+#define STORE_PARTS_DURABLE (STORE_PARTS_ALL & ~STORE_PART(STORE_PART_BOXES))
 
 typedef enum box_state {
     BOX_UNKNOWN = 0, /* no such box */
@@ -172,6 +188,22 @@ bool store_keeps_log(box_provider_t provider);
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len);
 /*
+ * As store_open for a process that must go on without what it cannot open: returns NULL only without memory.
+ * Parts that cannot be opened, and for a writer those of `known`, which are damaged, are closed: each read
+ * and change of them is STORE_FAILED with the reason. *closed is the set of closed parts; with any, `error`
+ * has the first reason.
+ */
+store_t *store_open_patiently(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes,
+                              bool writer, uint64_t known, uint64_t *closed, char *error, size_t error_len);
+/* Whether all parts that are closed, none of which is known to be damaged, could be opened now. */
+MUST_USE bool store_may_open(store_t *store);
+/*
+ * `known`, a set of parts, must outlive the store: those that any process knows to be damaged. What these do
+ * not show may be missing. So nothing is said to be absent from them, no list of them is complete, and they
+ * take no change: STORE_FAILED. Parts whose damage this store has met itself take no change either.
+ */
+void store_set_known_damage(store_t *store, const _Atomic uint64_t *known);
+/*
  * For a store that no process has open: returns whether the writer's store_open would open it, or
  * make its missing parts. Makes and changes nothing; the directories may be missing. On false
  * `error` is store_open's sentence.
@@ -182,8 +214,9 @@ void store_close(store_t **store);
 /* Returns false if a file of the store was truncated after the opening. One system call for each of its
  * files. */
 MUST_USE bool store_whole(store_t *store);
-/* Whether a read has met damaged pages since the opening: what can be read is read on. */
-bool store_damaged(const store_t *store);
+/* The parts in which a read has met damaged pages since the opening, or that are closed since they are
+ * damaged: what can be read is read on. */
+uint64_t store_damaged(const store_t *store);
 /* The reason of STORE_FAILED, a sentence; valid until the next call. */
 const char *store_error(const store_t *store);
 /* Whether the last STORE_FAILED of store_get_preview, store_find_preview, store_is_being_deleted or
@@ -249,7 +282,7 @@ typedef struct store_trouble {
 } store_trouble_t;
 /* Those of the durable environments, or of the volatile one. */
 store_trouble_t store_trouble(const store_t *store, bool durable);
-/* Whether either refuses changes: the store's thread logs it, once. */
+/* Whether either refuses changes, or a part is closed or known to be damaged: a message tells of it, once. */
 bool store_in_trouble(const store_t *store);
 
 /* A number that grows with each change of deletions; cheap. 0 if the store cannot be read. */
@@ -286,7 +319,8 @@ typedef struct store_change {
                           expired by the new one's created_at */
     bool keep_version; /* keep its version, so that sessions and open tunnels stay valid */
     store_preview_t preview; /* the new record; gets its version, a delete one above all earlier */
-    int disk_error;          /* of STORE_FULL and STORE_FAILED: ENOSPC, EROFS or EIO of the disk; else 0 */
+    int disk_error;          /* of STORE_FULL and STORE_FAILED: ENOSPC, EROFS or EIO of the disk; EUCLEAN: the
+                                store is damaged; else 0 */
     store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete without a record, STORE_CONFLICT,
                                 STORE_TAKEN, or STORE_FAILED for a refused name; other changes continue */
 } store_change_t;

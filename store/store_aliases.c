@@ -15,7 +15,7 @@
 
 bool store_open_aliases(store_t *store, const char *durable_dir, bool writer)
 {
-    store->aliases = store_open_beside(store, durable_dir, "aliases", ALIASES_MAP_BYTES, writer);
+    store->aliases = store_open_beside(store, durable_dir, STORE_PART_ALIASES, ALIASES_MAP_BYTES, writer);
     return store->aliases != NULL;
 }
 

@@ -27,21 +27,11 @@
 #define RENEWALS  100
 #define ERROR_MAX (PATH_BYTES + 640)
 
-/* What an environment holds; the first five as store_durable_names. */
-typedef enum content {
-    CONTENT_PREVIEWS,
-    CONTENT_RULES,
-    CONTENT_KEYS,
-    CONTENT_DELETIONS,
-    CONTENT_ALIASES,
-    CONTENT_BOXES,
-} content_t;
-
 typedef struct check {
     const store_check_calls_t *calls;
     store_check_sum_t *sum;
     const char *dir;
-    content_t content;
+    store_part_t content;
     unsigned format;
     unsigned minor;
     bool has_hash_key;
@@ -67,8 +57,10 @@ static void found(check_t *check, store_check_kind_t kind, const char *format, .
     va_start(args, format);
     vsnprintf(fault, sizeof(fault), format, args);
     va_end(args);
-    if (kind == STORE_CHECK_TREE && check->content == CONTENT_BOXES)
+    if (kind == STORE_CHECK_TREE && check->content == STORE_PART_BOXES)
         kind = STORE_CHECK_BOXES;
+    if (kind == STORE_CHECK_TREE || kind == STORE_CHECK_BOXES)
+        check->sum->damaged |= STORE_PART(check->content);
     if (check->sum->findings++ >= STORE_CHECK_REPORTS_MAX && kind == STORE_CHECK_RECORD)
         return;
     snprintf(sentence, sizeof(sentence), "%.*s: %s", PATH_BYTES - 1, check->dir, fault);
@@ -107,30 +99,31 @@ static bool is_readable(check_t *check, const bucket_entry_t *entry)
     } out;
     static const uint8_t any[32];
     str_t id = entry->id;
-    if (id.n > BOX_ID_MAX && check->content != CONTENT_KEYS)
+    if (id.n > BOX_ID_MAX && check->content != STORE_PART_KEYS)
         return false;
     switch (check->content) {
-    case CONTENT_PREVIEWS:
+    case STORE_PART_PREVIEWS:
         if (!record_decode_preview(entry->record, id, entry->port, &out.preview))
             return false;
         if (out.preview.version > check->last_version)
             check->last_version = out.preview.version;
         return true;
-    case CONTENT_RULES:
+    case STORE_PART_RULES:
         return str_eq(id, STORE_KEYS_NAME) ? record_decode_keys(entry->record, &out.cookie_keys)
                                            : record_decode_block(entry->record, id, &out.block);
-    case CONTENT_KEYS:
+    case STORE_PART_KEYS:
         if (id.p[0] == STORE_HASH_MARK) {
             check->hashes++;
             return record_decode_key(entry->record, any, &out.key);
         }
         check->names++;
         return record_decode_name(entry->record, out.sha256);
-    case CONTENT_DELETIONS:
+    case STORE_PART_DELETIONS:
         return record_decode_deletion(entry->record, id, &out.deletion);
-    case CONTENT_ALIASES:
+    case STORE_PART_ALIASES:
         return record_decode_alias(entry->record, out.id);
-    case CONTENT_BOXES: /* written anew by the first report */
+    case STORE_PARTS:      /* none */
+    case STORE_PART_BOXES: /* written anew by the first report */
         return true;
     }
     return false;
@@ -344,7 +337,7 @@ static void check_pages(check_t *check, const pinned_t *pinned)
     }
 }
 
-static void check_environment(const char *dir, content_t content, bool in_use,
+static void check_environment(const char *dir, store_part_t content, bool in_use,
                               const store_check_calls_t *calls, store_check_sum_t *sum)
 {
     check_t check = {.calls = calls, .sum = sum, .dir = dir, .content = content};
@@ -353,7 +346,7 @@ static void check_environment(const char *dir, content_t content, bool in_use,
     if (!is_there(dir))
         return;
     sum->environments++;
-    if (!pin(dir, content != CONTENT_BOXES, in_use, &pinned, error))
+    if (!pin(dir, content != STORE_PART_BOXES, in_use, &pinned, error))
         found(&check, STORE_CHECK_TREE, "%s", error);
     else if (pinned.meta.txn != 0) /* else its writer ended before its first commit */
         check_pages(&check, &pinned);
@@ -371,12 +364,13 @@ void store_check(const char *durable_dir, const char *volatile_dir, bool in_use,
     *sum = (store_check_sum_t){.environments = 0};
     if (!store_made_check(durable_dir, error, sizeof(error))) {
         sum->findings++;
+        sum->damaged |= STORE_PARTS_DURABLE; /* open parts may be without a name */
         calls->finding(STORE_CHECK_TREE, error, calls->arg);
     }
     for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
         if (store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)) &&
             !store_made_unfinished(durable_dir, store_durable_names[i]))
-            check_environment(dir, (content_t)i, in_use, calls, sum);
+            check_environment(dir, (store_part_t)i, in_use, calls, sum);
     if (volatile_dir != NULL)
-        check_environment(volatile_dir, CONTENT_BOXES, in_use, calls, sum);
+        check_environment(volatile_dir, STORE_PART_BOXES, in_use, calls, sum);
 }

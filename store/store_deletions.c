@@ -26,7 +26,8 @@ struct store_ended {
  * deletion. */
 bool store_open_deletions(store_t *store, const char *durable_dir, bool writer)
 {
-    store->deletions = store_open_beside(store, durable_dir, "deletions", DELETIONS_MAP_BYTES, writer);
+    store->deletions =
+        store_open_beside(store, durable_dir, STORE_PART_DELETIONS, DELETIONS_MAP_BYTES, writer);
     if (store->deletions == NULL || !writer)
         return store->deletions != NULL;
     store->ended = calloc(1, sizeof(*store->ended));
@@ -34,7 +35,7 @@ bool store_open_deletions(store_t *store, const char *durable_dir, bool writer)
     store->ended->floor = table_version(store->deletions);
     if (store->ended->floor == UINT64_MAX)
         (void)store_refused(store, "cannot be read", STR("deletions"));
-    return store->ended->floor != UINT64_MAX;
+    return store->ended->floor != UINT64_MAX || store->patient; /* any deletion may have ended */
 }
 
 /* ---- readers ---- */

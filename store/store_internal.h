@@ -25,7 +25,13 @@ struct store {
     store_ended_t *ended; /* the writer's: boxes whose deletions ended lately */
     table_trouble_t durable_trouble, volatile_trouble;
     uint64_t map_bytes;
-    bool bad_record; /* store_bad_record */
+    const _Atomic uint64_t *known; /* store_set_known_damage */
+    bool patient;                  /* store_open_patiently */
+    uint64_t known_at_open;        /* its parts that stay closed */
+    char *durable_dir;             /* of store_open_patiently, as all below */
+    char *volatile_dir;
+    char missing[TABLE_ERROR_MAX]; /* why no durable part is opened; empty: each is tried */
+    bool bad_record;               /* store_bad_record */
     char error[TABLE_ERROR_MAX];
 };
 
@@ -36,8 +42,9 @@ store_result_t store_refused(store_t *store, const char *why, str_t id);
 MUST_USE store_result_t store_read(store_t *store, table_t *table, str_t id, uint16_t port, str_t *record);
 /* Opens a table in a directory `name` below the durable one; the writer makes it. Returns NULL with
  * store->error. */
-table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
+table_t *store_open_beside(store_t *store, const char *durable_dir, store_part_t part, uint64_t map_bytes,
                            bool writer);
+table_t *store_part(const store_t *store, store_part_t part);
 /* Open store->rules, store->keys, store->aliases and store->deletions. Return false with
  * store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);

@@ -23,7 +23,7 @@ _Static_assert(STORE_KEY_NAME_MAX <= ORDER_ID_MAX && HASH_ID_LEN <= ORDER_ID_MAX
 
 bool store_open_keys(store_t *store, const char *durable_dir, bool writer)
 {
-    store->keys = store_open_beside(store, durable_dir, "keys", KEYS_MAP_BYTES, writer);
+    store->keys = store_open_beside(store, durable_dir, STORE_PART_KEYS, KEYS_MAP_BYTES, writer);
     return store->keys != NULL;
 }
 

@@ -13,7 +13,7 @@
 
 bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
 {
-    store->rules = store_open_beside(store, durable_dir, "rules", RULES_MAP_BYTES, writer);
+    store->rules = store_open_beside(store, durable_dir, STORE_PART_RULES, RULES_MAP_BYTES, writer);
     return store->rules != NULL;
 }
 

@@ -13,5 +13,12 @@ store_trouble_t store_trouble(const store_t *store, bool durable)
 
 bool store_in_trouble(const store_t *store)
 {
-    return store->durable_trouble.why[0] != '\0' || store->volatile_trouble.why[0] != '\0';
+    if (store->durable_trouble.why[0] != '\0' || store->volatile_trouble.why[0] != '\0')
+        return true;
+    for (unsigned i = 0; i < STORE_PARTS; i++) {
+        const table_t *table = store_part(store, (store_part_t)i);
+        if (table_closed(table) != NULL || table_damaged(table) || table_doubtful(table))
+            return true;
+    }
+    return false;
 }

@@ -15,6 +15,7 @@
 #include "bucket.h"
 #include "bytes.h"
 #include "env_meta.h"
+#include "env_pages.h"
 #include "env_size.h"
 #include "order.h"
 #include "read_guard.h"
@@ -129,6 +130,7 @@ static store_result_t meta_read(table_t *table, MDB_txn *txn)
 {
     MDB_val key = table_val("layout", 6), value;
     int rc = mdb_get(txn, table->meta, &key, &value);
+    table->damaged |= rc < 0;
     if (rc != 0)
         return table_failed(table, "the store has no version of its format: %s", mdb_strerror(rc));
     if (value.mv_size != 1 || *(const uint8_t *)value.mv_data == 0)
@@ -150,7 +152,9 @@ static store_result_t meta_read(table_t *table, MDB_txn *txn)
 static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
 {
     unsigned make = writer ? MDB_CREATE : 0;
-    int rc = mdb_dbi_open(txn, "records", MDB_INTEGERKEY | make, &table->records);
+    int rc = mdb_dbi_open(txn, NULL, 0, &table->main);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "records", MDB_INTEGERKEY | make, &table->records);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "order", make, &table->order);
     if (rc == 0)
@@ -165,6 +169,7 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
         if (rc == 0 && stat.ms_entries == 0)
             rc = meta_make(table, txn);
     }
+    table->damaged |= rc < 0; /* of LMDB, and no system call */
     if (rc != 0)
         return table_failed(table, "cannot open the store: %s", mdb_strerror(rc));
     store_result_t result = meta_read(table, txn);
@@ -173,10 +178,24 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
     return result;
 }
 
+typedef struct opening {
+    table_t *table;
+    MDB_txn *txn;
+    bool writer;
+    store_result_t result;
+} opening_t;
+
+static void open_guarded(void *arg)
+{
+    opening_t *opening = arg;
+    opening->result = open_databases(opening->table, opening->txn, opening->writer);
+}
+
 /* Adds the advice to a sentence about a broken file. */
 static store_result_t broken(table_t *table, const table_options_t *options)
 {
     size_t n = strlen(table->error);
+    table->damaged = true;
     snprintf(table->error + n, TABLE_ERROR_MAX - n,
              options->synced
                  ? "; restore a backup (`boxedge store restore DIR`), or move it away to begin without "
@@ -263,7 +282,12 @@ static store_result_t open_all(table_t *table, const table_options_t *options)
     int rc = mdb_txn_begin(table->env, NULL, writer ? 0 : MDB_RDONLY, &txn);
     if (rc != 0)
         return table_failed(table, "cannot read the store: %s", mdb_strerror(rc));
-    result = open_databases(table, txn, writer);
+    opening_t opening = {.table = table, .txn = txn, .writer = writer};
+    if (writer || options->look)
+        open_guarded(&opening);
+    else if (!read_guard(open_guarded, &opening))
+        opening.result = table_result(table, "cannot open the store", MDB_CORRUPTED);
+    result = opening.result;
     if (result != STORE_OK) {
         mdb_txn_abort(txn);
         return result;
@@ -285,6 +309,26 @@ static void name_place(const char *dir, char *error)
     snprintf(error, TABLE_ERROR_MAX, "%.*s: %s", TABLE_ERROR_MAX / 2 - 4, dir, sentence);
 }
 
+static void close_all(table_t *t)
+{
+    if (t->write != NULL)
+        mdb_txn_abort(t->write);
+    if (t->read != NULL)
+        mdb_txn_abort(t->read);
+    if (t->env != NULL)
+        mdb_env_close(t->env);
+}
+
+/* Leaves a closed table, with the sentence of its failure. */
+static void shut(table_t *table)
+{
+    close_all(table);
+    table->env = NULL;
+    table->read = table->write = NULL;
+    table->closed = true;
+    memcpy(table->why, table->error, sizeof(table->why));
+}
+
 table_t *table_open(const table_options_t *options, char *error)
 {
     table_t *table = calloc(1, sizeof(*table));
@@ -295,21 +339,21 @@ table_t *table_open(const table_options_t *options, char *error)
     table->error = error;
     table->writer = options->writer;
     table->trouble = options->trouble;
-    if (open_all(table, options) == STORE_OK)
-        return table;
+    if (options->closed != NULL) {
+        table->damaged = true;
+        snprintf(error, TABLE_ERROR_MAX, "%s", options->closed);
+    } else {
+        store_result_t result = open_all(table, options);
+        if (result == STORE_OK)
+            return table;
+        table->damaged |= result == STORE_NOT_FOUND; /* if `patient`: there was a store */
+    }
     name_place(options->dir, error);
-    table_close(&table);
-    return NULL;
-}
-
-static void close_all(table_t *t)
-{
-    if (t->write != NULL)
-        mdb_txn_abort(t->write);
-    if (t->read != NULL)
-        mdb_txn_abort(t->read);
-    if (t->env != NULL)
-        mdb_env_close(t->env);
+    if (options->patient)
+        shut(table);
+    else
+        table_close(&table);
+    return table;
 }
 
 void table_close(table_t **table)
@@ -353,248 +397,4 @@ store_result_t table_look(const table_options_t *options, char *error)
     if (result == STORE_FAILED)
         name_place(look.dir, error);
     return result;
-}
-
-/* ---- reading ---- */
-
-bool table_damaged(const table_t *table)
-{
-    return table->damaged;
-}
-
-/* One guarded read of the map. */
-typedef struct reading {
-    table_t *table;
-    MDB_txn *txn;
-    str_t id;
-    uint16_t port;
-    str_t record;
-    MDB_cursor *cursor;
-    MDB_cursor_op op;
-    order_key_t *at; /* of a list: the present key */
-    table_stats_t *stats;
-    int rc;
-} reading_t;
-
-/* A fault of the map is an error of LMDB. So is what a reader's transaction says after a root that it could
- * not read; of a writer's, an earlier error may be the reason. */
-static int read_map(void (*read)(void *), reading_t *reading)
-{
-    if (!read_guard(read, reading))
-        return MDB_CORRUPTED;
-    bool reads = reading->txn == NULL || reading->txn != reading->table->write;
-    bool lost = reading->rc == MDB_BAD_TXN || reading->rc == MDB_BAD_DBI || reading->rc == MDB_INCOMPATIBLE;
-    return reads && lost ? MDB_CORRUPTED : reading->rc;
-}
-
-static void renew(void *arg)
-{
-    reading_t *r = arg;
-    r->rc = mdb_txn_renew(r->table->read);
-    if (r->rc == MDB_MAP_RESIZED) {
-        /* A writer with a larger map was active: adopt its size. */
-        r->rc = mdb_env_set_mapsize(r->table->env, 0);
-        if (r->rc == 0)
-            r->rc = mdb_txn_renew(r->table->read);
-    }
-}
-
-store_result_t table_read_begin(table_t *table)
-{
-    reading_t reading = {.table = table};
-    int rc = read_map(renew, &reading);
-    if (rc != 0)
-        mdb_txn_reset(table->read); /* a fault in between would keep its slot, and with it old pages */
-    return table_result(table, "cannot read the store", rc);
-}
-
-void table_read_end(table_t *table)
-{
-    mdb_txn_reset(table->read);
-}
-
-/* Copies the record out of the map. */
-static void find(void *arg)
-{
-    reading_t *r = arg;
-    table_t *table = r->table;
-    size_t hash = table_hash(table, r->id, r->port);
-    MDB_val key = table_val(&hash, sizeof(hash)), value;
-    r->rc = mdb_get(r->txn, table->records, &key, &value);
-    if (r->rc != 0)
-        return;
-    bucket_entry_t entry;
-    str_t bucket = str_make(value.mv_data, value.mv_size);
-    table->bad_record =
-        bucket.n > BUCKET_MAX || bucket_seal_state(&table->hash_key, bucket) == BUCKET_SEAL_WRONG;
-    if (table->bad_record)
-        return;
-    if (bucket_find(bucket, r->id, r->port, &entry) != BUCKET_OK)
-        r->rc = MDB_NOTFOUND;
-    else if (entry.record.n > sizeof(table->found))
-        table->bad_record = true;
-    else
-        r->record = str_make(memcpy(table->found, entry.record.p, entry.record.n), entry.record.n);
-}
-
-static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t port, str_t *record)
-{
-    reading_t reading = {.table = table, .txn = txn, .id = id, .port = port};
-    table->bad_record = false;
-    if (!table_id_fits(id))
-        return STORE_NOT_FOUND;
-    int rc = read_map(find, &reading);
-    if (rc != 0)
-        table->bad_record = false;
-    if (table->bad_record)
-        return table_failed(table, "the record of %.*s is damaged", STR_ARG(id));
-    *record = reading.record;
-    return table_result(table, "cannot read the store", rc);
-}
-
-bool table_bad_record(const table_t *table)
-{
-    return table->bad_record;
-}
-
-store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record)
-{
-    return find_in(table, table->read, id, port, record);
-}
-
-store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t *record)
-{
-    assert(table->write != NULL);
-    return find_in(table, table->write, id, port, record);
-}
-
-/* mdb_stat reads the root first: a fault in mdb_cursor_open would leave the cursor's memory behind. */
-static void open_cursor(void *arg)
-{
-    reading_t *r = arg;
-    MDB_stat stat;
-    r->rc = mdb_stat(r->table->read, r->table->order, &stat);
-    if (r->rc == 0)
-        r->rc = mdb_cursor_open(r->table->read, r->table->order, &r->cursor);
-}
-
-/* Moves the cursor, and copies its key out of the map. */
-static void move(void *arg)
-{
-    reading_t *r = arg;
-    MDB_val key = table_val(r->at->bytes, r->at->len), value;
-    r->rc = mdb_cursor_get(r->cursor, &key, &value, r->op);
-    if (r->rc != 0)
-        return;
-    bool fits = key.mv_size <= sizeof(r->at->bytes);
-    r->at->len = fits ? key.mv_size : 0;
-    if (fits)
-        memcpy(r->at->bytes, key.mv_data, key.mv_size);
-}
-
-/* Whether a list goes forward: damaged pages can lead back. */
-static bool goes_on(const order_key_t *from, const order_key_t *to)
-{
-    size_t n = from->len < to->len ? from->len : to->len;
-    int order = memcmp(from->bytes, to->bytes, n);
-    return order < 0 || (order == 0 && from->len < to->len);
-}
-
-static store_result_t list(table_t *table, str_t id, uint16_t port, bool unreadable,
-                           bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
-{
-    order_key_t at = order_key(id, port), before = at;
-    reading_t reading = {.table = table, .op = MDB_SET_RANGE, .at = &at};
-    int rc = read_map(open_cursor, &reading);
-    if (rc != 0)
-        return table_result(table, "cannot list the store", rc);
-    bool more = true;
-    table->skipped = 0;
-    while (more && (rc = read_map(move, &reading)) == 0) {
-        if (at.len == 0 || (reading.op == MDB_NEXT && !goes_on(&before, &at))) {
-            rc = MDB_CORRUPTED;
-            break;
-        }
-        str_t record = str_make(NULL, 0);
-        bool named = order_name(str_make((const char *)at.bytes, at.len), &id, &port);
-        store_result_t found = named ? table_find(table, id, port, &record) : STORE_NOT_FOUND;
-        rc = found == STORE_FAILED && !table->bad_record ? MDB_CORRUPTED : 0; /* pages, not the record */
-        if (rc != 0)
-            break;
-        bool readable = found == STORE_OK;
-        before = at;
-        reading.op = MDB_NEXT;
-        if (readable || (named && unreadable))
-            more = each(id, port, record, arg);
-        else
-            table->skipped++;
-    }
-    mdb_cursor_close(reading.cursor);
-    return rc == MDB_NOTFOUND ? STORE_OK : table_result(table, "cannot list the store", rc);
-}
-
-store_result_t table_each(table_t *table, str_t id, uint16_t port,
-                          bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
-{
-    return list(table, id, port, false, each, arg);
-}
-
-store_result_t table_each_name(table_t *table, str_t id, uint16_t port,
-                               bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
-{
-    return list(table, id, port, true, each, arg);
-}
-
-size_t table_skipped(const table_t *table)
-{
-    return table->skipped;
-}
-
-static int count_line(const char *line, void *count)
-{
-    (void)line;
-    ++*(uint64_t *)count;
-    return 0;
-}
-
-static void get_stats(void *arg)
-{
-    reading_t *r = arg;
-    MDB_stat stat;
-    MDB_envinfo info;
-    uint64_t lines = 0;
-    r->rc = mdb_stat(r->table->read, r->table->order, &stat);
-    if (r->rc == 0)
-        r->rc = mdb_env_info(r->table->env, &info);
-    if (r->rc == 0 && mdb_reader_list(r->table->env, count_line, &lines) < 0)
-        r->rc = EIO;
-    if (r->rc != 0)
-        return;
-    /* One line is a heading, or reports that there are none. */
-    *r->stats = (table_stats_t){.records = stat.ms_entries,
-                                .bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1),
-                                .readers = lines - 1};
-}
-
-store_result_t table_get_stats(table_t *table, table_stats_t *out)
-{
-    reading_t reading = {.table = table, .stats = out};
-    return table_result(table, "cannot read the store", read_map(get_stats, &reading));
-}
-
-/* Reads the version from a snapshot. mdb_env_info is ahead of a reader's data while the last page
- * of a commit is being synced; a list read then would count as the newer one for ever. */
-uint64_t table_version(table_t *table)
-{
-    if (table_read_begin(table) != STORE_OK)
-        return UINT64_MAX; /* no commit has this version, so the caller reads and gets the error */
-    uint64_t version = mdb_txn_id(table->read);
-    table_read_end(table);
-    return version;
-}
-
-bool table_whole(table_t *table)
-{
-    char error[TABLE_ERROR_MAX];
-    return env_size_whole(table->env, error, sizeof(error));
 }

@@ -20,6 +20,11 @@
 /* Additions to it, which an edge with a lower number reads past. 1: buckets end with a seal. */
 #define TABLE_MINOR 1
 
+/* Ends a sentence about damage. */
+#define TABLE_REMEDY                                                                                         \
+    ": nothing is changed (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a "      \
+    "backup in its place)"
+
 typedef struct table table_t;
 
 /* Of the tables of one disk. */
@@ -35,6 +40,8 @@ typedef struct table_options {
     bool synced;              /* a commit is on disk when it returns */
     bool look;                /* for table_look */
     bool unfinished;          /* store_made_unfinished: a writer begins it anew */
+    bool patient;             /* table_open returns a closed table in place of NULL (table_closed) */
+    const char *closed;       /* with `patient`: not opened, for this reason, which is damage. NULL: opened */
     table_trouble_t *trouble; /* updated by each change; must outlive the table. NULL: not counted */
 } table_options_t;
 
@@ -55,13 +62,20 @@ MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 /* Returns false if the file has become shorter than its records need. */
 MUST_USE bool table_whole(table_t *table);
 
-/* The disk's reason for the failure of the last change: ENOSPC, EROFS or EIO; 0: none of its own, such as a
- * full map. */
+/* The disk's reason for the failure of the last change: ENOSPC, EROFS or EIO; EUCLEAN: damage; 0: none of its
+ * own, such as a full map. */
 int table_disk_error(const table_t *table);
 /* The directory of table_options_t. */
 const char *table_dir(const table_t *table);
-/* Whether a read or a change has met damaged pages since the opening. */
+/* Whether a read or a change has met damaged pages since the opening, or the table is closed since it is
+ * damaged. */
 bool table_damaged(const table_t *table);
+/* Why the table is closed: each read and change fails with this sentence. NULL: it is open. */
+const char *table_closed(const table_t *table);
+/* While `bit` is in *known, nothing is said to be absent: a find without a result, a list and a change are
+ * STORE_FAILED. A change is also after table_damaged. */
+void table_set_known_damage(table_t *table, const _Atomic uint64_t *known, uint64_t bit);
+bool table_doubtful(const table_t *table);
 
 /* ---- reading: the record of a find or each is valid until the next find or end. A page that is damaged,
  * behind the end of the file, or that the disk cannot deliver, ends the read with STORE_FAILED ---- */

@@ -18,6 +18,7 @@ struct table {
     MDB_dbi records;
     MDB_dbi order;
     MDB_dbi meta;
+    MDB_dbi main;   /* of the databases themselves */
     MDB_txn *read;  /* made once, renewed for each reading */
     MDB_txn *write; /* NULL outside write transactions */
     bool writer;
@@ -29,6 +30,10 @@ struct table {
     int disk_error;     /* table_disk_error */
     table_trouble_t *trouble;
     bool damaged; /* table_damaged */
+    bool closed;  /* env is NULL, and `why` has the reason */
+    char why[TABLE_ERROR_MAX];
+    const _Atomic uint64_t *known; /* table_set_known_damage */
+    uint64_t known_bit;
     char *error;
     char found[BUCKET_RECORD_MAX]; /* the record of the last table_find */
     char bucket[BUCKET_MAX];       /* for the bucket being written */

@@ -16,7 +16,14 @@ static store_result_t change_result(table_t *table, int rc)
 {
     static const char doing[] = "cannot change the store";
     table->disk_error = rc == EROFS || rc == EIO ? rc : 0;
+    /* The first error of a transaction, since callers abort it: that of a root that LMDB could not read. */
+    if (rc == MDB_BAD_TXN || rc == MDB_BAD_DBI || rc == MDB_INCOMPATIBLE)
+        rc = MDB_CORRUPTED;
     store_result_t result = table_result(table, doing, rc);
+    if (table->damaged) {
+        table->disk_error = EUCLEAN;
+        return result;
+    }
     if ((result != STORE_FULL && result != STORE_FAILED) || table->trouble == NULL)
         return result;
     table->trouble->failed++;
@@ -28,6 +35,12 @@ static store_result_t change_result(table_t *table, int rc)
 store_result_t table_write_begin(table_t *table)
 {
     assert(table->write == NULL);
+    bool damaged = table->damaged || table_doubtful(table);
+    table->disk_error = damaged ? EUCLEAN : 0;
+    if (table->closed)
+        return table_failed(table, "%s", table->why);
+    if (damaged)
+        return table_failed(table, "data.mdb is damaged" TABLE_REMEDY);
     int rc = mdb_txn_begin(table->env, NULL, 0, &table->write);
     if (rc != 0)
         table->write = NULL;
@@ -165,7 +178,7 @@ void table_use_reserve(table_t *table, bool on)
 int table_reap_readers(table_t *table)
 {
     int dead = 0;
-    return mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
+    return !table->closed && mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
 }
 
 int table_disk_error(const table_t *table)
@@ -175,7 +188,9 @@ int table_disk_error(const table_t *table)
 
 const char *table_dir(const table_t *table)
 {
-    const char *dir;
+    const char *dir = "";
+    if (table->closed)
+        return dir;
     int rc = mdb_env_get_path(table->env, &dir);
     assert(rc == 0);
     return dir;

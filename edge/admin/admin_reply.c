@@ -91,6 +91,10 @@ const char *admin_disk_text(int error)
 {
     if (error == 0)
         return "";
+    if (error == EUCLEAN)
+        return "it is damaged: nothing is changed (`boxedge store check` lists all faults, `boxedge store "
+               "restore "
+               "DIR` puts a backup in its place)";
     return error == ENOSPC ? "the disk is full" : strerror(error);
 }
 

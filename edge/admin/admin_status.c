@@ -12,6 +12,7 @@
 #include "logger.h"
 #include "message_ring.h"
 #include "metrics.h"
+#include "process.h"
 #include "processes_json.h"
 
 /* ---- boxes ---- */
@@ -138,7 +139,7 @@ static void stats_run(store_job_t *job, store_t *store)
 {
     stats_job_t *stats = CONTAINER_OF(stats_job_t, base.job, job);
     bool whole = store_whole(store);
-    if (whole && !store_damaged(store) && !store_health_has_bad_pages(stats->health)) {
+    if (whole && store_damaged(store) == 0 && store_health_bad_pages(stats->health) == 0) {
         admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
         return;
     }
@@ -285,18 +286,28 @@ void admin_health(exchange_t *ex, str_t body, void *arg)
     exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
 }
 
+/* Whether the worker accepts connections: it serves, lives, and has room. */
+static bool worker_accepts(const shm_child_t *worker, uint64_t now_ms)
+{
+    uint64_t beat = atomic_load_explicit(&worker->heartbeat_ms, memory_order_relaxed);
+    return atomic_load_explicit(&worker->state, memory_order_relaxed) == SHM_READY &&
+           now_ms <= beat + PROCESS_SILENT_MS &&
+           atomic_load_explicit(&worker->full, memory_order_relaxed) == 0;
+}
+
 static void ready_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
     unsigned ready = 0;
+    uint64_t now_ms = clock_now_ms();
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        ready += atomic_load_explicit(&shm_worker(admin->shm, i)->state, memory_order_relaxed) == SHM_READY;
+        ready += worker_accepts(shm_worker(admin->shm, i), now_ms);
     if (admin->leaving)
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
     else if (job->result != STORE_OK)
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("the store cannot be read\n"));
     else if (ready == 0)
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("no worker serves\n"));
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("no worker accepts connections\n"));
     else
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ready\n"));
 }

@@ -210,6 +210,8 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
            input->admin.refused);
     names(out, &input->names);
     waking(out, input->shm);
+    single(out, "store_damaged", "gauge", "1 once damaged pages of the store are known",
+           store_health_bad_pages(shm_store_health(input->shm)) != 0);
     store(out, input->store);
     workers(out, input);
     if (input->conf != NULL && input->conf->upstream_count > 0)

@@ -148,8 +148,11 @@ static void do_jobs(store_thread_t *thread, store_job_t *job)
 /* The controller may be the only one to read a page, as that of a deletion. */
 static void report_damage(const store_thread_t *thread)
 {
-    if (store_damaged(thread->store) && store_health_report_pages(shm_store_health(thread->shm)))
-        process_log("controller", STORE_HEALTH_PAGES);
+    uint64_t damaged = store_damaged(thread->store);
+    if (damaged == 0 || !store_health_report_pages(shm_store_health(thread->shm), damaged))
+        return;
+    shm_epoch_bump(thread->shm);
+    process_log("controller", STORE_HEALTH_PAGES);
 }
 
 static void notify_loop(const store_thread_t *thread)
@@ -237,6 +240,7 @@ store_thread_t *store_thread_new(loop_t *loop, store_t *store, shm_t *shm)
     assert(thread != NULL);
     thread->store = store;
     thread->shm = shm;
+    store_set_known_damage(store, &shm_store_health(shm)->damaged);
     queue_init(&thread->waiting);
     queue_init(&thread->finished);
     pthread_mutex_init(&thread->lock, NULL);

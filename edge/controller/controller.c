@@ -21,6 +21,9 @@
 #define DRAIN_MS 2000
 /* Interval of maintenance: rotation of keys and deletion of expired previews. */
 #define MAINTENANCE_MS 60000
+/* First and longest wait before parts of the store that cannot be opened are tried again. */
+#define REOPENING_FIRST_MS 1000
+#define REOPENING_MOST_MS  60000
 
 static void set_state(controller_t *controller, controller_state_t state)
 {
@@ -198,6 +201,51 @@ static void maintenance_due(loop_timer_t *timer)
     loop_timer_start(controller->loop, timer, MAINTENANCE_MS, maintenance_due);
 }
 
+/* ---- parts of the store that cannot be opened ---- */
+
+typedef struct reopening_job {
+    store_job_t job;
+    controller_t *controller;
+    bool may_open;
+} reopening_job_t;
+
+static void reopening_run(store_job_t *job, store_t *store)
+{
+    CONTAINER_OF(reopening_job_t, job, job)->may_open = store_may_open(store);
+}
+
+static void reopening_due(loop_timer_t *timer);
+
+/* A controller begins by reading the whole store, so another one takes over. */
+static void reopening_done(store_job_t *job)
+{
+    reopening_job_t *reopening = CONTAINER_OF(reopening_job_t, job, job);
+    controller_t *controller = reopening->controller;
+    if (reopening->may_open && controller->state == CONTROLLER_SERVES) {
+        process_log("controller", "the store can be opened again: the controller starts anew");
+        end(controller);
+    } else if (controller->state == CONTROLLER_SERVES) {
+        loop_timer_start(controller->loop, &controller->reopening, controller->reopening_ms, reopening_due);
+    }
+    free(reopening);
+}
+
+static void reopening_due(loop_timer_t *timer)
+{
+    controller_t *controller = CONTAINER_OF(controller_t, reopening, timer);
+    reopening_job_t *reopening = calloc(1, sizeof *reopening);
+    assert(reopening != NULL);
+    *reopening =
+        (reopening_job_t){.job = {.run = reopening_run, .done = reopening_done}, .controller = controller};
+    controller->reopening_ms *= 2;
+    if (controller->reopening_ms > REOPENING_MOST_MS)
+        controller->reopening_ms = REOPENING_MOST_MS;
+    if (store_thread_add(controller->store, &reopening->job))
+        return;
+    free(reopening);
+    loop_timer_start(controller->loop, timer, controller->reopening_ms, reopening_due);
+}
+
 /* ---- channels ---- */
 
 static void drain_expired(loop_timer_t *timer)
@@ -338,7 +386,7 @@ static bool collect_box(const store_box_t *box, void *arg)
 }
 
 /* Opens the store and records the configuration's boxes, before any worker reads them. */
-static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
+static store_t *open_store(const controller_args_t *args, known_boxes_t *known, uint64_t *closed)
 {
     char durable[PATH_BYTES];
     char volatile_dir[PATH_BYTES];
@@ -347,8 +395,18 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
         process_log("controller", "the path of state_dir or run_dir is too long");
         return NULL;
     }
-    store_t *store =
-        store_open(durable, volatile_dir, args->conf->store_map_bytes, true, error, sizeof error);
+    uint64_t map_bytes = args->conf->store_map_bytes;
+    uint64_t damaged = store_health_bad_pages(shm_store_health(args->shm));
+    *closed = 0;
+    store_t *store = args->must_open ? store_open(durable, volatile_dir, map_bytes, true, error, sizeof error)
+                                     : store_open_patiently(durable, volatile_dir, map_bytes, true, damaged,
+                                                            closed, error, sizeof error);
+    if (store != NULL && (*closed & ~damaged) != 0) /* of known damage there is a message */
+        process_log(
+            "controller",
+            "the store cannot be opened: %s; changes of it are refused until it can, and what workers "
+            "read is served on",
+            error);
     if (store == NULL) {
         process_log("controller", "the store cannot be opened: %s", error);
         return NULL;
@@ -357,9 +415,9 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
     store_reap_readers(store); /* of the workers that died with the previous controller */
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
-    if (result != STORE_OK)
+    if (result != STORE_OK && !store_in_trouble(store))
         log_boxes_error(store_error(store));
-    if (store_each_box(store, collect_box, known) == STORE_FAILED)
+    if (store_each_box(store, collect_box, known) == STORE_FAILED && !store_in_trouble(store))
         process_log("controller", "the known boxes cannot be read: %s", store_error(store));
     shm_epoch_bump(args->shm);
     return store;
@@ -378,7 +436,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
     json_set_alloc_funcs(malloc, free_cleansed);
     *controller = (controller_t){.loop = loop_new(), .conf = args->conf, .shm = args->shm};
     known_boxes_t known = {.count = 0};
-    store_t *store = open_store(args, &known);
+    uint64_t closed;
+    store_t *store = open_store(args, &known, &closed);
     if (store == NULL)
         return false;
     controller->store = store_thread_new(controller->loop, store, args->shm);
@@ -424,6 +483,9 @@ static bool start(controller_t *controller, const controller_args_t *args)
     }
     beat(&controller->heartbeat);
     maintenance_due(&controller->maintenance);
+    controller->reopening_ms = REOPENING_FIRST_MS;
+    if (closed != 0)
+        loop_timer_start(controller->loop, &controller->reopening, REOPENING_FIRST_MS, reopening_due);
     atomic_store(&shm_controller(controller->shm)->state, SHM_READY);
     channel_send(controller->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
     return true;
@@ -435,6 +497,7 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->heartbeat);
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->maintenance);
+    loop_timer_stop(&controller->reopening);
     admin_free(&controller->admin);
     traffic_service_free(&controller->traffic);
     controller->processes->free(controller->processes);

@@ -50,6 +50,8 @@ typedef struct controller {
     loop_timer_t heartbeat;
     loop_timer_t drain;
     loop_timer_t maintenance;
+    loop_timer_t reopening; /* parts of the store are closed */
+    uint32_t reopening_ms;  /* the next wait */
 } controller_t;
 
 /* The calls of the admin API to the controller; the owner is a controller_t. */

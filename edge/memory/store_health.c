@@ -15,17 +15,25 @@ bool store_health_report_record(store_health_t *health, str_t sentence)
     return false;
 }
 
-bool store_health_report_pages(store_health_t *health)
+size_t store_health_records(const store_health_t *health)
 {
-    return atomic_exchange(&health->pages, 1) == 0;
+    size_t count = 0;
+    while (count < STORE_HEALTH_RECORDS_MAX && atomic_load(&health->reported[count]) != 0)
+        count++;
+    return count;
+}
+
+bool store_health_report_pages(store_health_t *health, uint64_t parts)
+{
+    return (parts & ~atomic_fetch_or(&health->damaged, parts)) != 0;
 }
 
 void store_health_clear_pages(store_health_t *health)
 {
-    atomic_store(&health->pages, 0);
+    atomic_store(&health->damaged, 0);
 }
 
-bool store_health_has_bad_pages(const store_health_t *health)
+uint64_t store_health_bad_pages(const store_health_t *health)
 {
-    return atomic_load(&health->pages) != 0;
+    return atomic_load(&health->damaged);
 }

@@ -13,24 +13,30 @@
 
 /* The message of the process that reports damaged pages first. */
 #define STORE_HEALTH_PAGES                                                                                   \
-    "the store is damaged: requests that need a damaged page get 503, and /readyz too (`boxedge store "      \
-    "check` lists all faults)"
+    "the store is damaged: requests that need a damaged page get 503, and /readyz too; the damaged part "    \
+    "takes no change (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a backup in " \
+    "its place)"
 /* Maximum damaged records with a message of their own. */
 #define STORE_HEALTH_RECORDS_MAX 63
 
 /* All-zero is valid and intact. */
 typedef struct store_health {
     _Atomic uint64_t reported[STORE_HEALTH_RECORDS_MAX]; /* hashes of sentences; 0: free */
-    _Atomic uint64_t pages;                              /* not 0: a process met damaged pages */
+    _Atomic uint64_t
+        damaged; /* parts of the store (store_part_t) whose pages a process knows to be damaged */
 } store_health_t;
 
 /* Returns whether the caller is the first to report a record with this sentence. False for further
  * records once STORE_HEALTH_RECORDS_MAX were reported. */
 MUST_USE bool store_health_report_record(store_health_t *health, str_t sentence);
-/* Notes that a process met damaged pages; returns whether the caller is the first. */
-MUST_USE bool store_health_report_pages(store_health_t *health);
+/* Records that have been reported so far. */
+size_t store_health_records(const store_health_t *health);
+/* Notes parts whose pages are damaged; returns whether one of them is new. The caller then moves the epoch:
+ * what was read from them before, as that a preview does not exist, is not known any more. */
+MUST_USE bool store_health_report_pages(store_health_t *health, uint64_t parts);
 /* A check has read all pages, and found no damage. */
 void store_health_clear_pages(store_health_t *health);
-bool store_health_has_bad_pages(const store_health_t *health);
+/* The damaged parts; 0: none is known. */
+uint64_t store_health_bad_pages(const store_health_t *health);
 
 #endif

@@ -22,6 +22,8 @@
 
 /* Interval at which a process writes its heartbeat, in ms. */
 #define PROCESS_HEARTBEAT_MS 250
+/* A worker without a heartbeat for this long serves nobody. */
+#define PROCESS_SILENT_MS 500u
 /* Maximum listeners in a configuration (their descriptors travel in one message). */
 #define PROCESS_LISTENERS_MAX 64
 
@@ -97,6 +99,7 @@ typedef enum process_message {
 typedef struct worker_args {
     unsigned index;  /* in its edge */
     unsigned number; /* of its slot in `shm` */
+    bool must_open;  /* as controller_args_t */
     conf_t *conf;    /* one reference */
     shm_t *shm;
     int supervisor_fd;
@@ -119,15 +122,17 @@ typedef struct controller_args {
     int supervisor_fd;
     int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers by number; -1: none yet, PROCESS_LINK brings
                                         one */
+    bool must_open;    /* ends if the store cannot be opened; false: goes on without what cannot be opened */
     bool runner_lives; /* a runner exists, here or in the old edge: process boxes may be running */
     int admin_fd;      /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
 } controller_args_t;
 
 /*
  * Opens the store as its writer (process_store_dirs must exist), records the static boxes and bumps
- * the epoch. Sends PROCESS_READY, after which the supervisor starts workers, and serves the admin
- * socket. Writes its heartbeat into shm_controller and answers PROCESS_CONF with PROCESS_CONF_DONE.
- * Ends on PROCESS_DRAIN and at the end of the supervisor's channel. Defined in controller.c.
+ * the epoch. Parts that cannot be opened are tried again, unless args->must_open. Sends PROCESS_READY, after
+ * which the supervisor starts workers, and serves the admin socket. Writes its heartbeat into shm_controller
+ * and answers PROCESS_CONF with PROCESS_CONF_DONE. Ends on PROCESS_DRAIN and at the end of the supervisor's
+ * channel. Defined in controller.c.
  */
 int controller_run(const controller_args_t *args);
 

@@ -122,6 +122,14 @@ static void become(const child_slot_t *child, int *keep, size_t keep_count)
     close_others(keep, keep_count);
 }
 
+void child_become_helper(const char *title)
+{
+    prctl(PR_SET_NAME, title, 0, 0, 0);
+    crash_catch(title);
+    ignore_signals();
+    (void)close_range(3, ~0u, 0);
+}
+
 pid_t child_fork(child_slot_t *child, uint64_t now_ms, int *keep, size_t keep_count)
 {
     assert(child->pid == 0);

@@ -70,6 +70,10 @@ MUST_USE bool child_take_number(child_slot_t *child);
  */
 pid_t child_fork(child_slot_t *child, uint64_t now_ms, int *keep, size_t keep_count);
 
+/* In a process that the supervisor forked for a moment and that has no slot: names it, ignores signals, and
+ * closes all descriptors above 2. */
+void child_become_helper(const char *title);
+
 /* After the end of the process: closes the channel and clears `slot`. The caller sets the state. */
 void child_buried(child_slot_t *child);
 

@@ -9,8 +9,6 @@
 
 #include "shm.h"
 
-/* A worker whose heartbeat is older does not accept, in ms. */
-#define QUEUE_LOANS_SILENT_MS 500u
 /* A worker that starts sooner gets its queue itself. */
 #define QUEUE_LOANS_START_MS 100u
 

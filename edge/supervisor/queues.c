@@ -13,7 +13,7 @@ static bool accepts(const supervisor_t *s, const child_slot_t *child, uint64_t n
         return child->due_ms <= now_ms + QUEUE_LOANS_START_MS;
     uint64_t seen = child_heartbeat_ms(child, now_ms);
     seen = seen > s->watch_from_ms ? seen : s->watch_from_ms;
-    return now_ms <= seen + QUEUE_LOANS_SILENT_MS && atomic_load(&child->slot->full) == 0;
+    return now_ms <= seen + PROCESS_SILENT_MS && atomic_load(&child->slot->full) == 0;
 }
 
 static void lend(supervisor_t *s, unsigned owner, unsigned borrower)

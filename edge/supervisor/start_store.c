@@ -15,6 +15,7 @@
 #define PROGRESS_MS 5000
 
 typedef struct outcome {
+    store_health_t *health;
     bool damaged; /* the edge must not start */
     bool boxes;   /* the states of boxes are damaged */
 } outcome_t;
@@ -23,7 +24,8 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
 {
     outcome_t *outcome = arg;
     switch (kind) {
-    case STORE_CHECK_RECORD:
+    case STORE_CHECK_RECORD: /* here once; the check of a store in use does not repeat it */
+        (void)!store_health_report_record(outcome->health, str_from(sentence));
         process_log(NULL, "the store is damaged: %s", sentence);
         break;
     case STORE_CHECK_BOXES:
@@ -61,7 +63,7 @@ bool supervisor_check_store(const supervisor_t *s)
 {
     const conf_t *conf = s->snapshot->conf;
     char durable[PATH_MAX], fleeting[PATH_MAX];
-    outcome_t outcome = {.damaged = false};
+    outcome_t outcome = {.health = shm_store_health(s->shm)};
     if (!process_store_dirs(conf, durable, fleeting, PATH_MAX))
         return true;                              /* the snapshot has made them: they fit */
     bool in_use = s->inherited_state_dir != NULL; /* the edge that hands over still serves */

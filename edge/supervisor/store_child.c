@@ -32,16 +32,25 @@ static const char kind_letters[] = {[STORE_CHECK_RECORD] = 'R',
                                     [STORE_CHECK_BOXES] = 'B',
                                     [STORE_CHECK_UNDONE] = 'U'};
 
+typedef struct reporting {
+    int out;
+    store_check_sum_t sum;
+} reporting_t;
+
 static void report_finding(store_check_kind_t kind, const char *sentence, void *arg)
 {
-    report(*(int *)arg, kind_letters[kind], sentence);
+    const reporting_t *reporting = arg;
+    char text[32];
+    snprintf(text, sizeof(text), "%llx", (unsigned long long)reporting->sum.damaged);
+    report(reporting->out, 'D', text);
+    report(reporting->out, kind_letters[kind], sentence);
 }
 
 static void report_progress(const char *dir, unsigned percent, void *arg)
 {
     char text[TEXT_MAX];
     snprintf(text, sizeof(text), "%u %.*s", percent, PATH_MAX - 100, dir);
-    report(*(int *)arg, 'P', text);
+    report(((const reporting_t *)arg)->out, 'P', text);
 }
 
 /* Whether this user, who is the store's, could write the environment anew. */
@@ -55,9 +64,11 @@ static bool may_replace(const char *dir)
 static void check_all(const store_child_t *check, int out)
 {
     const char *fleeting = check->fleeting;
-    const store_check_calls_t calls = {.finding = report_finding, .progress = report_progress, .arg = &out};
+    reporting_t reporting = {.out = out};
+    const store_check_sum_t *sum = &reporting.sum;
+    const store_check_calls_t calls = {
+        .finding = report_finding, .progress = report_progress, .arg = &reporting};
     char error[512], text[128];
-    store_check_sum_t sum;
     if (check->look && !store_look(check->durable, check->fleeting, check->map_bytes, error, sizeof(error))) {
         bool durable = store_look(check->durable, NULL, check->map_bytes, text, sizeof(text));
         report(out, durable && may_replace(fleeting) ? 'B' : 'L', error);
@@ -65,9 +76,9 @@ static void check_all(const store_child_t *check, int out)
             return;
         fleeting = NULL;
     }
-    store_check(check->durable, fleeting, check->in_use, &calls, &sum);
-    snprintf(text, sizeof(text), "%u %llu %llu %u %u", sum.environments, (unsigned long long)sum.records,
-             (unsigned long long)sum.findings, sum.format, sum.minor);
+    store_check(check->durable, fleeting, check->in_use, &calls, &reporting.sum);
+    snprintf(text, sizeof(text), "%u %llu %llu %u %u", sum->environments, (unsigned long long)sum->records,
+             (unsigned long long)sum->findings, sum->format, sum->minor);
     report(out, 'S', text);
 }
 
@@ -110,9 +121,13 @@ static void take_progress(reading_t *reading, const char *text)
 
 static void take(reading_t *reading, const char *message)
 {
-    unsigned long long records, findings;
+    unsigned long long records, findings, damaged;
     store_check_sum_t *sum = reading->sum;
     switch (message[0]) {
+    case 'D':
+        if (sscanf(message + 1, "%llx", &damaged) == 1)
+            sum->damaged = damaged;
+        break;
     case 'R':
         reading->calls->finding(STORE_CHECK_RECORD, false, message + 1, reading->calls->arg);
         break;
@@ -243,6 +258,7 @@ store_child_result_t store_child_check(const store_child_t *check, const store_c
     if (status != 0) {
         snprintf(sentence, sizeof(sentence), "%s: a process that reads the store would crash: %s",
                  check->durable, children_end_text(status, how));
+        sum->damaged = STORE_PARTS_ALL; /* it does not tell which */
         calls->finding(STORE_CHECK_TREE, false, sentence, calls->arg);
         sum->findings++;
     }

@@ -44,7 +44,7 @@ typedef enum store_child_result {
     STORE_CHILD_FAILED, /* no child; errno */
 } store_child_result_t;
 
-/* *sum is complete only after STORE_CHILD_DONE. */
+/* *sum is complete only after STORE_CHILD_DONE; sum->damaged is current in each `finding`. */
 MUST_USE store_child_result_t store_child_check(const store_child_t *check, const store_child_calls_t *calls,
                                                 store_check_sum_t *sum);
 

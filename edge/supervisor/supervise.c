@@ -56,6 +56,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
     const worker_args_t args = {
         .index = child->index,
         .number = child->number,
+        .must_open = s->state == SUPERVISOR_STARTING,
         .conf = conf_acquire(s->snapshot->conf),
         .shm = s->shm,
         .supervisor_fd = channel,
@@ -79,6 +80,7 @@ static _Noreturn void run_controller(supervisor_t *s, child_slot_t *child, int c
         .shm = s->shm,
         .supervisor_fd = channel,
         .admin_fd = s->admin_fd,
+        .must_open = !s->controller.ever_ready,
         .runner_lives = child_alive(&s->runner) || s->predecessor_fd >= 0,
     };
     memcpy(args.worker_fds, links, sizeof(args.worker_fds));
@@ -269,7 +271,8 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
 
 void supervise_start_due(supervisor_t *s, uint64_t now_ms)
 {
-    if (s->controller.state == CHILD_WAITING && s->controller.due_ms <= now_ms)
+    if (s->controller.state == CHILD_WAITING && s->controller.due_ms <= now_ms &&
+        !store_watch_holds(s, now_ms))
         start_controller(s, now_ms);
     if (s->runner.state == CHILD_WAITING && s->runner.due_ms <= now_ms)
         start_runner(s, now_ms);
@@ -433,6 +436,7 @@ static void on_death(supervisor_t *s, child_slot_t *child, int status, uint64_t 
         supervisor_drain(s);
         return;
     }
+    store_watch_death(s, child, status);
     replace(s, child, was_draining, now_ms);
     if (child->kind == CHILD_CONTROLLER && s->state == SUPERVISOR_UPGRADING)
         upgrade_controller_gone(s);
@@ -459,6 +463,8 @@ void supervise_reap(supervisor_t *s, uint64_t now_ms)
         child_slot_t *child = find_child(s, pid);
         if (child != NULL)
             on_death(s, child, status, now_ms);
+        else if (store_watch_ended(s, pid))
+            continue;
         else if (pid == s->upgrade_pid)
             upgrade_ended(s, status);
         else if (pid == s->logger.pid)

@@ -459,6 +459,7 @@ static void look_after_children(supervisor_t *s)
     s->looked_ms = now;
     supervise_watch(s, now);
     queues_turn(s, now);
+    store_watch_turn(s, now);
 }
 
 /* The service manager restarts a supervisor that hangs. After a handover the successor has that duty. */

@@ -48,6 +48,16 @@ typedef struct elder {
     bool apart;  /* its segment or its store is another than the predecessor's */
 } elder_t;
 
+/* store_watch.c. */
+typedef struct store_watch {
+    pid_t pid;           /* of the helper that checks; 0: none */
+    uint64_t started_ms; /* of the last check, or when the edge began to serve */
+    bool checked;        /* since then */
+    bool sign;           /* of damage, since the last check began */
+    uint64_t damaged;    /* what store_health had after it */
+    size_t records;
+} store_watch_t;
+
 typedef struct supervisor {
     supervisor_state_t state;
     const char *conf_path;
@@ -75,6 +85,7 @@ typedef struct supervisor {
     child_slot_t runner;                   /* wanted if the configuration has process boxes */
     child_slot_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers; then those that still drain */
     queue_loans_t loans;
+    store_watch_t store_watch;
     uint64_t looked_ms;       /* time of the last heartbeat check */
     uint64_t watchdog_ms;     /* interval of signs of life to the service manager; 0: none */
     uint64_t watchdog_due_ms; /* time of the next one */
@@ -142,6 +153,16 @@ void supervisor_hasten(supervisor_t *s);
 void supervisor_drain_turn(supervisor_t *s);
 /* Handed over, and our boxes end as soon as our workers accept no more. */
 bool supervisor_awaits_workers(const supervisor_t *s);
+
+/* ---- store_watch.c ---- */
+/* Checks the store, if it is time or a process has met damage. Damage makes the node unready. */
+void store_watch_turn(supervisor_t *s, uint64_t now_ms);
+/* A crash is a sign of damage. */
+void store_watch_death(supervisor_t *s, const child_slot_t *child, int status);
+/* Whether the process was the helper. */
+bool store_watch_ended(supervisor_t *s, pid_t pid);
+/* Whether a controller that died must wait for a check. */
+bool store_watch_holds(const supervisor_t *s, uint64_t now_ms);
 
 /* ---- supervise.c ---- */
 /* Adjusts the slots to conf->workers: new ones wait for their start, surplus ones drain. */

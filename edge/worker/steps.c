@@ -262,7 +262,7 @@ static bool store_is_damaged(const exchange_t *ex)
 {
     store_t *store = worker_of(ex->context)->store;
     return store != NULL &&
-           (store_health_has_bad_pages(shm_store_health(ex->context->shm)) || !store_whole(store));
+           (store_health_bad_pages(shm_store_health(ex->context->shm)) != 0 || !store_whole(store));
 }
 
 step_result_t step_health(exchange_t *ex)

@@ -73,7 +73,7 @@ typedef struct worker_process {
     drain_t drain;
     tls_ticket_keys_t tickets;
     uint64_t tickets_seen; /* version of the keys in the segment that were taken last */
-    bool met_damage;       /* of the store; it was reported */
+    uint64_t met_damage;   /* parts of the store whose damage was reported */
     bool ended;
     int status;
 } worker_process_t;
@@ -354,15 +354,23 @@ static void on_gauges(loop_timer_t *timer)
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
 
-static bool open_store(worker_process_t *process)
+/* A worker that starts while the edge serves goes on without what it cannot open: 503 for some is better than
+ * nobody who answers. */
+static bool open_store(worker_process_t *process, bool must_open)
 {
     char durable[PATH_MAX], fleeting[PATH_MAX], error[512];
     const conf_t *conf = process->worker.context.conf;
+    uint64_t closed;
     if (!process_store_dirs(conf, durable, fleeting, PATH_MAX))
         return false; /* the supervisor made them: they fit */
     process->store = store_open(durable, fleeting, conf->store_map_bytes, false, error, sizeof(error));
     if (process->store == NULL)
         process_log(process->name, "the store cannot be opened: %s", error);
+    if (process->store == NULL && !must_open)
+        process->store = store_open_patiently(durable, fleeting, conf->store_map_bytes, false, 0, &closed,
+                                              error, sizeof(error));
+    if (process->store != NULL)
+        store_set_known_damage(process->store, &shm_store_health(process->worker.context.shm)->damaged);
     return process->store != NULL;
 }
 
@@ -390,7 +398,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     char error[512] = "";
     int fds[PROCESS_LISTENERS_MAX];
 
-    if (!open_store(process))
+    if (!open_store(process, args->must_open))
         return false;
     remake_routes(process);
     worker->blocks = blocks_new(process->store, shm_epoch(worker->context.shm), log_of_blocks);
@@ -440,11 +448,14 @@ static bool start(worker_process_t *process, const worker_args_t *args)
 static void report_damage(worker_process_t *process)
 {
     worker_t *worker = &process->worker;
-    if (process->met_damage || !store_damaged(worker->store))
+    uint64_t damaged = store_damaged(worker->store);
+    if (damaged == process->met_damage)
         return;
-    process->met_damage = true;
-    if (store_health_report_pages(shm_store_health(worker->context.shm)))
-        process_log("worker", STORE_HEALTH_PAGES);
+    process->met_damage = damaged;
+    if (!store_health_report_pages(shm_store_health(worker->context.shm), damaged))
+        return;
+    shm_epoch_bump(worker->context.shm);
+    process_log("worker", STORE_HEALTH_PAGES);
 }
 
 static void serve(worker_process_t *process)
