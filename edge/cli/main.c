@@ -82,10 +82,8 @@ int main(int argc, char **argv)
     else if (strcmp(name, "--version") == 0)
         name = "version";
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(name, commands[i].name) == 0) {
-            int status = commands[i].run(argc - 1, argv + 1);
-            return commands[i].run == cmd_run ? status : check_output(name, status);
-        }
+        if (strcmp(name, commands[i].name) == 0)
+            return check_output(name, commands[i].run(argc - 1, argv + 1));
     fprintf(stderr, "boxedge: unknown command \"%s\"; see boxedge --help\n", name);
     return 2;
 }

@@ -38,7 +38,7 @@ def test_output_that_is_lost(make_edge):
         assert "a change that it made stays" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["help", "--version", "status --help"])
+@pytest.mark.parametrize("words", ["help", "--version", "run --help", "status --help"])
 def test_output_without_an_edge(words):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([str(harness.BINARY), *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
