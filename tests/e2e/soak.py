@@ -168,8 +168,10 @@ class Soak:
                 for n, pid in enumerate(self.edge.pids(role))}
 
     def memory(self):
-        """KiB of each process, with shared pages divided, and bytes of the store."""
-        figures = {f"memory of {name}, KiB": self.edge._kib(pid, "smaps_rollup", "Pss")
+        """KiB that are each process's own, and bytes of the store. A share of common pages (Pss) would fall with
+        each further process of another edge, and hide growth."""
+        figures = {f"memory of {name}, KiB": sum(self.edge._kib(pid, "smaps_rollup", field)
+                                                 for field in ("Private_Clean", "Private_Dirty"))
                    for name, pid in self.roles().items()}
         for kind, used in re.findall(r'^boxedge_store_used_bytes\{store="(\w+)"\} (\d+)', metrics(self.edge), re.M):
             figures[f"{kind} store, bytes"] = int(used)

@@ -11,6 +11,7 @@ import pytest
 
 from harness import BINARY, ROOT
 from machine import booted, write
+from test_install import FILES
 
 NAME = "boxedge"
 URL = "https://demo-3000.preview.box.localhost:8443/"
@@ -32,6 +33,27 @@ while not os.path.exists("/tmp/stop"):
     if done == 20:
         open("/tmp/begun", "w").close()
 print(json.dumps([done, failed]))
+"""
+# A WebSocket that echoes before and after an upgrade.
+ECHOES = """
+import os, socket, ssl, time
+def echo(text):
+    tls.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+    assert file.read(2 + len(text)) == bytes([0x81, len(text)]) + text
+context = ssl.create_default_context(cafile=CA)
+with context.wrap_socket(socket.create_connection(("127.0.0.1", 8443), 60), server_hostname=HOST) as tls:
+    tls.sendall(b"GET /echo HTTP/1.1\\r\\nHost: " + HOST.encode() + b":8443\\r\\nUpgrade: websocket\\r\\n"
+                b"Connection: Upgrade\\r\\nSec-WebSocket-Version: 13\\r\\n"
+                b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\\r\\n\\r\\n")
+    file = tls.makefile("rb")
+    assert b" 101 " in file.readline()
+    while file.readline() != b"\\r\\n":
+        pass
+    echo(b"before")
+    open("/tmp/open", "w").close()
+    while not os.path.exists("/tmp/stop"):
+        time.sleep(0.05)
+    echo(b"after")
 """
 HOLDER = """
 import signal, socket, os
@@ -109,6 +131,30 @@ def test_it_starts_and_has_a_preview_to_look_at(machine):
     assert machine.run("dpkg", "--verify", NAME).stdout == ""
 
 
+def test_it_has_all_that_an_installation_has(packages):
+    """Debian compresses manuals, has the configuration as a conffile, and a folder of its own for zsh."""
+    lines = run("dpkg-deb", "-c", packages[0]).splitlines()
+    names = {line.split()[5].removeprefix("./").removesuffix(".gz") for line in lines}
+    names = {name.replace("zsh/vendor-completions", "zsh/site-functions") for name in names}
+    places = {name if name.startswith(("etc/", "lib/systemd/")) else f"usr/{name}" for name in FILES}
+    assert places - names == set()
+    assert "etc/boxedge/boxedge.yaml" in names
+
+
+@pytest.mark.skipif(shutil.which("logrotate") is None, reason="there is no logrotate")
+def test_its_access_log_is_rotated(machine):
+    install(machine)
+    config = machine.root / "etc/boxedge/boxedge.yaml"
+    write(config, config.read_text() + "\nlog: {access: /var/log/boxedge/access.log}\n")
+    machine.run("systemctl", "restart", NAME)
+    fetch(machine)
+    wait_for(machine, "[ -s /var/log/boxedge/access.log ]")
+    machine.run("logrotate", "--force", "/etc/logrotate.d/boxedge")
+    wait_for(machine, "[ -e /var/log/boxedge/access.log ]")  # opened again
+    fetch(machine)
+    wait_for(machine, "[ -s /var/log/boxedge/access.log ] && [ -s /var/log/boxedge/access.log.1 ]")
+
+
 def test_the_sockets_are_for_those_who_enable_them(machine):
     """An upgrade leaves them alone, and they go with the package."""
     install(machine)
@@ -136,20 +182,26 @@ def test_an_upgrade_fails_no_request(machine):
     fetch(machine)
     host = URL.split("/")[2].split(":")[0]
     write(machine.root / "root/loop.py", f"CA = {authority(machine)!r}\nHOST = {host!r}\n{LOOP}")
-    before, results = machine.property("MainPID"), []
+    write(machine.root / "root/echoes.py", f"CA = {authority(machine)!r}\nHOST = {host!r}\n{ECHOES}")
+    before, results, ended = machine.property("MainPID"), [], []
     loop = threading.Thread(target=lambda: results.append(machine.run("timeout", "150", "python3", "/root/loop.py")))
+    echoes = threading.Thread(target=lambda: ended.append(machine.run("timeout", "150", "python3", "/root/echoes.py",
+                                                                      check=False)))
     loop.start()
+    echoes.start()
     try:
-        wait_for(machine, "[ -e /tmp/begun ]")
+        wait_for(machine, "[ -e /tmp/begun ] && [ -e /tmp/open ]")
         write(machine.root / "etc/boxedge/boxedge.yaml",
               (machine.root / "etc/boxedge/boxedge.yaml").read_text() + "\n# mine\n")
         install(machine, 1)
         after = machine.property("MainPID")
-        wait_for(machine, f"! [ -e /proc/{before} ]")
     finally:
         machine.run("touch", "/tmp/stop")
         loop.join()
-        machine.run("rm", "-f", "/tmp/stop", "/tmp/begun")
+        echoes.join()
+        machine.run("rm", "-f", "/tmp/stop", "/tmp/begun", "/tmp/open")
+    assert ended[0].returncode == 0, ended[0].stderr
+    wait_for(machine, f"! [ -e /proc/{before} ]")
     done, failed = json.loads(results[0].stdout)
     assert failed == [] and done > 20
     assert after not in (before, "0") and machine.property("ActiveState") == "active"

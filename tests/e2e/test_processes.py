@@ -175,17 +175,21 @@ def test_it_says_how_to_trust_its_own_authority(make_edge):
     assert len(keys) == 2 and all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
 
 
-def test_the_service_manager_is_told(make_edge, tmp_path):
+@pytest.mark.parametrize("delay, most", [("0s", [29]), ("60s", [89])])
+def test_the_service_manager_is_told(make_edge, delay, most):
+    """The drain of 2 s, the delay before it, and the ends of all processes."""
     path = tempfile.mktemp(prefix="be-notify-", dir="/tmp")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
         manager.settimeout(PATIENCE * SLOW)
         try:
-            edge = make_edge(env={"NOTIFY_SOCKET": path})
+            edge = make_edge(env={"NOTIFY_SOCKET": path}, config={"timeouts": {"drain_delay": delay}})
             assert manager.recv(100).decode().split("\n") == [f"MAINPID={edge.process.pid}", "STATUS=serving", "READY=1"]
             edge.process.terminate()
-            # The drain of 2 s, and the ends of all processes.
-            assert manager.recv(100).decode().split("\n") == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=29000000"]
+            for seconds in most:
+                assert manager.recv(100).decode().split("\n") == ["STOPPING=1", f"EXTEND_TIMEOUT_USEC={seconds}000000"]
+            if delay != "0s":
+                edge.process.terminate()  # a second signal ends the edge at once
         finally:
             os.unlink(path)
     edge.process.wait(PATIENCE)
