@@ -19,7 +19,7 @@ from processes import IMPOSTOR, gone, said, serving
 STOPPED_S = 3  # shorter than timeouts.heartbeat
 HUNG_S = 5
 DRAIN_S = 12
-# "A binary" that ends at once, or hangs.
+# "A binary" that ends immediately, or hangs.
 FAILING = "#!/bin/sh\nexit 3\n"
 HANGING = "#!/bin/sh\nexec sleep 1000\n"
 

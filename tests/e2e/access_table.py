@@ -4,8 +4,7 @@ docs/access.md are made from it:
 
     tests/e2e/access_table.py --write     puts them into docs/access.md
 
-Three small tables are multiplied: what a way of presenting comes to on a kind of preview (WAYS), what a session cookie
-opens for a kind of request from a site (SESSION_OPENS), and how a refusal is answered (expected).
+Three small tables are multiplied: the result of a way of presenting on a kind of preview (WAYS), the effect of a session cookie for a kind of request from a site (SESSION_OPENS), and the answer to a refusal (expected).
 """
 
 import dataclasses
@@ -23,9 +22,9 @@ KINDS = ("public", "bearer", "basic", "both")
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """`verdict`: "passes" (public: all that was shown belongs to the app), "opens", "session" (opened by the cookie
+    """`verdict`: "passes" (public: all shown credentials belong to the app), "opens", "session" (opened by the cookie
     alone), "signs in" (a navigation is redirected to the same address with a new cookie, all else is refused),
-    "refused", "bad". `stays`: what reaches the box as it was sent, by the names of credentials that were shown."""
+    "refused", "bad". `stays`: the credentials that reach the box unchanged, by their names."""
 
     verdict: str
     stays: tuple = ()

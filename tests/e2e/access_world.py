@@ -163,7 +163,7 @@ BODY = b"x" * 3000
 
 
 def browser_fields(preview, request, site):
-    """The fields that a browser adds to that kind of request from that site; a program's where site is "none"."""
+    """The fields that a browser adds to that kind of request from that site; a program's if site is "none"."""
     origin = {
         "own": f"https://{preview.authority}",
         "other": f"https://other-{preview.app.port}.{preview.host.split('.', 1)[1]}:{preview.edge.port['tls']}",
@@ -211,7 +211,7 @@ class Answer:
 
 
 def send_h1(edge, preview, request, path, fields, source=None, kind="tls"):
-    """One request on a connection of its own. An upload waits for 100 (Continue) before its body."""
+    """One request on a separate connection. An upload waits for 100 (Continue) before its body."""
     head = [f"{method_of(request)} {path} HTTP/1.1", f"Host: {preview.host}:{edge.port[kind]}"]
     head += [f"{k}: {v}" for k, v in fields]
     if request == "upgrade":

@@ -24,7 +24,7 @@ urllib.request.urlopen("http://127.0.0.1:{management}/" + path, json.dumps(body)
 
 
 class Authority:
-    """Starts both programs in `directory`; `url` is the directory of ACME, `ca` what its HTTPS is trusted by."""
+    """Starts both programs in `directory`; `url` is the directory of ACME, `ca` the trust anchor of its HTTPS."""
 
     def __init__(self, directory):
         for program in ("pebble", "pebble-challtestsrv", "lego", "certbot"):

@@ -33,10 +33,10 @@ class H2Origin(RawOrigin):
     """The paths of HttpOrigin that matter here: /echo, /bytes?n=N[&trailer=1], /status?code=N; and
 
     /hints[?n=N]     N times 103 before the answer (1), numbered
-    /early?n=N       answers N bytes at once, whatever is still coming
+    /early?n=N       answers N bytes immediately, without waiting for the body
     /goaway          GOAWAY that does not know this stream, once; served on the next connection
     /refuse          RST_STREAM(REFUSED_STREAM), once; then served
-    /open            answers a byte at once, and ends when the request does
+    /open            answers a byte immediately, and ends when the request does
     /reset           RST_STREAM(INTERNAL_ERROR)
     /cut             half an answer, then RST_STREAM
     /hang            no answer
@@ -45,8 +45,8 @@ class H2Origin(RawOrigin):
     def __init__(self, streams=100, tls=None, distance=0, **kw):
         self.streams = streams
         self.distance = distance  # seconds after which the edge's SETTINGS are answered, as from so far away
-        self.widest = 0  # the most that a stream's window and the connection's allowed at once
-        self.tls = tls  # an ssl.SSLContext, where it is spoken
+        self.widest = 0  # the most that a stream's window and the connection's allowed at one time
+        self.tls = tls  # an ssl.SSLContext, if TLS is used
         self.calls = []
         self.once = set()  # refused before
         super().__init__(self._serve_h2, **kw)

@@ -1,4 +1,4 @@
-"""HTTP/2 clients for tests: one that follows the rules (Python h2) and one that sends any frame that a test says."""
+"""HTTP/2 clients for tests: one that follows the rules (Python h2) and one that sends any frame of a test."""
 
 import ssl
 import struct

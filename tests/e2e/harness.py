@@ -80,7 +80,7 @@ PORTS = Ports()
 
 
 def merge(base, extra):
-    """`extra` over `base`, dictionaries merged all the way down; None removes a key. Nothing of `extra` is shared: tests
+    """`extra` over `base`, dictionaries merged all the way down; None removes a key. The result shares no part of `extra`: tests
     change the configuration of their edge."""
     out = dict(base)
     for key, value in (extra or {}).items():
@@ -153,8 +153,7 @@ def local_box(box, *ports, address="127.0.0.1"):
 
 class Edge:
     """A running edge. `config` is merged over the defaults below. Listeners, each on a free port of 127.0.0.1: tls,
-    plain, redirect and health (edge.port[kind]). The box `box` is at 127.0.0.1, so that a preview of it reaches
-    whatever listens on the preview's port there."""
+    plain, redirect and health (edge.port[kind]). The box `box` is at 127.0.0.1, so that a preview of it reaches any server on the preview's port there."""
 
     def __init__(self, directory, workers=1, config=None, kinds=("tls", "plain", "redirect", "health"), env=None,
                  start=True, boxes=None):
@@ -189,7 +188,7 @@ class Edge:
         self.process = None
         self.stderr = self.access = None
         self.expect_deaths = False  # a test that kills workers sets it
-        self.launcher, self.pass_fds = [], ()  # a program that becomes the edge, and what it inherits
+        self.launcher, self.pass_fds = [], ()  # a program that becomes the edge, and the descriptors that it inherits
         self._context = None
         if start:
             self.start()
@@ -258,7 +257,7 @@ class Edge:
         self.stderr.join(5)
         self.access.join(5)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # what outlived the supervisor
+            os.killpg(self.process.pid, signal.SIGKILL)  # processes that outlived the supervisor
 
     def close(self):
         try:

@@ -1,5 +1,5 @@
 """An app that answers without reading the request's body, or that merges trailers, by one of several servers:
-leftover_app.py http.server|flask|aiohttp PORT. Each answer says which path and Cookie it is for."""
+leftover_app.py http.server|flask|aiohttp PORT. Each answer names its request's path and Cookie."""
 
 import http.server
 import sys

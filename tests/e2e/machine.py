@@ -1,5 +1,4 @@
-"""A separate machine with a real systemd: a container whose root is this machine's own, under an overlay, so
-that nothing is downloaded and nothing here changes. Machine.start gives the reason if that is impossible."""
+"""A separate machine with a real systemd: a container whose root is this machine's own, under an overlay, so that it needs no download and changes nothing here. Machine.start gives the reason if that is impossible."""
 
 import contextlib
 import os

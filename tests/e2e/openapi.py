@@ -17,7 +17,7 @@ def load():
 
 
 def resolve(document, node):
-    """The node itself, or what its $ref points at."""
+    """The node itself, or the target of its $ref."""
     while isinstance(node, dict) and "$ref" in node:
         assert set(node) == {"$ref"} and node["$ref"].startswith("#/"), node
         target = document

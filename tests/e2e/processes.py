@@ -101,7 +101,7 @@ def said(edge, text, start=0, timeout=PATIENCE):
 
 
 def run_again(edge, config=None):
-    """Another `boxedge run` with the configuration of `edge` and what `config` changes; the finished process."""
+    """Another `boxedge run` with the configuration of `edge` and the changes of `config`; the finished process."""
     path = edge.directory / "second.yaml"
     path.write_text(yaml.safe_dump(harness.merge(edge.config, config)))
     return subprocess.run([str(harness.BINARY), "run", "-c", str(path)], capture_output=True, text=True,

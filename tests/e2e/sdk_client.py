@@ -1,6 +1,5 @@
 """The package upstash-box, unmodified, against UPSTASH_BOX_BASE_URL with UPSTASH_BOX_API_KEY, for test_sdk_python.py:
-python sdk_client.py <a file to upload>, in a directory of its own, with the interpreter that has the package. Prints
-what sdk.mjs prints with the other package; sdk_sections.py judges both."""
+python sdk_client.py <a file to upload>, in a separate directory, with the interpreter that has the package. Its output equals that of sdk.mjs with the other package; sdk_sections.py judges both."""
 
 import base64
 import json
@@ -149,7 +148,7 @@ def main():
         name = "exec" if section is execute else section.__name__
         try:
             print(json.dumps({"section": name, "seen": section(box)}), flush=True)
-        except Exception:  # pylint: disable=broad-except  (whatever it is, the other sections go on)
+        except Exception:  # pylint: disable=broad-except  (after any error, the other sections continue)
             print(json.dumps({"section": name, "failed": traceback.format_exc()}), flush=True)
     box.delete()
 

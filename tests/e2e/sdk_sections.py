@@ -88,7 +88,7 @@ def _previews(seen, edge):
     assert seen["listed"] == [
         [f"{box}-{number}", number, url(number), bearer, basic]
         for number, bearer, basic in ((3000, False, False), (3001, True, False), (3002, False, True), (3003, True, True))]
-    # Many boxes deleted at once, by id and by name: their previews go with them.
+    # Many boxes deleted in one call, by id and by name: their previews go with them.
     left = lambda: {p["box"] for p in json.loads(edge.command("preview", "list", "--json"))["previews"]}  # noqa: E731
     edge.wait_until(lambda: not left() & set(seen["deleted"]), what="the previews of deleted boxes to go")
     assert (seen["replaced"], seen["secrets"], seen["left"]) == (True, False, [3001, 3002, 3003])

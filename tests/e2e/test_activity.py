@@ -1,5 +1,5 @@
-"""The activity that holds a box awake, and the end of open exchanges when their box is paused or moves
-(docs/operations.md, "What holds a box awake"): process boxes, and boxes of a control plane, which pauses them as it
+"""The activity that keeps a box awake, and the end of open exchanges when their box is paused or moves
+(docs/operations.md, "Activity that keeps a box awake"): process boxes, and boxes of a control plane, which pauses them as it
 likes."""
 
 import base64

@@ -179,8 +179,7 @@ def test_an_unknown_key_gets_a_plan_of_its_own_when_the_upstream_has_taken_it(tm
 
 
 def test_only_a_success_makes_a_key_known(tmp_path):
-    """Answers that an API gives before it checks the key, such as 404 and preflights, give no key a bucket of
-    its own."""
+    """Answers that an API gives before it checks the key, such as 404 and preflights, give no key a separate bucket."""
     answers = {"/gone": answer("no", "404 Not Found"), "/slash": answer("", "307 Temporary Redirect"),
                "/busy": answer("", "503 Busy"), "/v2/good": answer("ok")}
 

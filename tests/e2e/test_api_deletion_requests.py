@@ -1,4 +1,4 @@
-"""The API host: a call that deletes boxes goes up only with the parts that the API's GET has shown. The edge
+"""The API host: a call that deletes boxes is forwarded only with the parts that the API's GET has shown. The edge
 refuses other forms of deletion."""
 
 import contextlib
@@ -120,7 +120,7 @@ def test_a_handshake_deletes_no_box(world):
 @pytest.mark.parametrize("box", ["Box", "box.eu", "a" * 58, "b\u00f6/x", "-box"])
 @pytest.mark.parametrize("by", ["id", "name", "many"])
 def test_a_box_whose_id_is_no_label(exact, box, by):
-    """It can have no preview, so nothing is recorded."""
+    """It can have no preview, so no record is made."""
     api, edge = exact
     api.boxes[box] = {"id": box, "name": "odd", "status": "idle"}
     path = {"id": "/v2/box/" + quote(box, safe=""), "name": "/v2/box/odd", "many": "/v2/box"}[by]

@@ -1,5 +1,4 @@
-"""The API host: deletions of boxes, in every way and spelling. The previews of a box answer 404 before the
-call goes up, and end or return by its outcome."""
+"""The API host: deletions of boxes, in every way and spelling. The previews of a box answer 404 before the call is forwarded, and end or return by its outcome."""
 
 import json
 import os
@@ -28,7 +27,7 @@ class Api(RawOrigin):
         self.statuses = {}  # method -> status line
         self.fields = ()    # of every answer
         self.hold, self.deleting = None, threading.Event()
-        self.cut = 0  # so many deletions are carried out, and their connection ends without an answer
+        self.cut = 0  # number of deletions that are carried out, and whose connection ends without an answer
         self.held_target = None  # its answer comes once `release` is set
         self.held_key, self.asked, self.release = None, threading.Event(), threading.Event()
         super().__init__(self.serve)

@@ -1,4 +1,4 @@
-"""The API host: calls that delete boxes go up only with ids that the API's GET has shown to the same key, and
+"""The API host: calls that delete boxes are forwarded only with ids that the API's GET has shown to the same key, and
 whose deletion is recorded. The API of these tests executes every call."""
 
 import contextlib

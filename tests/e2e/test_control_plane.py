@@ -16,7 +16,7 @@ import openapi
 from control_plane import BOX_NETWORK, STATES, BoxAddresses, ControlPlane, push
 from harness import SLOW, Edge, HttpOrigin, RawOrigin
 
-PORT = 3000  # of all previews; boxes have a port of their own
+PORT = 3000  # of all previews; boxes have a separate port
 TIMEOUT_MS = 1000
 
 
@@ -39,7 +39,7 @@ class World:
         return origin
 
     def box(self, origin=None, state="paused", **more):
-        """A box with a preview: its id. With `address` it is there, and nothing listens for it."""
+        """A box with a preview: its id. With `address` it is at that address, and nothing listens for it."""
         box_id = f"cp{next(self.numbers)}"
         if "address" not in more:
             origin = origin or self.origin()

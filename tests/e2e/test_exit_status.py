@@ -48,7 +48,7 @@ def test_output_without_an_edge(words):
 
 @contextlib.contextmanager
 def another(answers):
-    """A server in place of an edge, which gives each of these once; None: it closes the connection."""
+    """A server in place of an edge, which gives each of the answers once; None: it closes the connection."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         path = f"{folder}/admin.sock"
         listener.bind(path)

@@ -135,7 +135,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_foreve
 @pytest.mark.parametrize("details, said", [({}, True), ({"failure_details": "nobody"}, False)])
 @pytest.mark.parametrize("path", ["/close", "/end"])
 def test_a_process_box_that_closes_says_why(make_edge, details, said, path):
-    """Also where its process ends with the connection."""
+    """Also if its process ends with the connection."""
     port = PORTS.take()
     edge = make_edge(workers=1, kinds=("plain",), config={**details, "processes": [{
         "id": "dev", "command": [sys.executable, "-S", "-c", CLOSER, str(port)], "directory": "/", "ports": [port],

@@ -16,8 +16,8 @@ from h2origin import H2Origin
 from harness import Edge, HttpOrigin
 
 BOUND = 256 * 1024
-FAST = 2 * BOUND  # bytes under way that a fast reader gets beyond; without any bound there are some 2.5 MB
-BODY = 150_000_000  # of which little is sent: the downloads end when there is an answer
+FAST = 2 * BOUND  # a fast reader has more bytes than that under way; without any bound, some 2.5 MB
+BODY = 150_000_000  # of which little is sent: the downloads end when the answer is known
 
 
 @pytest.fixture(scope="module")

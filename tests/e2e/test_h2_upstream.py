@@ -84,7 +84,7 @@ def test_an_upstream_over_h2_and_tls(make_edge, certificate):
 
 
 def test_tls_that_is_not_right(make_edge, certificate):
-    """Another authority, another protocol, and no client certificate where the server asks for one: refused."""
+    """Another authority, another protocol, and no client certificate if the server asks for one: refused."""
     asking = tls_context(certificate, "h2")
     asking.verify_mode = ssl.CERT_REQUIRED
     asking.load_verify_locations(certificate[0])

@@ -367,7 +367,7 @@ def test_an_app_that_knows_localhost_only(edge, more):
         assert (response.status, response.get("location")) == (302, f"https://{authority}/x?y")
         (seen,) = origin.requests
         assert (seen.get("host"), seen.get("origin")) == (f"localhost:{origin.port}", f"http://localhost:{origin.port}")
-        # Apps compare all of these with each other (Next.js, React Router, Rails, Django).
+        # Apps compare all of them with each other (Next.js, React Router, Rails, Django).
         assert seen.get("referer") == f"http://localhost:{origin.port}/from?q"
         assert (seen.get("x-forwarded-host"), seen.get("x-forwarded-proto"), seen.get("x-forwarded-port")) == (
             f"localhost:{origin.port}", "http", str(origin.port))

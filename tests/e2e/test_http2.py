@@ -288,7 +288,7 @@ def test_an_unread_download_stalls_nobody(edge, preview):
 
 
 def test_downloads_share_the_connection(edge, preview):
-    """A download that never ends does not keep a later one waiting, though neither says "incremental"."""
+    """A download that never ends does not keep a later one waiting, though neither is "incremental"."""
     with Client(edge, preview, keep=False) as client:
         endless = client.request("/bytes?n=400000000")
         client.until(lambda: client.answer(endless).body_bytes > 1_000_000)

@@ -19,8 +19,7 @@ TIMEOUT = PATIENCE * SLOW * 3
 
 
 def upload(client, enough=16 * MIB, most=60 * MIB):
-    """Sends what the window allows, and more when the edge has given that back, as from far away, until `enough` was
-    allowed at once, or `most` was sent. Returns how much was allowed at once."""
+    """Sends as much as the window allows, and more when the edge has given that back, like a distant client, until `enough` was allowed at one time, or `most` was sent. Returns the largest allowance."""
     stream = client.request("/echo", "POST", end=False)
     size = 0
     while client.widest < enough and size < most:

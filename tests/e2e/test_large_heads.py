@@ -14,7 +14,7 @@ from h2wire import Client
 from harness import PATIENCE, Edge, RawOrigin
 
 STREAMS = 100
-# HPACK refers to each of these in a byte after the first one.
+# After the first one, HPACK refers to each of these fields in a byte.
 FILLER = [("x-filler", "f" * 3900)] * 8
 FILLER_BYTES = 8 * 3900
 LINES = "".join(f"X-Filler-{i}: {'f' * 3900}\r\n" for i in range(8))

@@ -120,7 +120,7 @@ def test_a_request_starts_it(start, port, tmp_path):
     env = {"EDGE_SECRET": "x", "PATH": os.environ["PATH"], "NOTIFY_SOCKET": ""}
     edge = start(app(port, environment=["MODE=dev"], directory="/usr/share"), env=env)
     assert edge.state() == "paused" and edge.log() == ""
-    # Twenty at once: one start.
+    # Twenty simultaneous requests: one start.
     pids = []
     threads = [threading.Thread(target=lambda: pids.append(edge.about(port)["pid"])) for _ in range(20)]
     for thread in threads:
@@ -275,8 +275,7 @@ time.sleep(1000)
 
 
 def start_family(start, port):
-    """An app with a child in its group that ignores SIGTERM, and one that left for a session of its own and
-    was orphaned there: the edge, the three, and their watcher."""
+    """An app with a child in its group that ignores SIGTERM, and one that left for a separate session and was orphaned there: the edge, the three, and their watcher."""
     edge = start(script(port, f'"{sys.executable}" -S -c \'{FAMILY}\' & exec "{sys.executable}" -S -c "$APP"',
                         environment=[f"APP={APP}"]))
     pids = [edge.about(port)["pid"]]

@@ -31,7 +31,7 @@ def test_reload_changes_what_it_can_in_place(make_edge, origin):
         socket.create_connection(("127.0.0.1", old_health), timeout=PATIENCE)
     assert edge.pids("worker") == workers
     assert held.request(ask).status == 200  # open connections stay
-    # What a configuration says counts for what comes after it.
+    # A configuration applies to later connections and requests.
     reload(edge, {"preview_domain": "other.localhost"})
     assert edge.get(host, "/echo").status == 421
     assert edge.get(f"box-{origin.port}.other.localhost", "/echo").status == 200

@@ -59,8 +59,7 @@ def test_a_body_that_came_with_the_head(make_edge, app, method, send):
 
 
 def test_a_head_waits_for_no_body(edge, app):
-    """Both ways at the same time, as gRPC streams: the head is there before the client has sent any of the
-    body."""
+    """Both ways at the same time, as gRPC streams: the head arrives before the client has sent any of the body."""
     host = edge.create_preview(app)
     with Client(edge, host) as client:
         stream = client.request("/", "POST", end=False)

@@ -30,7 +30,7 @@ def silent(conn):
 
 @contextlib.contextmanager
 def flood(edge, host, count, address="127.0.0.1"):
-    """Requests of one client on connections of their own."""
+    """Requests of one client on separate connections."""
     with contextlib.ExitStack() as stack:
         clients = []
         for _ in range(count):
@@ -88,7 +88,7 @@ def test_idle_connections_of_who_has_most_make_room(make_edge):
         with Client(edge, f"box-1.{DOMAIN}") as second:  # over HTTP/2
             assert second.get(authority="nowhere.test").status == 421
             many = [stack.enter_context(idle_client(edge, "127.0.0.2")) for _ in range(FULL - 2)]
-            fresh = stack.enter_context(idle_client(edge, "127.0.0.4"))  # served at once
+            fresh = stack.enter_context(idle_client(edge, "127.0.0.4"))  # served immediately
             assert many[0].wait_closed(LONG) == "eof"
             for client in (other, fresh):
                 assert client.request(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n").status == 421

@@ -1,4 +1,4 @@
-"""A full or read-only disk of the store: one message names it, and everything else goes on."""
+"""A full or read-only disk of the store: one message names it, and everything else continues."""
 
 import errno
 import os

@@ -45,7 +45,7 @@ def app():
         yield running
 
 
-# ---- who the client is
+# ---- the client's identity
 
 
 def test_a_stranger_locks_nobody_else_out(edge, app):
@@ -57,7 +57,7 @@ def test_a_stranger_locks_nobody_else_out(edge, app):
     assert (locked.status, locked.json["code"]) == (429, "locked")
     assert get(edge, host, fields=[right, of("192.0.2.67")]).status == 200
     assert get(edge, host, fields=[right]).status == 200  # the proxy itself
-    # It is not believed of a stranger, who is locked out by its own address.
+    # The field of a stranger does not count: its own address locks it out.
     for i in range(11):
         get(edge, host, fields=[wrong(), of(f"192.0.2.{i}")], source=STRANGER)
     assert get(edge, host, fields=[right, of("192.0.2.67")], source=STRANGER).status == 429

@@ -14,7 +14,7 @@ from test_process_boxes import Boxes, app, ended, watch
 from tunnel_clients import Echoes
 from wire import PATIENCE
 
-# Answers with its process id, echoes WebSocket frames of clients at /ws, and answers /slow once told at /go.
+# Answers with its process id, echoes WebSocket frames of clients at /ws, and answers /slow after a request for /go.
 APP = r"""
 import base64, hashlib, os, socket, sys, threading
 go = threading.Event()

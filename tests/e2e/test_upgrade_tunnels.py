@@ -365,7 +365,7 @@ def listens(pid):
     try:
         return any(os.readlink(fd) in listening for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
     except PermissionError:
-        if gone(pid):  # what is left of it is root's
+        if gone(pid):  # its remaining entries in /proc are root's
             return False
         pytest.skip("the edge's descriptors can be read by root only")
     except OSError:  # it closed one meanwhile, or ended

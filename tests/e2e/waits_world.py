@@ -33,7 +33,7 @@ class Wait:
 
     method, path, fields = "POST", "/", []
     body = b""  # of a whole request
-    part, rest = b"hello", b"world"  # of one that is not whole: what has come of the body while it waits, and what not
+    part, rest = b"hello", b"world"  # of one that is not whole: the part of the body that arrives during the wait, and the rest
     takes_body = True  # the body is read while it waits
     websocket = False
     more = {}

@@ -113,7 +113,7 @@ class Stream:
             view = view[n:]
 
     def send_slowly(self, data, step=1, pause=0.0):
-        """`step` bytes a write; each becomes a segment (and over TLS a record) of its own."""
+        """`step` bytes a write; each becomes a separate segment (and over TLS a record)."""
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for i in range(0, len(data), step):
             self.send(data[i : i + step])

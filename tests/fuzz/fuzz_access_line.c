@@ -1,5 +1,5 @@
 /*
- * The access line of any request: one line, valid JSON, within its bound, whatever the bytes.
+ * The access line of any request: one line, valid JSON, within its bound, for any bytes.
  */
 #include <assert.h>
 

@@ -158,7 +158,7 @@ static void speak(world_t *world, const uint8_t *input, size_t size, bool *spoke
         for (size_t sent = 0; sent != size;) {
             ssize_t n = send(fd, input + sent, size - sent, MSG_NOSIGNAL);
             if (n <= 0)
-                break; /* more than the kernel takes at once */
+                break; /* more than the kernel takes in one call */
             sent += (size_t)n;
         }
     *spoke = true;

@@ -47,7 +47,7 @@ static size_t others_of(str_t query, char *out, size_t *ours, char *value, size_
         const char *start = query.p;
         size_t before = query.n;
         str_t piece = cut(&query, '&'), text = str_make(start, piece.n);
-        more = before != piece.n; /* an '&' was there, so that another one follows */
+        more = before != piece.n; /* an '&' came before, so that another one follows */
         str_t name = cut(&text, '=');
         if (!str_eq(str_make(decoded, decode(name, decoded)), NAME)) {
             out[n++] = '&';

@@ -57,7 +57,7 @@ static void flush(exchange_t *ex)
     static char out[EXCHANGE_BODY_BYTES];
     for (size_t i = 0; i < call->staged_count; i++)
         if (call->staged[i].n <= sizeof(out))
-            memcpy(out, call->staged[i].p, call->staged[i].n); /* still there? */
+            memcpy(out, call->staged[i].p, call->staged[i].n); /* does it still exist? */
     call->staged_count = 0;
 }
 

@@ -43,7 +43,7 @@ def up(n, unit):
 
 
 class Bucket:
-    """One identity that has a cell of its own."""
+    """One identity that has its own cell."""
 
     def __init__(self, now):
         self.arrival = max(now, 2)

@@ -87,7 +87,7 @@ static void play_nine(lockout_t *table, meeting_t *meeting, unsigned process)
 }
 
 /* Many clients over one set, none with more than nine wrong secrets, all taking cells from each other the
- * whole time: none is ever locked. A cell has fewer owners here than there are rounds. */
+ * whole time: none is ever locked. A cell has fewer owners here than rounds. */
 static void play_crowd(lockout_t *table, meeting_t *meeting, unsigned process)
 {
     pthread_barrier_wait(&meeting->barrier);

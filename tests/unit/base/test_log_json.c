@@ -109,7 +109,7 @@ static void what_does_not_fit_is_cut_at_a_character(void **state)
     assert_string_equal(escaped(STR("ab\xe2\x82\xac"), 4), "ab\xe2\x80\xa6");
     assert_string_equal(escaped(STR("a\x01"), 6), "a\xe2\x80\xa6");
     assert_string_equal(escaped(STR("a"), 0), "\xe2\x80\xa6");
-    /* After a cut nothing more is added. */
+    /* After a cut no more text is added. */
     log_json_text_t text = {.at = out, .limit = out + 2};
     log_json_text(&text, STR("abc"));
     log_json_text(&text, STR("d"));

@@ -111,8 +111,8 @@ static void ipv4_beside_ipv6(void **state)
                 "e.yaml:4:45: listeners[1].ipv4: is for a listener at [::]\n");
 }
 
-/* Only a listener without TLS of its own can have another server terminate TLS, and only proxies may declare
- * it. */
+/* Only a listener that does not terminate TLS can have another server do so, and only proxies may declare it.
+ *  */
 static void tls_terminated(void **state)
 {
     (void)state;

@@ -166,7 +166,7 @@ static void a_line_of_the_log(void **state)
     assert_false(heard(d, 0, &got, 0));
     loop_skip(d->w->loop, BOX_PORTS_LINE_MS);
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
-    assert_null(d->question); /* and the provider was told that no request waits */
+    assert_null(d->question); /* and the provider was notified that no request waits */
     loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     request_of_box(d, 0);
     settle(d->w);
@@ -225,7 +225,7 @@ static void bounds(void **state)
     box_ports_answer_t got;
     char id[16], text[32];
     unsigned unknown = 0;
-    /* No answer comes before the loop turns, so all of these are being read. */
+    /* No answer comes before the loop turns, so all of them are being read. */
     for (unsigned i = 0; i < BOX_PORTS_BOXES_MAX; i++) {
         (void)snprintf(id, sizeof(id), "b%u", i);
         report_with_pid(d, id);

@@ -408,7 +408,7 @@ static void a_store_with_too_much_to_do(void **state)
     for (size_t i = 1; i < STORE_JOBS_MAX; i++)
         take(w, i, &call);
     expect_nothing(w->worker);
-    preview_answer_t answer = answer_to(w, STORE_JOBS_MAX, &call); /* at once */
+    preview_answer_t answer = answer_to(w, STORE_JOBS_MAX, &call); /* immediately */
     assert_int_equal(answer.status, 503);
     assert_string_equal(answer.code, "store_busy");
     store_gate_open(&gate);
@@ -416,7 +416,7 @@ static void a_store_with_too_much_to_do(void **state)
         receive(w, w->worker, i, &answer);
         assert_int_equal(answer.status, i == 1 ? 200 : 404);
     }
-    assert_int_equal(answer_to(w, 1, &call).status, 404); /* there is room again */
+    assert_int_equal(answer_to(w, 1, &call).status, 404); /* the store has room again */
     stop(w);
 }
 

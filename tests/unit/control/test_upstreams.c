@@ -135,7 +135,7 @@ static void test_bound_of_servers(void **state)
     assert_int_equal(count(world, 0, "10.0.0.2:80"), 1);
 }
 
-/* Whatever addresses a name has. */
+/* For any addresses of a name. */
 static void test_addresses_that_are_never_used(void **state)
 {
     world_t *world = *state;

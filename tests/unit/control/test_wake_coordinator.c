@@ -73,7 +73,7 @@ static void a_failure_is_remembered(void **state)
     assert_string_equal(got.sentence, "It is broken.");
     assert_in_range(got.retry_after_ms, 4000, 5000);
     wake_coordinator_request(w->coordinator, 1, label(w, "a"), WAKE_WISH_WAKE, 0);
-    assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED); /* at once */
+    assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED); /* immediately */
     assert_string_equal(got.sentence, "It is broken.");
     assert_int_equal(w->resumes, 1);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->failures), 1);

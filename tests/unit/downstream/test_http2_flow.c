@@ -146,7 +146,7 @@ static void test_a_stalled_stream_costs_what_it_holds(void **state)
     assert_in_range(world->context->memory.held, granted, granted + granted / 64 + 65536);
     assert_true(conn_of(world)->held <= HTTP2_WINDOW_MIN);
     assert_false(world_seen(world, id)->reset);
-    /* Another stream of the connection goes on. */
+    /* Another stream of the connection continues. */
     world->answer_at_once = true;
     int32_t other = world_upload(world, NULL, 0, big, sizeof(big), false);
     world_pump(world);

@@ -1,4 +1,4 @@
-/* Heads over HTTP/2: which are refused, how, and what the exchange gets from the others. */
+/* Heads over HTTP/2: refused ones with their answers, and the exchange's view of the others. */
 #include "http2_world.h"
 
 #define NONE ((nghttp2_nv){.name = NULL})
@@ -268,7 +268,7 @@ static void test_too_many_streams(void **state)
     "a-1.test"
     /* A client that has not seen the limit yet. After its acknowledgement it is a connection error. */
     static const char frames[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" GET("\1") GET("\3")
-        GET("\5") GET("\7") "\0\0\4\3\0\0\0\0\1\0\0\0\x08" /* RST_STREAM of 1: there is room for 9 */
+        GET("\5") GET("\7") "\0\0\4\3\0\0\0\0\1\0\0\0\x08" /* RST_STREAM of 1, which makes room for 9 */
         GET("\x09") "\0\0\1\0\1\0\0\0\7x"                  /* DATA for 7 */
                     "\0\0\1\0\1\0\0\0\x09y";
     world_raw(world, frames, sizeof(frames) - 1);

@@ -4,7 +4,7 @@
 
 typedef enum plan {
     PLAN_WAIT,     /* begins to wait, and continues when it runs again */
-    PLAN_AGAIN,    /* the same, but waits a second time without a deadline of its own */
+    PLAN_AGAIN,    /* the same, but waits a second time without a new deadline */
     PLAN_COMPLETE, /* its wait completes before it returns, several times over */
     PLAN_ANSWER,   /* it is answered before it returns */
     PLAN_COMPLETE_ANSWER,

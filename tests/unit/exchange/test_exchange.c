@@ -334,7 +334,7 @@ static void test_a_tunnel_waits_for_its_last_bytes(void **state)
         world->origin_sent = true;
         exchange_request_room_grew(world->ex);
         assert_int_equal(world->ex->state, EXCHANGE_DONE);
-        assert_int_equal(world->resumes, resumes + 1); /* the codec is told to end it */
+        assert_int_equal(world->resumes, resumes + 1); /* the codec is asked to end it */
         exchange_world_free(world);
     }
 }

@@ -186,7 +186,7 @@ static void test_framing(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
-/* When the edge removes parts of a request, the app is told that nothing else follows. */
+/* When the edge removes parts of a request, the request declares that nothing else follows. */
 static void test_close(void **state)
 {
     exchange_t *ex = new_exchange(*state);

@@ -1,4 +1,4 @@
-/* Who the client of an exchange is (docs/access.md, "Where clients come from"). */
+/* The client of an exchange (docs/access.md, "Where clients come from"). */
 #include "context_fixture.h"
 
 #include "address.h"
@@ -142,7 +142,7 @@ static void forwarded(void **state)
     expect(f, "Forwarded: by=6.6.6.6;FOR=198.51.100.7; proto=https\n", "198.51.100.7");
     expect(f, "Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:4711\";proto=http, for=10.0.0.1\n", "2001:db8::7");
     expect(f, "Forwarded: for=\"198.51.100.7:80\"\n", "198.51.100.7");
-    /* A client cannot hide the proxy's element with a quotation mark of its own. */
+    /* A client cannot hide the proxy's element with its own quotation mark. */
     expect(f, "Forwarded: for=\", for=198.51.100.7\n", "198.51.100.7");
     expect(f, "Forwarded: for=6.6.6.6;by=\"a,b\", for=198.51.100.7;by=\"_x\"\n", "198.51.100.7");
     expect(f, "Forwarded: for=6.6.6.6, for=unknown\n", "172.16.0.1");

@@ -54,7 +54,7 @@ static int teardown(void **state)
         end(&w->x[i], EXCHANGE_END_CLIENT_GONE);
     loop_turn(w->context->loop, 0);
     assert_int_equal(slots_waiting(w->context->slots), 0);
-    slots_free(&w->context->slots); /* asserts that nothing is held */
+    slots_free(&w->context->slots); /* asserts that no slot is held */
     context_fixture_free(w->fixture);
     free(w);
     return 0;

@@ -14,8 +14,8 @@ typedef struct decoded {
     fields_t trailers;
 } decoded_t;
 
-/* Feeds `step` bytes at a time, each piece in memory of its own. At most `max_fields` trailers. Asserts that
- * an end and an error are final. */
+/* Feeds `step` bytes at a time, each piece in separate memory. At most `max_fields` trailers. Asserts that an
+ * end and an error are final. */
 void decoded_init(decoded_t *out, str_t input, size_t step, uint32_t max_fields);
 void decoded_fini(decoded_t *decoded);
 /* Whether both have the same result, body and trailers. */

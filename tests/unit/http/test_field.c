@@ -180,7 +180,7 @@ static void test_reserve(void **state)
     arena_clear(&pool);
 }
 
-/* Keeps what is not "gone", and counts the calls. */
+/* Keeps fields other than "gone", and counts the calls. */
 static bool keep(field_t *field, void *arg)
 {
     ++*(unsigned *)arg;

@@ -54,7 +54,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Everything that the peer can read now, behind what `buffer` has. */
+/* Appends to `buffer` everything that the peer can read now. */
 static size_t peer_read(fixture_t *f, char *buffer, size_t used, size_t cap)
 {
     ssize_t n;

@@ -14,7 +14,7 @@ typedef struct pair {
     const char *name, *value;
 } pair_t;
 
-/* The fields until a NULL; true where the head is good. */
+/* The fields until a NULL; true if the head is good. */
 static bool take(arena_t *pool, const pair_t *pairs, bool head_request, bool end_stream, response_t *response)
 {
     http2_head_t head = {.bytes = 0};

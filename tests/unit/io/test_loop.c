@@ -137,7 +137,7 @@ static void test_order_in_a_late_turn(void **state)
     assert_string_equal(order, "abcdefg");
 }
 
-/* The same when some of them have no list of their own: 64 durations are in use already. */
+/* The same when some of them have no list: 64 durations are in use already. */
 static void test_order_in_a_late_turn_with_many_durations(void **state)
 {
     loop_t *loop = *state;

@@ -88,7 +88,7 @@ static void what_it_did_not_ask_for_wakes(void **state)
     assert_true(wakes(w, "GET", "/api/files"));
     goes(w, "GET", "/api/files");
     w->now += 3600000;
-    assert_false(wakes(w, "GET", "/api/files")); /* a clock of its own, which is known now */
+    assert_false(wakes(w, "GET", "/api/files")); /* its own clock, which is known now */
     /* Twice, if the second call matters. */
     for (int i = 0; i < 2; i++) {
         assert_true(wakes(w, "POST", "/api/save"));
@@ -122,7 +122,7 @@ static void whoever_comes_back(void **state)
     assert_false(wakes(w, "websocket", "/ws"));
 }
 
-/* A wake goes on for all requests of the page meanwhile, but not forever. */
+/* A wake continues for all requests of the page meanwhile, but not forever. */
 static void while_its_wake_goes_on(void **state)
 {
     world_t *w = *state;

@@ -253,7 +253,7 @@ static void test_a_large_body_is_not_kept(void **state)
     }
 }
 
-/* The box sends this on the pooled connection, and the client gets what `*come` counts. */
+/* The box sends this on the pooled connection, and `*come` counts the bytes that the client gets. */
 static void await_answer(box_world_t *box, const char *answer, const unsigned *come)
 {
     assert_int_equal(send(box->pooled, answer, strlen(answer), 0), strlen(answer));
@@ -309,7 +309,7 @@ static void test_keep_alive_of_many_kinds(void **state)
     box_world_free(&box);
 }
 
-/* An answer may begin as late as `timeouts.first_byte` says, and not later. */
+/* An answer may begin up to `timeouts.first_byte` after the request, and not later. */
 static void test_a_long_silence(void **state)
 {
     (void)state;

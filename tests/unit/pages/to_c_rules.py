@@ -1,4 +1,4 @@
-"""The script that turns pages into C: what it makes of a page, and what it refuses.
+"""The script that turns pages into C: its output for a page, and its refusals.
 
     to_c_rules.py <cmake> <edge/pages/to_c.cmake>"""
 import os

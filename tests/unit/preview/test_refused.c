@@ -190,7 +190,7 @@ static void a_controller_that_does_not_answer(void **state)
     assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
 }
 
-/* The request to the controller has no timer of its own: it counts for as long as an exchange would wait. */
+/* The request to the controller has no separate timer: it counts for as long as an exchange would wait. */
 static void the_clients_leave_before_the_answer(void **state)
 {
     world_t *w = *state;

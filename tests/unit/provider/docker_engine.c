@@ -47,7 +47,7 @@ void engine_event(engine_t *engine, const engine_container_t *container, const c
             engine_event_to(container, action, engine->conns[i]);
 }
 
-/* A container that is not there. */
+/* A missing container. */
 static const engine_container_t stray = {.id = "ffffffffffff", .box = "none"};
 
 void engine_stray(engine_t *engine)

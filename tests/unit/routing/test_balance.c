@@ -121,7 +121,8 @@ static void test_upstreams_apart(void **state)
     balance_world_free(&world);
 }
 
-/* A reload gave the index to another upstream: a worker that has not heard of it gets none of its servers. */
+/* A reload gave the index to another upstream: a worker that does not know of the reload gets none of its
+ * servers. */
 static void test_an_index_changes_hands(void **state)
 {
     (void)state;
@@ -252,7 +253,7 @@ static void test_late_end(void **state)
     view = view_of(&world, 2);
     assert_int_equal(view.in_flight, 0);
     assert_int_equal(view.latency_us, 1000);
-    /* The upstream's count is right too: with a limit of one there is one place. */
+    /* The upstream's count is right too: with a limit of one, exactly one place is free. */
     world.conf.in_flight = 1;
     new = pick_one(&world);
     assert_int_equal(pick_for(&world, 0, 0, 0, &old[0]), BALANCE_FULL);

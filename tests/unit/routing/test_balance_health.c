@@ -209,7 +209,7 @@ static void test_latency_is_smoothed(void **state)
     assert_int_equal(view_of(&world, 1).latency_us, 800);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 1600);
     assert_int_equal(view_of(&world, 1).latency_us, 900);
-    /* No latency is learnt of these. */
+    /* No latency is learnt from these exchanges. */
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 0);
     exchange_at(&world, 1, BALANCE_FAILED, 5);
     exchange_at(&world, 1, BALANCE_LEFT, 5);

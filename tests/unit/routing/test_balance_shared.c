@@ -90,7 +90,7 @@ static void test_limits(void **state)
         world.conf.in_flight = UPSTREAM_LIMIT;
         set_servers(&world, 0, 3, 1);
         play(&world, meeting, play_limits, NULL);
-        /* Nothing is left over: all places are free. */
+        /* After that all places are free. */
         for (unsigned n = 0; n < 3; n++) {
             assert_int_equal(view_of(&world, n).in_flight, 0);
             assert_int_equal(view_of(&world, n).requests, meeting->got[view_of(&world, n).slot]);

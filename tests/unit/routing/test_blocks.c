@@ -147,7 +147,7 @@ static void networks(void **state)
     assert_true(client(w, "10.0.0.1"));
 }
 
-/* Networks of every length find what conf_network_has finds. */
+/* Networks of every length agree with conf_network_has. */
 static void lengths(void **state)
 {
     world_t *w = *state;

@@ -133,7 +133,7 @@ static void runs_and_ends(void **state)
 }
 
 /* 0, 1, 2, and the descriptor by which ls reads; both write to the pipe; signals that are blocked or ignored
- * here are not there. */
+ * here are not so there. */
 static void has_nothing_of_ours(void **state)
 {
     (void)state;
@@ -214,8 +214,8 @@ static int watch(long pid)
     return fd;
 }
 
-/* Starts a command with a child in its group, one that left for a session of its own, and one that was
- * orphaned there; `pidfds` get the three. */
+/* Starts a command with a child in its group, one that left for a separate session, and one that was orphaned
+ * there; `pidfds` get the three. */
 static void start_family(box_t *box, int pidfds[3])
 {
     start_script(box,

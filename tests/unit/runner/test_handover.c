@@ -219,7 +219,7 @@ static void a_changed_box_stops(void **state)
     (void)runner_world_start(&p->next);
 }
 
-/* The upgrade fails at once, or after the next runner had the box. */
+/* The upgrade fails immediately, or after the next runner had the box. */
 static void the_old_runner_goes_on(void **state)
 {
     pair_t *p = *state;

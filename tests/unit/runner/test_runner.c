@@ -121,7 +121,7 @@ static void what_a_box_init_left_is_swept(void **state)
     assert_false(runner_world_has_ended(stray, 0));
     pass(w, 1);
     assert_true(runner_world_has_ended(stray, PATIENCE_MS));
-    for (int i = 0; i < 10; i++) /* its control group goes, too, where it had one */
+    for (int i = 0; i < 10; i++) /* its control group is removed, too, if it had one */
         pass(w, SWEEP_MS);
     close(stray);
 }

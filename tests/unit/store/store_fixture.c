@@ -26,8 +26,8 @@ void fixture_make_in(fixture_t *f, const char *where)
 
 void fixture_make(fixture_t *f)
 {
-    /* In memory where possible: the store's promises here do not depend on a disk, and thousands of syncs
-     * would take minutes on a busy one. */
+    /* In memory if possible: the store's promises here do not depend on a disk, and thousands of syncs would
+     * take minutes on a busy one. */
     fixture_make_in(f, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 

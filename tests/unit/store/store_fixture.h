@@ -1,5 +1,5 @@
 /*
- * A store in directories of its own, for tests.
+ * A store in separate directories, for tests.
  */
 #ifndef BOXEDGE_STORE_FIXTURE_H
 #define BOXEDGE_STORE_FIXTURE_H

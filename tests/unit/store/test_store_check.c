@@ -36,7 +36,7 @@ static void check(const fixture_t *f, report_t *report)
     check_as(f, false, report);
 }
 
-/* Checks in a process of its own, while the store is open here. Returns the number of findings. */
+/* Checks in a separate process, while the store is open here. Returns the number of findings. */
 static uint64_t check_beside(const fixture_t *f)
 {
     int ends[2];

@@ -1,6 +1,6 @@
 /*
  * TLS termination by a server with four certificates, towards a client; both ends are OpenSSL's, joined by
- * memory. Every test has a server of its own (tls_world_setup, tls_world_teardown).
+ * memory. Every test has a separate server (tls_world_setup, tls_world_teardown).
  */
 #ifndef BOXEDGE_TLS_WORLD_H
 #define BOXEDGE_TLS_WORLD_H
