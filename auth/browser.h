@@ -26,8 +26,8 @@ typedef struct browser_request {
 /* A browser opens a page for a person: GET or HEAD, no upgrade, Sec-Fetch-Mode: navigate. Without
  * that field, Accept has text/html and X-Requested-With is absent. */
 bool browser_is_navigation(const browser_request_t *request);
-/* A page of another origin made the browser send this request (Sec-Fetch-Site): a frame, an image,
- * a script's request or a prefetch. Opening a page in a tab of its own does not count. */
+/* A page of another origin made the browser send this request (Sec-Fetch-Site): a frame, an image, a script's
+ * request or a prefetch. Opening a page in a separate tab does not count. */
 bool browser_is_embedded(const browser_request_t *request);
 /* OPTIONS with Origin and Access-Control-Request-Method and no body (Fetch standard,
  * CORS-preflight). */
@@ -38,8 +38,8 @@ bool browser_is_preflight(const browser_request_t *request);
  * never allowed. */
 bool origin_is_allowed(str_t origin, str_t own, str_t allowed);
 
-/* "Origin: null" from a page of the same origin that withholds its referrer (Fetch standard,
- * "append a request Origin header"). Sec-Fetch-Site, which no script can set, says same-origin. */
+/* "Origin: null" from a page of the same origin that withholds its referrer (Fetch standard, "append a
+ * request Origin header"). Sec-Fetch-Site, which no script can set, is then same-origin. */
 bool browser_hides_own_origin(const browser_request_t *request);
 
 /*

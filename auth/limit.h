@@ -9,11 +9,10 @@
  * again and it has no requests in flight, so no debt is forgotten. If a set has no such cell, the
  * charge goes to a bucket that all such identities of one plan share.
  *
- * A cell holds a time, not a plan. After a reload changes an identity's plan, its debt remains as
- * time, capped at the new plan's refill time of the burst plus one second. An old plan therefore
- * locks no client out, and a client gets at most the new burst at once. While some workers still
- * have the old plan, they may shorten debts that others charged: the bound holds before and after a
- * reload, but not during it.
+ * A cell holds a time, not a plan. After a reload changes an identity's plan, its debt remains as time,
+ * capped at the new plan's refill time of the burst plus one second. An old plan therefore locks no client
+ * out, and a client gets at most the new burst in one moment. While some workers still have the old plan,
+ * they may shorten debts that others charged: the bound holds before and after a reload, but not during it.
  */
 #ifndef BOXEDGE_LIMIT_H
 #define BOXEDGE_LIMIT_H
@@ -33,7 +32,8 @@ typedef struct limit_id {
 typedef struct limit_plan {
     uint64_t interval_ns; /* between two units at the steady rate: period / count, rounded up to a multiple of
                              8 ns. 0: no limit on the rate */
-    uint32_t burst; /* units at once; 1 or more. A burst that takes over two years to refill counts as less */
+    uint32_t
+        burst; /* units in one burst; 1 or more. A burst that takes over two years to refill counts as less */
     uint32_t in_flight; /* simultaneous requests; 0: no limit */
 } limit_plan_t;
 
@@ -54,7 +54,7 @@ typedef struct limit_state {
 
 /* An admitted request's count in flight, held until limit_release. */
 typedef struct limit_ticket {
-    uint32_t cell; /* 1 + its index; 0: nothing is held */
+    uint32_t cell; /* 1 + its index; 0: holds no unit */
 } limit_ticket_t;
 
 /* limit_size returns the bytes for a table of `cells` (a power of two, 8 to LIMIT_CELLS_MAX). Other
@@ -80,9 +80,9 @@ MUST_USE limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_
 void limit_release(limit_t *limit, unsigned worker, limit_ticket_t *ticket);
 
 /*
- * limit_has returns whether a key has a cell of its own. An unknown key gets one by limit_accept,
- * after the upstream accepts the key, and keeps it until another identity needs it. A flood of
- * random keys therefore takes no cells.
+ * limit_has returns whether a key has its own cell. An unknown key gets one by limit_accept, after the
+ * upstream accepts the key, and keeps it until another identity needs it. A flood of random keys therefore
+ * takes no cells.
  */
 bool limit_has(const limit_t *limit, const limit_id_t *id);
 void limit_accept(limit_t *limit, const limit_id_t *id, uint64_t now_ns);

@@ -19,7 +19,7 @@ static size_t round_up(size_t n)
     return (n + 4095) & ~(size_t)4095;
 }
 
-/* Each worker's counts begin on a page of their own, so that absent workers cost no memory. */
+/* Each worker's counts begin on a separate page, so that absent workers cost no memory. */
 static size_t counts_size(uint32_t cells)
 {
     return round_up((cells + LIMIT_SHARED) * sizeof(uint32_t));

@@ -10,7 +10,7 @@
 #define LIMIT_FIELD_MAX 160
 
 typedef struct limit_fields {
-    char policy[LIMIT_FIELD_MAX]; /* "free";q=20;w=2: units at once, seconds until the burst is whole again */
+    char policy[LIMIT_FIELD_MAX]; /* "free";q=20;w=2: units in one burst, seconds until it is whole again */
     char limit[LIMIT_FIELD_MAX];  /* "free";r=19;t=1: units left, seconds until the burst is whole */
     char x_limit[24], x_remaining[24], x_reset[24]; /* q, r and t; the reset is in seconds from now */
 } limit_fields_t;

@@ -7,9 +7,8 @@
 #include "str.h"
 
 /*
- * Takes one unit from the cell `*tat` (the theoretical arrival time, ms; 0 for a new cell): one
- * unit every `interval_ms`, `burst` at once. Returns whether the unit is admitted; a refusal
- * changes nothing.
+ * Takes one unit from the cell `*tat` (the theoretical arrival time, ms; 0 for a new cell): one unit every
+ * `interval_ms`, and a burst of `burst`. Returns whether the unit is admitted; a refusal changes nothing.
  */
 MUST_USE bool rate_take(uint64_t *tat, uint64_t now_ms, uint32_t interval_ms, uint32_t burst);
 

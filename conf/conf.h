@@ -161,8 +161,8 @@ typedef struct conf_upstream {
 
     uint32_t eject_failures; /* failed exchanges in a row until a server is ejected; 0: never */
     uint32_t eject_time;     /* ms of the first ejection, doubling to ten times that */
-    uint32_t slow_start;     /* ms in which a returning server's share rises to its full share; 0: at once */
-    uint32_t panic_percent;  /* if fewer servers are usable, all are used; 0: never */
+    uint32_t slow_start; /* ms in which a returning server's share rises to its full share; 0: immediately */
+    uint32_t panic_percent; /* if fewer servers are usable, all are used; 0: never */
 
     uint32_t server_in_flight; /* requests at one server, over all workers; 0: no limit */
     uint32_t in_flight;        /* requests at all servers; 0: no limit */
@@ -178,7 +178,7 @@ typedef struct conf_plan {
     char name[CONF_NAME_MAX + 1];
     uint64_t rate_count; /* units in `rate_period_ms`; 0: no limit on the rate */
     uint64_t rate_period_ms;
-    uint32_t burst;     /* units at once, 1 or more */
+    uint32_t burst;     /* units in one burst, 1 or more */
     uint32_t in_flight; /* simultaneous requests; 0: no limit */
 } conf_plan_t;
 
@@ -309,7 +309,7 @@ typedef struct conf {
     size_t plan_count;
 
     struct {
-        char **hosts; /* names of the API, lower case; none: there is no API host */
+        char **hosts; /* names of the API, lower case; none: no API host */
         size_t host_count;
         char *upstream;        /* a name of `upstreams` */
         size_t upstream_index; /* its index, if there are hosts */

@@ -48,9 +48,9 @@ typedef enum conf_type {
 } conf_type_t;
 
 /* Whether a value may leave the machine, in a support bundle (conf_redact.h). Each key whose type leaves its
- * text to the operator says so; other types have no room for a secret. */
+ * text to the operator declares it; other types have no room for a secret. */
 typedef enum conf_secrecy {
-    CONF_UNMARKED,    /* counts as secret where the type needs a mark */
+    CONF_UNMARKED,    /* counts as secret if the type needs a mark */
     CONF_OPEN,        /* a name, an address, a path */
     CONF_SECRET_FILE, /* the path of a secret, and perhaps by mistake the secret itself */
     CONF_SECRET,
@@ -72,7 +72,7 @@ struct conf_key {
     const char *fallback; /* the default, as the file would write it; NULL for none */
     const char *derived;  /* for a default that depends on other things: a description of them */
     const char *doc;      /* one sentence */
-    const char *example;  /* shown in the commented file if there is no fixed default */
+    const char *example;  /* shown in the commented file if no fixed default exists */
     bool required;
     size_t offset;               /* of the field, in conf_t or in the element */
     size_t width;                /* sizeof the field */

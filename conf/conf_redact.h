@@ -19,7 +19,7 @@
 typedef void (*conf_removed_t)(void *arg, str_t value);
 
 /* Prints the configuration in `text` as YAML, without comments. False if that is no YAML that could be shown
- * whole; nothing of an unreadable part is printed. */
+ * whole; no text of an unreadable part is printed. */
 MUST_USE bool conf_redact(str_t text, FILE *out, conf_removed_t removed, void *arg);
 /* The same for a file, which must not be longer than CONF_FILE_MAX. A file that cannot be read: false, with
  * errno; otherwise false has errno 0. */

@@ -228,7 +228,7 @@ static void report_syntax(builder_t *b, const yaml_parser_t *parser)
     conf_place_t place = place_of(parser->problem_mark);
     conf_place_t end = place_of_byte(b->source, b->source.n);
     if (place.line > end.line)
-        place = end; /* libyaml reports the end of a file on a line of its own */
+        place = end; /* libyaml reports the end of a file on a separate line */
     if (tab_indents(b->source, place.line))
         conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL,
                         "not valid YAML: a tab cannot indent a line; use spaces");

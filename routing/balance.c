@@ -236,7 +236,7 @@ static void set_servers(balance_t *balance, upstream_t *up, const balance_server
     present &= ~gone;
     missing = add_all(balance, up, servers, missing, drained, &present, now_ms);
     assert(missing == 0);
-    atomic_store(&up->present, present); /* repairs what another process wrote meanwhile */
+    atomic_store(&up->present, present); /* repairs cells that another process wrote meanwhile */
     atomic_store(&up->weight_max, weight_max);
     if (count > 0 && atomic_load(&up->begun) == 0) {
         atomic_store(&up->retries, (uint32_t)count * 100);

@@ -4,9 +4,9 @@
  * the number of workers. The table is lock-free and bounded. A process may die between any two
  * instructions.
  *
- * Only the controller adds, removes, checks and drains servers (one writer); workers pick. Each
- * worker counts its requests in flight in slots of its own, which are wiped when it dies. Limits
- * hold exactly over all workers.
+ * Only the controller adds, removes, checks and drains servers (one writer); workers pick. Each worker counts
+ * its requests in flight in its own slots, which are wiped when it dies. Limits hold exactly over all
+ * workers.
  */
 #ifndef BOXEDGE_BALANCE_H
 #define BOXEDGE_BALANCE_H
@@ -101,7 +101,7 @@ typedef enum balance_result {
     BALANCE_OK,
     BALANCE_FULL, /* every server, or the upstream, is at its limit: wait for a slot. Also while the index
                      belongs to another upstream, until the caller's configuration agrees */
-    BALANCE_NONE, /* there is no server, or none outside `avoid` */
+    BALANCE_NONE, /* no server, or none outside `avoid` */
 } balance_result_t;
 
 /*

@@ -1,11 +1,10 @@
 /*
  * The table and its cells, shared by the files behind balance.h.
  *
- * The controller writes a server's description into the copy that no reader uses, and then makes
- * that copy the current one. A reader therefore never waits for the controller, and the
- * controller's death leaves the former copy. Workers' counts carry the generation of their server.
- * A slot can pass to another server at once: a late count for the former server has another
- * generation and is ignored.
+ * The controller writes a server's description into the copy that no reader uses, and then makes that copy
+ * the current one. A reader therefore never waits for the controller, and the controller's death leaves the
+ * former copy. Workers' counts carry the generation of their server. A slot can pass to another server
+ * immediately: a late count for the former server has another generation and is ignored.
  */
 #ifndef BOXEDGE_BALANCE_INTERNAL_H
 #define BOXEDGE_BALANCE_INTERNAL_H

@@ -105,8 +105,8 @@ static routes_result_t read_store(routes_t *routes, str_t authority, store_previ
     result = store_is_being_deleted(routes->store, id);
     if (result != STORE_NOT_FOUND)
         return result == STORE_OK ? ROUTES_NO_PREVIEW : without(routes, result);
-    /* A deletion removes previews first and its record last. A preview that is read after the record was not
-     * there is none of a deletion that ended in between. */
+    /* A deletion removes previews first and its record last. So a preview that is read after the record was
+     * found missing does not belong to a deletion that ended in between. */
     result = store_find_preview(routes->store, str_make(name.id, name.id_len), name.port, preview);
     if (result != STORE_OK)
         return without(routes, result);

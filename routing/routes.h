@@ -36,7 +36,7 @@ void routes_free(routes_t **routes);
 MUST_USE routes_result_t routes_find(routes_t *routes, str_t authority, uint64_t now_unix,
                                      const route_t **route);
 /* Whether a found preview is served: its box is neither gone nor expired, or a control plane may know it
- * (`asks_control_plane`: there is one). Without it, requests get the answer of ROUTES_NO_PREVIEW. */
+ * (`asks_control_plane`: one exists). Without it, requests get the answer of ROUTES_NO_PREVIEW. */
 bool routes_box_exists(const store_box_t *box, bool asks_control_plane, uint64_t now_unix);
 /* The sentence of the last ROUTES_DAMAGED or ROUTES_FAILED (store_error). */
 const char *routes_error(const routes_t *routes);

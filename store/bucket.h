@@ -5,9 +5,9 @@
  *
  *   entry: length of the rest (2) | port (2) | length of the id (1) | id | record
  *
- * The last entry is the seal: a keyed hash of all before it, as the record of a name that no other
- * entry has. An edge from before the seal reads past it, as past any other name. It also keeps it
- * when it replaces a record, which then comes after the seal: a seal that is not last says nothing.
+ * The last entry is the seal: a keyed hash of all before it, as the record of a name that no other entry has.
+ * An edge from before the seal reads past it, as past any other name. It also keeps it when it replaces a
+ * record, which then comes after the seal: a seal that is not last proves nothing.
  */
 #ifndef BOXEDGE_BUCKET_H
 #define BOXEDGE_BUCKET_H

@@ -176,7 +176,7 @@ static bool hand_on(walk_t *walk, const tree_t *tree, uint64_t page, str_t key, 
     return false;
 }
 
-/* Reads a value that has pages of its own. */
+/* Reads a value that has separate pages. */
 static bool walk_big(walk_t *walk, tree_t *tree, uint64_t page, str_t key, uint64_t first, size_t len)
 {
     size_t page_bytes = walk->meta->page_bytes;
@@ -295,7 +295,7 @@ static bool walk_page(walk_t *walk, tree_t *tree, uint64_t page, size_t level, s
     return ok;
 }
 
-/* Walks one database, and compares what LMDB counted. */
+/* Walks one database, and compares LMDB's counts. */
 static bool walk_db(walk_t *walk, db_kind_t kind, str_t name, const env_db_t *db, bool integers)
 {
     tree_t tree = {.kind = kind, .db = db, .name = name, .integers = integers};

@@ -19,7 +19,7 @@
 void read_guard_install(void);
 /* Calls `read`. Returns false if it did not end, because it met a fault. */
 MUST_USE bool read_guard(void (*read)(void *arg), void *arg);
-/* Ends the present guarded read as a fault does; returns if there is none. */
+/* Ends the present guarded read as a fault does; returns if none is under way. */
 void read_guard_fail(void);
 
 #endif

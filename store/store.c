@@ -204,7 +204,7 @@ store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, 
     return result;
 }
 
-/* table_get_stats in a transaction of its own. */
+/* table_get_stats in a separate transaction. */
 static store_result_t stats_of(table_t *table, table_stats_t *out)
 {
     store_result_t result = table_read_begin(table);
@@ -307,7 +307,7 @@ static bool preview_valid(const store_preview_t *preview)
            memchr(preview->allow_origins, '\0', sizeof(preview->allow_origins)) != NULL;
 }
 
-/* Returns STORE_OK if there are changes to commit, STORE_NOT_FOUND if not. */
+/* Returns STORE_OK if changes are to be committed, STORE_NOT_FOUND if not. */
 static store_result_t make_previews(store_t *store, const work_t *work)
 {
     store_result_t all = STORE_NOT_FOUND;

@@ -173,11 +173,11 @@ bool store_box_listens(const store_box_t *box, uint16_t port);
 /* Whether the edge may connect to the port without a wake: the box runs, and the port listens or has had time
  * to. A doubted box is not ready. `now_ms` is monotonic. */
 bool store_box_ready(const store_box_t *box, uint16_t port, uint64_t now_ms);
-/* The maximum time for its ports to listen; `usual` if the box has none of its own. */
+/* The maximum time for its ports to listen; `usual` if the box has no own one. */
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
 /* "static", "process"..., as people read it. */
 const char *store_provider_name(box_provider_t provider);
-/* Whether the edge can read what boxes of this provider write: `boxedge box logs`. */
+/* Whether the edge can read the output of this provider's boxes: `boxedge box logs`. */
 bool store_keeps_log(box_provider_t provider);
 
 /*
@@ -326,10 +326,9 @@ typedef struct store_change {
 } store_change_t;
 #define STORE_APPLY_MAX 16384
 /*
- * Makes the changes, at most STORE_APPLY_MAX (asserted), in order in one transaction, on disk
- * before it returns. If the transaction fails (full, I/O error), nothing is changed; all changes
- * have that result, which is also returned. After STORE_FULL the caller may try them one by one,
- * because some may still fit.
+ * Makes the changes, at most STORE_APPLY_MAX (asserted), in order in one transaction, on disk before it
+ * returns. If the transaction fails (full, I/O error), the store is unchanged; all changes have that result,
+ * which is also returned. After STORE_FULL the caller may try them one by one, because some may still fit.
  */
 MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
@@ -362,8 +361,7 @@ MUST_USE store_result_t store_put_deletions(store_t *store, const store_deletion
 /* Sets closed_at_ms of the record with this id and call. */
 MUST_USE store_result_t store_close_deletion(store_t *store, const store_deletion_t *deletion,
                                              uint64_t closed_at_ms);
-/* Removes the box's records for which `ends` is true (NULL: all). STORE_NOT_FOUND if there are
- * none. */
+/* Removes the box's records for which `ends` is true (NULL: all). STORE_NOT_FOUND if none exist. */
 MUST_USE store_result_t store_end_deletions(store_t *store, str_t id,
                                             bool (*ends)(const store_deletion_t *, void *), void *arg);
 /*

@@ -1,8 +1,8 @@
 /*
- * Aliases: host labels that replace the id of a box in the names of its previews, unique across the
- * store. A record (alias, 0) -> id has the owner of an alias. It counts while a preview of that box
- * carries the alias, so deleting a preview needs no release. Unused aliases are removed when there
- * are too many. Aliases have a small environment of their own.
+ * Aliases: host labels that replace the id of a box in the names of its previews, unique across the store. A
+ * record (alias, 0) -> id has the owner of an alias. It counts while a preview of that box carries the alias,
+ * so deleting a preview needs no release. Unused aliases are removed when too many exist. Aliases have a
+ * separate small environment.
  */
 #include <assert.h>
 

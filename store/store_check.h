@@ -1,8 +1,8 @@
 /*
- * A complete check of a store: the pages of each environment (env_pages.h), the checksum and layout
- * of each record, and the agreement of names, hashes and counts. Call it in a process of its own that
- * has no store open: a file that shrinks under LMDB kills its reader, and LMDB opens an environment
- * once a process. Works on a store in use, of which it checks one commit of each environment.
+ * A complete check of a store: the pages of each environment (env_pages.h), the checksum and layout of each
+ * record, and the agreement of names, hashes and counts. Call it in a separate process that has no store
+ * open: a file that shrinks under LMDB kills its reader, and LMDB opens an environment once per process.
+ * Works on a store in use, of which it checks one commit of each environment.
  */
 #ifndef BOXEDGE_STORE_CHECK_H
 #define BOXEDGE_STORE_CHECK_H
@@ -12,7 +12,7 @@
 typedef enum store_check_kind {
     STORE_CHECK_RECORD, /* one record is damaged: its preview answers 503, all else is served */
     STORE_CHECK_TREE,   /* pages, lists or counts are damaged: the environment cannot be trusted */
-    STORE_CHECK_UNDONE, /* the check cannot go on, for a reason that says nothing about the store */
+    STORE_CHECK_UNDONE, /* the check cannot continue, for a reason unrelated to the store's health */
     STORE_CHECK_BOXES,  /* the same of the volatile environment, which the providers' reports write anew */
 } store_check_kind_t;
 

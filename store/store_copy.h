@@ -23,7 +23,7 @@ MUST_USE bool store_copy(const char *from, bool in_use, const char *to, char *er
  * owners. On disk when it returns. */
 MUST_USE bool store_copy_prepare(const char *dir, uid_t uid, gid_t gid, char *error, size_t error_len);
 
-/* Puts the store `fresh` in the place of `dir`, at once: at no time is there half a store. The former
+/* Puts the store `fresh` in the place of `dir` atomically: at no time does half a store exist. The former
  * one, if any, becomes `kept`, which must not exist. All have one parent directory. Returns false with a
  * sentence: then `fresh` and `dir` are as they were. */
 MUST_USE bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char *error,

@@ -1,7 +1,7 @@
 /*
- * Requested deletions of boxes whose outcome is open: while a record exists, the box's previews are
- * hidden. They have a small environment of their own, so that a store full of previews can still
- * take one. Each call has a record of its own: (box id, slot), slots from 1.
+ * Requested deletions of boxes whose outcome is open: while a record exists, the box's previews are hidden.
+ * They have a separate small environment, so that a store full of previews can still take one. Each call has
+ * its own record: (box id, slot), slots from 1.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -46,8 +46,8 @@ typedef struct deletion_walk {
     str_t only; /* those of this box; empty: all */
 } deletion_walk_t;
 
-/* A damaged record is a call of which nothing is known. No worker has it, so a sweep closes it. The slot
- * tells apart several of one box. */
+/* A damaged record counts as an unknown call. No worker has it, so a sweep closes it. The slot distinguishes
+ * several of one box. */
 static void make_lost(str_t id, uint16_t slot, store_deletion_t *out)
 {
     *out = (store_deletion_t){.call = slot};

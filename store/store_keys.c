@@ -1,7 +1,7 @@
 /*
- * API keys, in an environment of their own. Each has two records, written in one transaction. The
- * record under its hash, "~" and 64 hexadecimal digits, has its data; requests look this one up.
- * The record under its name has the hash. No name has a "~", and all names sort before it.
+ * API keys, in a separate environment. Each has two records, written in one transaction. The record under its
+ * hash, "~" and 64 hexadecimal digits, has its data; requests look this one up. The record under its name has
+ * the hash. No name has a "~", and all names sort before it.
  */
 #include <assert.h>
 
@@ -94,7 +94,7 @@ static bool on_hash(str_t id, uint16_t port, str_t record, void *arg)
     return !search->found;
 }
 
-/* Within a read transaction. STORE_FAILED if that cannot be told. */
+/* Within a read transaction. STORE_FAILED if that is unknown. */
 static store_result_t search_name(store_t *store, str_t name, uint8_t sha256[32])
 {
     search_t search = {.name = name};

@@ -55,7 +55,7 @@ static bool read_note(const char *durable_dir, char note[NOTE_BYTES + 1], size_t
     return true;
 }
 
-/* Returns whether the environment's file is there. */
+/* Returns whether the environment's file exists. */
 static bool is_there(const char *durable_dir, const char *name)
 {
     char dir[PATH_BYTES], path[PATH_BYTES + 16];
@@ -92,11 +92,11 @@ static bool next_name(str_t *rest, char name[NAME_BYTES])
     return false;
 }
 
-/* What the file of an environment shows of its commits. */
+/* The commits that the file of an environment shows. */
 typedef enum age {
     AGE_UNBORN, /* missing, or without the meta pages that LMDB writes first */
     AGE_EMPTY,  /* before its first commit */
-    AGE_MADE,   /* after the one that its writer makes at once */
+    AGE_MADE,   /* after the first one, which its writer makes immediately */
     AGE_USED,   /* or damaged */
 } age_t;
 

@@ -1,7 +1,7 @@
 /*
- * The rules beside previews: blocks, and the keys of session cookies. They have a small environment
- * of their own, so that a store full of previews can still block one. Names: a blocked box is (id,
- * 0), a blocked preview (id, port), a blocked network its text, which is no box id, with port 0.
+ * The rules beside previews: blocks, and the keys of session cookies. They have a separate small environment,
+ * so that a store full of previews can still block one. Names: a blocked box is (id, 0), a blocked preview
+ * (id, port), a blocked network its text, which is no box id, with port 0.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -107,7 +107,7 @@ store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
 
 /* ---- the writer ---- */
 
-/* Puts (or with record.p NULL deletes) one rule in a transaction of its own. */
+/* Puts (or with record.p NULL deletes) one rule in a separate transaction. */
 static store_result_t change_rule(store_t *store, const rule_name_t *name, str_t record)
 {
     store_result_t result = table_write_begin(store->rules);
@@ -121,7 +121,7 @@ static store_result_t change_rule(store_t *store, const rule_name_t *name, str_t
     return result;
 }
 
-/* Sets *room if the block may be put: it exists already, or there are fewer than STORE_BLOCKS_MAX. */
+/* Sets *room if the block may be put: it exists already, or fewer than STORE_BLOCKS_MAX exist. */
 static store_result_t has_room(store_t *store, const rule_name_t *name, bool *room)
 {
     table_stats_t stats;

@@ -204,7 +204,7 @@ static store_result_t broken(table_t *table, const table_options_t *options)
     return STORE_FAILED;
 }
 
-/* LMDB aborts after an assertion of its own, which damaged pages can fail. */
+/* LMDB aborts after a failed assertion, which damaged pages can cause. */
 static void on_assert(MDB_env *env, const char *message)
 {
     (void)env;

@@ -116,7 +116,7 @@ uint64_t table_version(table_t *table);
 MUST_USE store_result_t table_write_begin(table_t *table);
 /* The version that the transaction makes if it commits. */
 uint64_t table_write_version(const table_t *table);
-/* Ends the transaction in any case. On failure nothing is changed. */
+/* Ends the transaction in any case. On failure the store is unchanged. */
 MUST_USE store_result_t table_write_commit(table_t *table);
 void table_write_abort(table_t *table);
 MUST_USE store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record);

@@ -167,7 +167,7 @@ void activity_begin(exchange_t *ex)
         return;
     wake_tabs_went(ex);
     box->touched = true;
-    /* At once, so that the idle clock does not pause the box before the next report. */
+    /* Immediately, so that the idle clock does not pause the box before the next report. */
     if (activity->now_ms - box->reported_ms >= REPORT_MS && !list_is_linked(&box->urgent))
         list_insert(&activity->urgent, &box->urgent);
 }

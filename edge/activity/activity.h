@@ -25,7 +25,7 @@ void activity_set_channel(activity_t *activity, channel_t *channel);
 void activity_boxes_changed(activity_t *activity);
 /*
  * Runs at the end of each turn of the loop; `now_ms` is loop_now. Checks the boxes in use if the epoch has
- * moved. Reports boxes to the controller: those that come into use at once, all active ones each second.
+ * moved. Reports boxes to the controller: newly used ones immediately, all active ones each second.
  */
 void activity_turn(activity_t *activity, uint64_t now_ms);
 /* The number of boxes that are in use, or were lately. */
@@ -34,7 +34,7 @@ size_t activity_boxes(const activity_t *activity);
 /* The exchange's request goes to its box: adds an entry. No-op for boxes of the static provider. */
 void activity_begin(exchange_t *ex);
 /*
- * The exchange has a connection and has sent nothing on it. False: the box has changed since the exchange
+ * The exchange has a connection and has not sent a byte on it. False: the box has changed since the exchange
  * read its record, or the store is unreadable. The exchange was then answered, or has begun again
  * (origin_ops.again).
  */

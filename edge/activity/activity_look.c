@@ -47,7 +47,7 @@ static bool read_box(activity_t *activity, str_t id, store_box_t *out)
     return result == STORE_OK || result == STORE_NOT_FOUND;
 }
 
-/* Nothing was sent for the exchange yet: begins it again, once, towards the box as it is `now`. */
+/* No byte was sent for the exchange yet: begins it again, once, towards the box as it is `now`. */
 static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     if (now->state != BOX_RUNNING || now->doubted || ex->sent_again || ex->origin_ops == NULL ||

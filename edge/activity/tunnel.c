@@ -28,7 +28,7 @@ typedef struct tunnel {
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed if the exchange has an entry (activity.h) */
     heartbeats_t beats;             /* of the client's messages */
-    loop_timer_t drain;             /* until its Close frame, while the worker drains; the tunnel goes on */
+    loop_timer_t drain;             /* until its Close frame, while the worker drains; the tunnel continues */
     bool wishes;                    /* the client's current frame is no heartbeat */
     bool wished;                    /* the last bytes had a frame that is no heartbeat */
     bool closing;                   /* closes at the end of the box's frame */
@@ -182,8 +182,8 @@ static uint32_t place_in_period(const exchange_t *ex)
     return (uint32_t)(fnv_end(fnv_text(FNV_START, id)) % 1000);
 }
 
-/* Clients must not return all at once: from a quarter to about four fifths of the drain period, or within the
- * last minute. */
+/* Clients must not all return together: from a quarter to about four fifths of the drain period, or within
+ * the last minute. */
 static uint32_t drain_delay(const exchange_t *ex)
 {
     const context_t *context = ex->context;

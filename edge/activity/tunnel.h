@@ -27,14 +27,14 @@ MUST_USE bool tunnel_response_body(exchange_t *ex, str_t *data);
 /* The client's bytes are about to go to the box. */
 void tunnel_request_body(exchange_t *ex, str_t data);
 /*
- * The box has left the tunnel; `failure` NULL: it ended its direction. True: the tunnel goes on like any
+ * The box has left the tunnel; `failure` NULL: it ended its direction. True: the tunnel continues like any
  * stream. False: no Close frame came from a process that the edge may be stopping. The tunnel then waits
  * TUNNEL_HOLD_MS for that news (await_hold; activity_look.c), and ends by the same calls.
  */
 #define TUNNEL_HOLD_MS 500
 MUST_USE bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure);
-/* Ends a tunnel at once: with a Close frame (RFC 6455 section 7.4) between two frames, otherwise by a cut.
- * `code` is the stable word in its access line. */
+/* Ends a tunnel immediately: with a Close frame (RFC 6455 section 7.4) between two frames, otherwise by a
+ * cut. `code` is the stable word in its access line. */
 void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason);
 
 /* These end open tunnels of a worker, with Close code 1008 between two frames, otherwise by a cut. First,

@@ -1,6 +1,6 @@
 /*
- * What a request for a host would meet, and why: GET /v1/explain?host=HOST[&client=ADDRESS]. The same
- * functions as a worker's steps judge (routes_find, blocks_has, store_box_ready); this file adds the reasons.
+ * The answer to a request for a host, and its reason: GET /v1/explain?host=HOST[&client=ADDRESS]. The
+ * functions of a worker's steps judge (routes_find, blocks_has, store_box_ready); this file adds the reasons.
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -61,7 +61,7 @@ static bool add_other(const store_preview_t *preview, void *arg)
     return job->other_count < OTHERS_MAX;
 }
 
-/* Why there is no preview. */
+/* Why no preview exists. */
 static void read_absence(explain_job_t *job, store_t *store)
 {
     str_t id = str_make(job->name.id, job->name.id_len);

@@ -13,7 +13,7 @@
 
 /* Time for which the edge refuses a key that the upstream has refused. */
 #define REFUSED_MS 5000
-/* Maximum new keys of one client address that may become known at once after a rest. */
+/* Maximum new keys of one client address that may become known in one burst after a rest. */
 #define NEW_KEYS_BURST 1000000
 
 static origin_tls_t *acquire_tls(origin_tls_t *tls)
@@ -66,7 +66,7 @@ static bool proves_key(const exchange_t *ex)
            conf_proves_key(ex->api->conf, ex->request.method, api_path_without_query(ex->request.target));
 }
 
-/* One client address makes a bounded number of new keys known, each of which has a plan of its own. */
+/* One client address makes a bounded number of new keys known, each of which has its own plan. */
 static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
 {
     const conf_t *conf = ex->api->conf;

@@ -3,18 +3,17 @@
  * spelling. Previews must not outlive their box, since another box gets its address.
  *
  *   read     the names of the boxes
- *   ask      GET of each with the caller's key: the upstream's answer shows the box. A box that is named
- *            otherwise than by its id is asked for by its id too
- *   begin    the controller notes the boxes, whose previews are not found from here on; the call goes up
- *   end      the upstream's answer: the boxes are gone, or they stay. Without one, the controller asks the
- *            provider, or a later GET by the same key settles it
+ *   ask      GET of each with the caller's key: the upstream's answer shows the box. A box that is not named
+ * by its id is asked for by its id too begin    the controller notes the boxes, whose previews are not found
+ * from here on; the call is forwarded end      the upstream's answer: the boxes are gone, or they stay.
+ * Without one, the controller asks the provider, or a later GET by the same key settles it
  *
- * Always holds: a call goes up only with ids of noted boxes, each of which the upstream has shown to the same
- * key by that id, and with the parts of that GET. If it shows one of the boxes otherwise or not at all, the
- * caller gets that answer.
+ * Always holds: a call is forwarded only with ids of noted boxes, each of which the upstream has shown to the
+ * same key by that id, and with the parts of that GET. If it shows one of the boxes differently or not at
+ * all, the caller gets that answer.
  *
- * A key that requested the deletion of a box may send a GET of it. The edge then first sends a GET of its
- * own, which settles the earlier call.
+ * A key that requested the deletion of a box may send a GET of it. The edge then first sends its own GET,
+ * which settles the earlier call.
  */
 #include "api.h"
 
@@ -108,7 +107,7 @@ static void on_noted(preview_request_t *controller_request, const preview_answer
 {
     api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, controller_request, controller_request);
     exchange_t *ex = deletion->ex;
-    if (answer == NULL) { /* it may be noted all the same: api_deletion_end takes it back */
+    if (answer == NULL) { /* it may be noted anyway: api_deletion_end takes it back */
         exchange_reply_error(ex, 503, "controller_unavailable",
                              "The edge cannot delete boxes right now: nothing was deleted.", 5);
     } else if (answer->status != 200) {
@@ -380,7 +379,7 @@ static step_result_t begin(exchange_t *ex)
         return STEP_NEXT;
     case API_BOXES_ONE:
         if (str_eq(boxes.path, STR("/v2/box/snapshots")))
-            return STEP_NEXT; /* all snapshots: a route of its own */
+            return STEP_NEXT; /* all snapshots: a separate route */
         return begin_with(ex, &boxes);
     case API_BOXES_MANY:
         return begin_with(ex, &boxes);

@@ -10,10 +10,10 @@
 typedef enum stage {
     READING,  /* waits for the body */
     QUERYING, /* the upstream gets GETs of the boxes */
-    NOTING,   /* the controller records the call before it goes up */
-    NOTED,    /* recorded: the call goes up */
+    NOTING,   /* the controller records the call before it is forwarded */
+    NOTED,    /* recorded: the call is forwarded */
     SETTLING, /* the controller records the answer to a GET */
-    OVER,     /* nothing is left to report */
+    OVER,     /* no report is left */
 } stage_t;
 
 /* ex->api->deletion. */
@@ -33,7 +33,7 @@ struct api_deletion {
     deletion_call_t call; /* with the boxes among `ids` that can have previews */
 };
 
-/* Makes the request that goes up from the parts of the GETs and the ids that they have shown.
+/* Makes the forwarded request from the parts of the GETs and the ids that they have shown.
  * (api_deletion_request.c) */
 void api_deletion_write_request(api_deletion_t *deletion);
 /* The GET of `path` has not shown the box: answers with the upstream's answer to it. (api_deletion_refusal.c)

@@ -1,7 +1,7 @@
 /*
- * The request that goes up for a call that deletes boxes. It has the parts of the GETs by which the upstream
- * has shown the boxes, and their ids. By a query, a body or a cookie the upstream could delete other boxes.
- * Names change hands between the answer to the GET and the deletion.
+ * The forwarded request of a call that deletes boxes. It has the parts of the GETs by which the upstream has
+ * shown the boxes, and their ids. By a query, a body or a cookie the upstream could delete other boxes. Names
+ * change hands between the answer to the GET and the deletion.
  */
 #include <stdlib.h>
 

@@ -86,7 +86,7 @@ static bool look_up(exchange_t *ex, api_t *api)
     return true;
 }
 
-/* Preflights show no key by design, and some routes carry a proof of their own. */
+/* Preflights show no key by design, and some routes carry their own proof. */
 static bool passes_without(const exchange_t *ex)
 {
     return ex->api->preflight ||

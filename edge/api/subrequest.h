@@ -1,6 +1,6 @@
 /*
- * A request that the edge makes for another exchange, through the same steps, balancing and retries. It is an
- * exchange of its own whose client is a buffer. It asks the API upstream whether a caller may see a box.
+ * A request that the edge makes for another exchange, through the same steps, balancing and retries. It is a
+ * separate exchange whose client is a buffer. It asks the API upstream whether a caller may see a box.
  */
 #ifndef BOXEDGE_SUBREQUEST_H
 #define BOXEDGE_SUBREQUEST_H

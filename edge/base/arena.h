@@ -1,7 +1,6 @@
 /*
- * Memory that is given back together. An arena serves small allocations from chunks. A large one has
- * a piece of its own, which may be freed before. The pieces added since the last check give the
- * arena's growth.
+ * Memory that is given back together. An arena serves small allocations from chunks. A large one has a
+ * separate piece, which may be freed before. The pieces added since the last check give the arena's growth.
  */
 #ifndef BOXEDGE_ARENA_H
 #define BOXEDGE_ARENA_H
@@ -13,7 +12,7 @@
 /* Of the first chunk, which holds the whole of an ordinary exchange, and of the others. */
 #define ARENA_FIRST_BYTES 4096
 #define ARENA_CHUNK_BYTES 2048
-/* An allocation of this size or more has a piece of its own, unless it is the arena's first one. */
+/* An allocation of this size or more has a separate piece, unless it is the arena's first one. */
 #define ARENA_LARGE_BYTES 1024
 
 typedef struct arena_piece arena_piece_t;
@@ -64,9 +63,8 @@ typedef struct arena_mark {
 size_t arena_growth(const arena_t *arena, arena_mark_t *mark);
 
 /*
- * Frees an allocation before the arena's end if it has a piece of its own; other allocations stay.
- * Returns the bytes to subtract from the results of arena_growth: 0 if the allocation stays or was
- * not counted yet.
+ * Frees an allocation before the arena's end if it has a separate piece; other allocations stay. Returns the
+ * bytes to subtract from the results of arena_growth: 0 if the allocation stays or was not counted yet.
  */
 size_t arena_give_back(arena_t *arena, const void *bytes, arena_mark_t *mark);
 

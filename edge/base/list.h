@@ -1,6 +1,6 @@
 /*
  * A doubly linked list whose members embed their link: libh2o's, whose inline functions cost nothing. An
- * anchor is a list_t of its own; a member that is in no list is zero-filled.
+ * anchor is a separate list_t; a member that is in no list is zero-filled.
  */
 #ifndef BOXEDGE_LIST_H
 #define BOXEDGE_LIST_H
@@ -34,7 +34,7 @@ static inline bool list_is_linked(const list_t *link)
     return link->next != NULL;
 }
 
-/* Puts a member that is in no list before `at`: the end of the list where that is its anchor. */
+/* Puts a member that is in no list before `at`: at the end of the list if `at` is its anchor. */
 static inline void list_insert(list_t *at, list_t *link)
 {
     h2o_linklist_insert(at, link);

@@ -18,7 +18,7 @@
 typedef struct log_json_text {
     char *at;
     char *limit;
-    bool cut; /* text did not fit: the mark is written, and nothing more is added */
+    bool cut; /* text did not fit: the mark is written, and no more text is added */
 } log_json_text_t;
 
 /*

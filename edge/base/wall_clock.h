@@ -1,7 +1,7 @@
 /*
  * The times of the wall clock within the last hour of monotonic time. A clock that jumps and comes back must
- * lose nothing: the wall clock hides expired previews at once, but a deletion waits until the whole last hour
- * agrees.
+ * lose nothing: the wall clock hides expired previews immediately, but a deletion waits until the whole last
+ * hour agrees.
  */
 #ifndef BOXEDGE_WALL_CLOCK_H
 #define BOXEDGE_WALL_CLOCK_H

@@ -86,7 +86,7 @@ static int follow(const cli_t *cli, const char *box, json_int_t end)
         end = json_integer_value(json_object_get(answer, "end"));
         json_decref(answer);
         if (ferror(stdout))
-            return CLI_OK; /* the reader of stdout has gone, or its disk is full: main says so */
+            return CLI_OK; /* the reader of stdout has gone, or its disk is full: main reports it */
     }
 }
 

@@ -13,7 +13,7 @@ static int usage(FILE *out, const char *name, const char *what, int status)
     return status;
 }
 
-/* Parses the options of a command without arguments. False if nothing is left to do, and *status is set. */
+/* Parses the options of a command without arguments. False if no work is left, and *status is set. */
 static bool parse(int argc, char **argv, unsigned takes, const char *what, cli_t *cli, int *status)
 {
     *status = CLI_USAGE;

@@ -45,7 +45,7 @@ typedef struct scrape {
     exchange_t *ex;
     fetch_t *fetch;
     size_t next;       /* the socket to try next */
-    trouble_t trouble; /* the one of all sockets that says most */
+    trouble_t trouble; /* the most informative one of all sockets */
     const char *place; /* its socket */
 } scrape_t;
 

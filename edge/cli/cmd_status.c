@@ -40,7 +40,7 @@ static bool is_unfiltered(const json_t *worker)
            json_is_false(json_object_get(worker, "system_calls_filtered"));
 }
 
-/* Says nothing if the workers have their filter. */
+/* Prints nothing if the workers have their filter. */
 static void print_filters(const json_t *workers)
 {
     size_t i, unfiltered = 0;

@@ -259,7 +259,7 @@ static int backup(const cli_t *cli, const char *dir)
 
 /* ---- restore ---- */
 
-/* Writes a name beside the store that nothing has: of now, with a number where that is taken. */
+/* Writes an unused name beside the store: the present time, with a number if that name exists. */
 static bool name_kept(const char *durable, char *out, size_t len)
 {
     char when[32];

@@ -106,7 +106,7 @@ static int cannot_write(const char *path)
     return CLI_FAILED;
 }
 
-/* Nothing half is left behind. */
+/* No partial file stays behind. */
 static int write_bundle(const bundle_t *bundle, const char *path, int fd, uint64_t now_unix)
 {
     FILE *out = fdopen(fd, "w");

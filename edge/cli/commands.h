@@ -1,6 +1,6 @@
 /*
- * The commands. Each has a file of its own (cmd_<name>.c) and gets the rest of the command line, with its own
- * name as argv[0]. Each returns the exit status (cli.h): that of `run` is 0 after a drain and 1 if the start
+ * The commands. Each has its own file (cmd_<name>.c) and gets the rest of the command line, with its own name
+ * as argv[0]. Each returns the exit status (cli.h): that of `run` is 0 after a drain and 1 if the start
  * failed, that of `check` 1 if the file has errors.
  */
 #ifndef BOXEDGE_COMMANDS_H
@@ -29,8 +29,9 @@ int cmd_upgrade(int argc, char **argv);
 int cmd_upstream(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
-/* cmd_check.c: prints the lines of `boxedge check` about the file to `lines`, and that there are no errors to
- * `out`. `here`: also checks that the edge can start on this machine, as this user. Returns the exit status.
+/* cmd_check.c: prints the lines of `boxedge check` about the file to `lines`, and the message for no errors
+ * to `out`. `here`: also checks that the edge can start on this machine, as this user. Returns the exit
+ * status.
  */
 int check_file(const char *path, bool here, FILE *out, FILE *lines);
 

@@ -1,5 +1,5 @@
 /*
- * The command line: the first word selects a command, which has a file of its own (cmd_<name>.c) and gets the
+ * The command line: the first word selects a command, which has its own file (cmd_<name>.c) and gets the
  * rest, with its own name first.
  */
 #include <errno.h>

@@ -223,7 +223,7 @@ static bool add_question(look_t *look, unsigned worker, uint16_t port, uint64_t 
     return true;
 }
 
-/* A box that has just ended has no ports, but its log may say why. */
+/* A box that has just ended has no ports, but its log may have the reason. */
 static bool is_answerable(const store_box_t *box, uint64_t generation)
 {
     if (box == NULL || box->pid == 0)

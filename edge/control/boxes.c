@@ -27,7 +27,7 @@ static box_entry_t *find(const boxes_t *boxes, str_t id)
     return name_map_find(&boxes->by_id, id);
 }
 
-/* NULL if there are BOXES_MAX. */
+/* NULL if BOXES_MAX exist. */
 static box_entry_t *add(boxes_t *boxes, const char *id)
 {
     if (boxes->by_id.count == BOXES_MAX) {
@@ -311,7 +311,8 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
         loop_timer_stop(&entry->gone);
     else if (!was_gone)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
-    boxes_join_endpoint(entry); /* first: the doubts about others there are written before this box */
+    boxes_join_endpoint(
+        entry); /* first: the doubts about other boxes at the address are written before this box */
     boxes_changed(entry);
 }
 

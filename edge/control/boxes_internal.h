@@ -41,13 +41,13 @@ struct box_entry {
     box_endpoint_t *endpoint;      /* its reported address (boxes_endpoints.c); NULL: none */
     list_t at_endpoint;            /* in endpoint->boxes */
     provider_t *resuming_provider; /* the provider that has not yet answered its resume; NULL: none */
-    const char *refusal; /* why the edge must not connect to it, a literal; NULL: nothing is wrong */
-    uint64_t changes;    /* counter of changes of `box` */
-    uint64_t written;    /* the change that the store has */
-    store_box_t stored;  /* the store's record */
-    bool writing;        /* the store's thread has `job` */
-    bool missing;        /* the store has no record of it */
-    bool taken;          /* the configuration has a box of this id: its record is not ours to write */
+    const char *refusal;           /* why the edge must not connect to it, a literal; NULL: it may */
+    uint64_t changes;              /* counter of changes of `box` */
+    uint64_t written;              /* the change that the store has */
+    store_box_t stored;            /* the store's record */
+    bool writing;                  /* the store's thread has `job` */
+    bool missing;                  /* the store has no record of it */
+    bool taken; /* the configuration has a box of this id: its record is not ours to write */
     uint64_t job_change;
     store_box_t job_box;
     bool job_skip; /* the job writes nothing */
@@ -84,7 +84,7 @@ struct boxes {
     size_t listener_count;
 };
 
-/* Why the edge must not connect to a box that its provider reports as running; NULL: nothing is wrong. */
+/* Why the edge must not connect to a box that its provider reports as running; NULL: it may. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *report);
 /* Empty maps of endpoints and of hosts. */
 name_map_t boxes_no_endpoints(void);

@@ -25,7 +25,7 @@ struct deletion_service {
     size_t jobs;    /* jobs at the store */
     bool stopped, freed;
     loop_timer_t timer;
-    uint64_t due_ms; /* of `timer`, where it runs (loop_now) */
+    uint64_t due_ms; /* of `timer`, if it runs (loop_now) */
     bool sweeping;
     uint64_t sweep_ms; /* unix ms of its start */
     store_job_t sweep_job;
@@ -97,7 +97,7 @@ static void answer(const deletion_job_t *job)
 
 static void sweep_soon(deletion_service_t *service, uint32_t ms);
 
-/* The call ended without an outcome: the search for it begins at once. */
+/* The call ended without an outcome: the search for it begins immediately. */
 static bool is_open_end(const deletion_job_t *job)
 {
     return job->reported_ms == 0 && job->call.op == DELETION_END && job->call.outcome == DELETION_UNKNOWN;

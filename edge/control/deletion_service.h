@@ -1,7 +1,7 @@
 /*
  * The controller's part in deletions of boxes at the API (docs/internals/store.md, "Deleted boxes"). It
- * records each deletion before the call goes up, and deletes or restores the previews when the outcome is
- * known. After a call without an outcome it asks the box's provider, and also the API if api.settle_key is
+ * records each deletion before the call is forwarded, and deletes or restores the previews when the outcome
+ * is known. After a call without an outcome it asks the box's provider, and also the API if api.settle_key is
  * set.
  */
 #ifndef BOXEDGE_DELETION_SERVICE_H

@@ -1,4 +1,4 @@
-/* Each upstream has a fetcher of its own: the fetcher's limit of calls then is per upstream. */
+/* Each upstream has its own fetcher: the fetcher's limit of calls then is per upstream. */
 #include "health.h"
 
 #include <assert.h>

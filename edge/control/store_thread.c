@@ -12,8 +12,8 @@
 #include "process_log.h"
 #include "readable.h"
 
-/* The log says that a disk takes changes again if the last one was taken, and none was refused for this time.
- * On a disk with little room, small changes fit between others that do not. */
+/* The log reports that a disk takes changes again if it took the last one, and refused none for this time. On
+ * a disk with little room, small changes fit between others that do not. */
 #define QUIET_MS 5000
 
 /* First in, first out. */

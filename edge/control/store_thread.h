@@ -37,7 +37,7 @@ store_thread_t *store_thread_new(loop_t *loop, store_t *store, shm_t *shm);
 /* Finishes the waiting jobs, calls `done` of each, ends the thread, closes the store and nulls. */
 void store_thread_free(store_thread_t **thread);
 
-/* Why the disk refuses states of boxes, as a sentence without its end; empty: it takes them. */
+/* Why the disk refuses states of boxes, as a sentence without its end; empty: it accepts them. */
 void store_thread_trouble(store_thread_t *thread, char *out, size_t len);
 /* Jobs whose `done` has not run. */
 size_t store_thread_pending(const store_thread_t *thread);

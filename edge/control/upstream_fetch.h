@@ -16,7 +16,7 @@ typedef struct upstream_fetch {
 } upstream_fetch_t;
 
 /*
- * Fills `out` for GET of `path` on a connection of its own; the caller sets `timeout_ms` and `most`. `server`
+ * Fills `out` for GET of `path` on a separate connection; the caller sets `timeout_ms` and `most`. `server`
  * is one of `conf`, which must outlive fetch_start. False if the path is too long.
  */
 MUST_USE bool upstream_fetch_init(upstream_fetch_t *out, const conf_upstream_t *conf,

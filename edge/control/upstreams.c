@@ -32,7 +32,7 @@ struct upstreams {
 
 /* ---- addresses that are never used ---- */
 
-/* Why the edge must not connect there; NULL: nothing is wrong. */
+/* Why the edge must not connect there; NULL: it may. */
 static const char *refusal_of(const conf_t *conf, const struct in6_addr *address, uint16_t port)
 {
     struct sockaddr_storage socket_address;
@@ -102,7 +102,7 @@ static void find_addresses(upstreams_t *upstreams, unsigned index, size_t i, ser
     filter(upstreams, index, i, addresses);
 }
 
-/* One address of each server, then a second of those with more, and so on while there is room. */
+/* One address of each server, then a second of those with more, and so on while room is left. */
 static size_t collect(const conf_upstream_t *conf, const server_addresses_t *addresses, balance_server_t *out)
 {
     size_t count = 0;

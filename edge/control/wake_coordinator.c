@@ -371,7 +371,7 @@ static bool answer_running(wake_coordinator_t *coordinator, unsigned worker, str
         answer_now(coordinator, worker, label, WAKE_REFUSED);
         return true;
     }
-    /* Judge by the workers' view: else they would ask again at once, until the store has it. */
+    /* Judge by the workers' view: else they would ask again immediately, until the store has it. */
     const store_box_t *seen = boxes_recorded(coordinator->boxes, str_from(box->id));
     if (seen == NULL || seen->generation != box->generation ||
         !store_box_ready(seen, port, loop_now(coordinator->loop)))

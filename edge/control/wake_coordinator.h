@@ -35,8 +35,8 @@ bool wake_coordinator_request(wake_coordinator_t *coordinator, unsigned index, s
 
 /*
  * The operator starts or stops the box (a valid id) now. After a stop, requests from before it no longer
- * resume the box: waiting ones get WAKE_FAILED once the box is stopped, later ones at once. New requests wake
- * it as usual.
+ * resume the box: waiting ones get WAKE_FAILED once the box is stopped, later ones immediately. New requests
+ * wake it as usual.
  */
 void wake_coordinator_order(wake_coordinator_t *coordinator, str_t id, bool runs);
 

@@ -62,7 +62,7 @@ struct wake_coordinator {
 /* ---- wake_coordinator.c ---- */
 /* Ends the wait for this port. */
 void wake_coordinator_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure);
-/* Remembers `failure`: new requests get it at once. */
+/* Remembers `failure`: new requests get it immediately. */
 void wake_coordinator_remember(box_wake_t *wake, failure_t *failure, wake_result_t result,
                                const char *sentence);
 /* Notifies the workers that wait for the port. */

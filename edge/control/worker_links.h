@@ -37,7 +37,7 @@ void worker_links_end_tunnels(worker_links_t *worker_links, const char *which, u
 /* This controller ends: takes the messages that workers have sent already. The workers keep later ones for
  * the next controller. */
 void worker_links_stop_receiving(worker_links_t *worker_links);
-/* Whether all of these messages were taken. */
+/* Whether all of the messages were accepted. */
 bool worker_links_received(const worker_links_t *worker_links);
 
 #endif

@@ -89,7 +89,7 @@ static void fail(controller_t *controller, const char *why)
     end(controller);
 }
 
-/* Swaps at once; the boxes follow on the store's thread. The thread gets a snapshot of its own, since
+/* Swaps immediately; the boxes follow on the store's thread. The thread gets a separate snapshot, since
  * references are counted without atomics. */
 static void take_conf(controller_t *controller, int fd, uint64_t generation)
 {

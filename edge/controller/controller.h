@@ -39,8 +39,8 @@ typedef struct controller_sweep {
 /* Maximum previews in one call of controller_sweep. */
 #define CONTROLLER_SWEEP_MAX 1024
 /* Continues a walk that is not done, and deletes the previews that were expired at `until` (unix seconds),
- * the earliest time of the last hour. Readers treat an expired one as gone at once. Sets *deleted after any
- * deletion. */
+ * the earliest time of the last hour. Readers treat an expired one as gone immediately. Sets *deleted after
+ * any deletion. */
 MUST_USE store_result_t controller_sweep(store_t *store, uint64_t until, controller_sweep_t *sweep,
                                          bool *deleted);
 

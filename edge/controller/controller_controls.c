@@ -1,5 +1,5 @@
 /*
- * What the admin API asks of the controller (admin_controls_t).
+ * The admin API's requests to the controller (admin_controls_t).
  */
 #include "controller_internal.h"
 #include "process.h"

@@ -25,7 +25,7 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     *lost = result == STORE_FAILED && store_bad_record(store);
     if (result == STORE_FAILED && !*lost)
         return result;
-    /* A clock that was set back must not keep keys for ever. One that jumps and comes back must not replace
+    /* A clock that was set back must not keep keys forever. One that jumps and comes back must not replace
      * both keys, which would end all sessions. */
     bool fresh = keys.rotated_at <= span.latest &&
                  (span.earliest < keys.rotated_at || span.earliest - keys.rotated_at < ROTATE_SECONDS);

@@ -1,6 +1,6 @@
 /*
  * The demo app: a small web app that shows each path through the edge (a page, headers, a live stream, a
- * WebSocket, an upload). It runs as a process of its own behind a preview, like any app in a box.
+ * WebSocket, an upload). It runs as a separate process behind a preview, like any app in a box.
  *
  *   /             a page that shows the request as it came, and tries everything below
  *   /headers      the request as JSON

@@ -26,7 +26,7 @@ static void close_expired(loop_timer_t *timer)
     exchange_cut(CONTAINER_OF(echo_t, timer, timer)->ex);
 }
 
-/* Sends waiting bytes as far as there is room; ends our direction after a Close frame. */
+/* Sends waiting bytes up to the available room; ends our direction after a Close frame. */
 static void send_output(exchange_t *ex)
 {
     echo_t *echo = ex->origin;
@@ -94,7 +94,7 @@ static void echo_cancel(exchange_t *ex)
     websocket_echo_free(&echo->frames);
 }
 
-/* The app consumes the client's bytes at once. */
+/* The app consumes the client's bytes immediately. */
 static bool echo_sent(const exchange_t *ex)
 {
     (void)ex;

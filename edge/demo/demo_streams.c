@@ -56,7 +56,7 @@ static void send_head(exchange_t *ex, str_t type, uint64_t length)
 
 /* ---- bytes ---- */
 
-/* Sends as many bytes as there is room for. The text repeats, so that a client can check any piece of it. */
+/* Sends as many bytes as fit. The text repeats, so that a client can check any piece of it. */
 static void send_bytes(exchange_t *ex)
 {
     static const char line[LINE_BYTES + 1] =

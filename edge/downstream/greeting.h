@@ -17,7 +17,7 @@
  */
 void greeting_new(const client_t *accepted, int fd, bool header);
 
-/* Makes the HTTP client (`h2`: HTTP/2) from `accepted`. Drains it at once if the worker is draining. */
+/* Makes the HTTP client (`h2`: HTTP/2) from `accepted`. Drains it immediately if the worker is draining. */
 void greeting_finish(const client_t *accepted, bool h2);
 
 #endif

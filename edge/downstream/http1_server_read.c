@@ -203,7 +203,7 @@ static void bad_head(http1_server_t *server, const http1_error_t *error)
     refuse_for(server, error->status, error->code, error->sentence, &fault);
 }
 
-/* Parses an incomplete head, to refuse invalid bytes at once. Discards the result. */
+/* Parses an incomplete head, to refuse invalid bytes immediately. Discards the result. */
 static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_t *error)
 {
     const conf_t *conf = conf_of(server);

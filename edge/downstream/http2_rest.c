@@ -48,7 +48,7 @@ static void give_up(http2_rest_t *rest, uint32_t code)
     http2_schedule(rest->conn);
 }
 
-/* Nothing is held, so the window may be wide, unlike during the upload. */
+/* No body byte is held, so the window may be wide, unlike during the upload. */
 static void give_window(http2_rest_t *rest)
 {
     uint32_t open = http2_window_open(rest->conn->session, rest->id);

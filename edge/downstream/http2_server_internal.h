@@ -80,7 +80,7 @@ typedef struct http2_stream {
 
     list_t link;    /* in conn->streams or conn->closed */
     list_t touched; /* in conn->touched: request body arrived, or can be passed on again */
-    list_t roomy;   /* in conn->roomy: the exchange waits for room, and there is some */
+    list_t roomy;   /* in conn->roomy: the exchange waits for room, and some is free */
 
     http2_head_t head;  /* the head's, then the trailers' */
     uint64_t body_left; /* of Content-Length; LENGTH_UNKNOWN: no such field */
@@ -134,7 +134,7 @@ struct http2_conn {
     nghttp2_session *session;
     http2_memory_t memory; /* of the session */
     uint64_t counted;      /* part of it counted to the client's account */
-    uint64_t idle;         /* part of it counted in context_t.connection_bytes while there are no streams */
+    uint64_t idle;         /* part of it counted in context_t.connection_bytes while no stream is open */
     http2_phase_t phase;
     http2_guard_t guard;
     http2_progress_t progress;
@@ -200,8 +200,8 @@ void http2_stream_wake(http2_stream_t *stream);
 void http2_stream_expect_body(http2_stream_t *stream);
 /* Marks a stream closed. http2_streams_end ends its exchange. */
 void http2_stream_close(http2_stream_t *stream, exchange_end_t how);
-/* Resets a stream and closes it at once, even if the client does not take the reset. Its exchange ends in the
- * next turn, as after http2_stream_close. */
+/* Resets a stream and closes it immediately, even if the client does not take the reset. Its exchange ends in
+ * the next turn, as after http2_stream_close. */
 void http2_stream_abandon(http2_stream_t *stream, uint32_t code);
 /* Ends the exchanges of closed streams. `flushed` false: except those whose last bytes have not reached the
  * kernel. */
@@ -238,7 +238,7 @@ bool http2_malformed_pong(http2_conn_t *conn, const uint8_t ping[8]);
 /* The response has ended before the request. Closes `stream`, whose exchange ends complete. The functions
  * below get the bytes that still arrive. */
 void http2_rest_begin(http2_stream_t *stream);
-/* n bytes arrived for stream `id`. False: it is not one of these streams. */
+/* n bytes arrived for stream `id`. False: it is not a stream of that kind. */
 bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n);
 /* The client sends another field section without END_STREAM: resets the stream with PROTOCOL_ERROR. */
 void http2_rest_refuse(http2_conn_t *conn, int32_t id);
@@ -281,7 +281,7 @@ void http2_fault_report(http2_conn_t *conn, const http2_fault_t *fault, str_t wo
 /* ---- http2_output.c ---- */
 
 void http2_output_callbacks(nghttp2_session_callbacks *callbacks);
-/* Takes frames from nghttp2 as long as there is room. False: nghttp2 failed permanently. */
+/* Takes frames from nghttp2 until no room is left. False: nghttp2 failed permanently. */
 MUST_USE bool http2_output_gather(http2_conn_t *conn);
 /* Appends a GOAWAY that nghttp2 does not make. */
 void http2_output_goaway(http2_conn_t *conn, uint32_t code, const char *reason);

@@ -3,8 +3,8 @@
  * end of both. http2_response.c has the other direction.
  *
  * Request body goes straight to the exchange while it has room; the rest is held. Every byte renews the
- * connection's window at once, so that a held stream never stalls others. The stream's window is renewed as
- * the exchange takes bytes (http2_window.h), so a stream holds at most the bytes granted to the client.
+ * connection's window immediately, so that a held stream never stalls others. The stream's window is renewed
+ * as the exchange takes bytes (http2_window.h), so a stream holds at most the bytes granted to the client.
  */
 #include <assert.h>
 
@@ -309,7 +309,7 @@ static void pass_some(http2_stream_t *stream, size_t n)
     if (stream->state == HTTP2_STREAM_CLOSED) {
         pieces_clear(&in, account);
     } else {
-        assert(stream->in.size == 0); /* nothing is received meanwhile */
+        assert(stream->in.size == 0); /* no frame is received meanwhile */
         stream->in = in;
         conn->held += first_bytes(in.size);
     }

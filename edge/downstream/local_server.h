@@ -12,7 +12,7 @@
 
 typedef struct local_server local_server_t;
 
-/* Connections above max_requests, so that a request which finds max_requests others can be told so. */
+/* Connections above max_requests, so that a request beside max_requests others can get the reason. */
 #define LOCAL_SERVER_SPARE 16
 
 typedef struct local_server_spec {

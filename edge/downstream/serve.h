@@ -1,6 +1,6 @@
 /*
  * A command that serves HTTP/1 in the foreground until SIGTERM or Ctrl-C: the first drains, the second ends
- * at once.
+ * immediately.
  */
 #ifndef BOXEDGE_SERVE_H
 #define BOXEDGE_SERVE_H

@@ -16,7 +16,7 @@ static void go_on(await_t *wait)
     loop_timer_stop(&wait->deadline);
 }
 
-/* Takes STEP_WAIT from a step. True if the wait has completed and the step runs again at once. */
+/* Takes STEP_WAIT from a step. True if the wait has completed and the step runs again immediately. */
 static bool was_completed(await_t *wait)
 {
     assert(wait->state == AWAIT_BEGINNING || wait->state == AWAIT_COMPLETED);

@@ -14,7 +14,7 @@
  *
  * A source is a list, a message or another exchange that answers later. It either completes the wait or
  * answers the exchange. An exchange may keep claims after its wait (a turn at its box, slots, a noted
- * deletion): each has a function of its own that gives it back.
+ * deletion): each has its own function that gives it back.
  */
 #ifndef BOXEDGE_AWAIT_H
 #define BOXEDGE_AWAIT_H
@@ -64,8 +64,8 @@ typedef struct await {
  * the step returns: the step then runs once more after it has returned. */
 void await_begin(exchange_t *ex, const await_source_t *source);
 /*
- * Calls `expired` in `ms` unless the step has gone on by then; replaces an earlier deadline. The exchange
- * must be waiting. A deadline lasts until its step goes on, even if the step resumes and waits again.
+ * Calls `expired` in `ms` unless the step has continued by then; replaces an earlier deadline. The exchange
+ * must be waiting. A deadline lasts until its step continues, even if the step resumes and waits again.
  * `expired` answers the exchange or sets another deadline.
  */
 void await_until(exchange_t *ex, uint32_t ms, void (*expired)(exchange_t *ex));

@@ -35,7 +35,7 @@ struct context {
     random_source_t *random;
     http_date_t date;
     counters_t *counters;  /* a worker's slot in shared memory */
-    shm_t *shm;            /* NULL if nothing is shared (the demo app) */
+    shm_t *shm;            /* NULL without shared memory (the demo app) */
     char *scratch;         /* CONN_TURN_BYTES: the bytes of one read, before they are copied or passed on */
     account_root_t memory; /* held by exchanges and their connections */
     uint64_t connection_bytes; /* of `memory`: TLS of client connections, sessions of idle HTTP/2 ones */

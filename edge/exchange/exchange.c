@@ -419,7 +419,7 @@ void exchange_response_body(exchange_t *ex, str_t data)
     ex->client_ops->send_body(ex, data);
 }
 
-/* False: a hook goes on with the exchange. */
+/* False: a hook continues the exchange. */
 static bool origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
     bool (*const *hook)(exchange_t *, const origin_failure_t *) = hooks_of(ex)->origin_left;

@@ -81,11 +81,12 @@ typedef struct origin_ops {
     bool (*sent)(const exchange_t *ex);
     /* The client takes more of the response body. */
     void (*resume_response)(exchange_t *ex);
-    /* Lets go of everything and calls nothing back: the exchange ends or gives up this origin. */
+    /* Releases everything and calls nothing back: the exchange ends or gives up this origin. */
     void (*cancel)(exchange_t *ex);
     /*
      * The box has moved to `now`. If no byte of the request was sent, sets ex->box to `now`, begins again
-     * there and returns true, even if the new attempt failed at once. NULL: the origin cannot begin again.
+     * there and returns true, even if the new attempt failed immediately. NULL: the origin cannot begin
+     * again.
      */
     bool (*again)(exchange_t *ex, const store_box_t *now, uint64_t epoch);
 } origin_ops_t;
@@ -316,15 +317,15 @@ void exchange_response_end(exchange_t *ex);
 void exchange_response_flush(exchange_t *ex);
 /* The origin takes request body again, or the kernel has the last of it. */
 void exchange_request_room_grew(exchange_t *ex);
-/* A connection for the exchange is ready, or none will come, and nothing was sent. False: the exchange was
+/* A connection for the exchange is ready, or none will come, and no byte was sent. False: the exchange was
  * answered or has begun again, and the codec is done with it. */
 MUST_USE bool exchange_origin_connected(exchange_t *ex);
 /* No connection could be made. exchange_origin_failed, or another attempt, follows. */
 void exchange_origin_unreachable(exchange_t *ex);
 /* Whether connections that the exchange leaves may serve other exchanges. */
 bool exchange_may_pool(const exchange_t *ex);
-/* The origin failed and has let go of the exchange. Before a head, the client gets 502, 503 or 504;
- * afterwards the response is cut. */
+/* The origin failed and has released the exchange. Before a head, the client gets 502, 503 or 504; afterwards
+ * the response is cut. */
 void exchange_origin_failed(exchange_t *ex, origin_failure_t failure);
 
 #endif

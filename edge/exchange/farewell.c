@@ -29,7 +29,7 @@ struct farewells {
     list_t ages; /* longest without progress first */
     size_t count;
     uint64_t untaken;   /* bytes of all */
-    loop_timer_t timer; /* runs while there are farewells */
+    loop_timer_t timer; /* runs while farewells exist */
 };
 
 /* The load of some farewells together. */

@@ -1,9 +1,9 @@
 /*
  * Connections that the edge has ended before the peer took their last bytes: a response that its client does
- * not read, or a whole request that its app does not read. If they were closed at once, the kernel would keep
- * each for minutes with all its memory, outside every count. So the worker keeps the connection until its
- * bytes are taken, and resets it after `timeouts.write_idle` without progress. Meanwhile its bytes count to
- * the client and to the request's box, and a client's connection counts to the client's connections.
+ * not read, or a whole request that its app does not read. If they were closed immediately, the kernel would
+ * keep each for minutes with all its memory, outside every count. So the worker keeps the connection until
+ * its bytes are taken, and resets it after `timeouts.write_idle` without progress. Meanwhile its bytes count
+ * to the client and to the request's box, and a client's connection counts to the client's connections.
  *
  * Bounds of a worker: FAREWELL_MOST connections and a quarter of limits.memory. A client address (unless it
  * is a trusted proxy) and a box may have the fraction of both that a share is of limits.memory. Over a bound,
@@ -38,7 +38,7 @@ size_t farewells_count(const farewells_t *all);
 void farewell_begin(client_t *client);
 
 /*
- * For an origin codec that lets go of a connection after the whole request was sent. Takes the connection
+ * For an origin codec that releases a connection after the whole request was sent. Takes the connection
  * (nulled) if enough bytes are untaken, or resets it as above. Otherwise, or if the worker keeps no
  * farewells, the caller keeps it.
  */

@@ -65,7 +65,7 @@ static bool is_hop_by_hop(field_id_t id)
     }
 }
 
-/* Whether a request field goes on to the box unchanged. */
+/* Whether a request field reaches the box unchanged. */
 static bool passes(const exchange_t *ex, const field_t *field, bool trusted, bool named)
 {
     if (is_hop_by_hop(field->id))
@@ -215,7 +215,7 @@ static void put_framing(text_t *head, const exchange_t *ex, arena_t *pool)
 
 /* For a box that gets localhost as its host: the preview's own origin becomes that of localhost. */
 typedef struct rewrite {
-    str_t own_origin; /* empty: nothing is rewritten */
+    str_t own_origin; /* empty: no field is rewritten */
     str_t local_origin;
 } rewrite_t;
 
@@ -261,7 +261,7 @@ static str_t rewritten(arena_t *pool, const rewrite_t *rewrite, str_t value)
     return text_str(&text);
 }
 
-/* Whether the client's field goes on; *value is then its new value. */
+/* Whether the client's field passes; *value is then its new value. */
 static bool client_field(const exchange_t *ex, arena_t *pool, const outgoing_t *out, const field_t *field,
                          str_t *value)
 {

@@ -76,7 +76,7 @@ static void refuse(exchange_t *ex)
                          0);
 }
 
-/* Lets go of the exchange before it is answered: the answer is not the collector's business. */
+/* Releases the exchange before its answer, which the collector has no part in. */
 static void collect_flush(exchange_t *ex)
 {
     collector_t *collector = ex->origin;

@@ -12,8 +12,8 @@
 typedef void (*local_handler_t)(exchange_t *ex, str_t body, void *arg);
 
 /*
- * Collects at most `max` bytes of the request body (answers 413 if there are more), then calls `handler`. For
- * a step, which then returns STEP_DONE. `handler` may run before this returns (no body to wait for).
+ * Collects at most `max` bytes of the request body (answers 413 to a longer one), then calls `handler`. For a
+ * step, which then returns STEP_DONE. `handler` may run before this returns (no body to wait for).
  */
 void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *arg);
 

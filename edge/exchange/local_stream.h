@@ -14,7 +14,7 @@
  */
 void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fields, void (*left)(void *arg),
                         void *arg);
-/* Sends all of `data` at once, or nothing and returns false if the client has no room for all of it. */
+/* Sends all of `data` in one call. Without room for all of it, sends nothing and returns false. */
 bool local_stream_send(exchange_t *ex, str_t data);
 /* Completes the response, without calling `left`. */
 void local_stream_end(exchange_t *ex);

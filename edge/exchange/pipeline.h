@@ -32,7 +32,7 @@ typedef struct exchange_hooks {
      * EXCHANGE_RESPONSE or EXCHANGE_TUNNEL. */
     const exchange_hook_t *response_head;
     /* Whether the request's preview or API lists this origin, so that its pages may read answers of the edge
-     * with credentials. NULL: nothing is listed. */
+     * with credentials. NULL: no origin is listed. */
     bool (*lists_origin)(exchange_t *ex, str_t origin);
     /* The head of an answer of the edge itself is about to go. */
     const exchange_hook_t *local_head;

@@ -1,12 +1,12 @@
 /*
  * The memory of a request's head, which may be freed before the exchange. An ordinary head lies in the
- * exchange's arena. A large head has an arena of its own, freed once the request cannot be sent again: when a
+ * exchange's arena. A large head has a separate arena, freed once the request cannot be sent again: when a
  * response begins, or earlier if no second attempt is possible. Otherwise 31 KB that a client refers to in 8
  * bytes (HPACK) would stay while an app does not answer, streams, or keeps a tunnel open.
  *
  * A few short parts remain of a freed head. FIELDS_KEPT (field.h) lists the fields; method and authority stay
- * whole, the target as far as the access line shows it. Nothing else of a freed head can be read: fields_find
- * and fields_count assert the field's identity, forward.h that the head is whole.
+ * whole, the target as far as the access line shows it. No other part of a freed head can be read:
+ * fields_find and fields_count assert the field's identity, forward.h that the head is whole.
  */
 #ifndef BOXEDGE_REQUEST_HEAD_H
 #define BOXEDGE_REQUEST_HEAD_H
@@ -15,7 +15,7 @@
 
 #include "arena.h"
 
-/* A head above this size has an arena of its own. */
+/* A head above this size has a separate arena. */
 #define REQUEST_HEAD_SMALL 3072
 
 /* The arena of a large head; makes it if needed. */

@@ -15,7 +15,7 @@ MUST_USE bool exchange_still_allowed(exchange_t *ex);
 
 /*
  * Asks the client for the request's body, for a step that judges it. True: ex->held has all of it, or
- * EXCHANGE_BODY_BYTES. False: the step must return STEP_WAIT, and runs again when the body is there.
+ * EXCHANGE_BODY_BYTES. False: the step must return STEP_WAIT, and runs again when the body has arrived.
  */
 MUST_USE bool exchange_await_body(exchange_t *ex);
 /* Hands the request to an origin. A client that waits for 100 (Continue) gets it, unless ex->origin_ops is

@@ -32,7 +32,7 @@ struct worker {
     store_t *store;
     refused_t *refused;               /* requests whose box refused them; NULL: no look-up (tests) */
     upstream_queue_t *upstream_queue; /* requests that wait for a slot at an upstream */
-    activity_t *activity;             /* the use of boxes by exchanges; NULL if there is none (tests) */
+    activity_t *activity;             /* the use of boxes by exchanges; NULL: none (tests) */
     access_log_t *log;                /* NULL: no access log */
     unsigned wake_streams;            /* open ones (wake_events.c) */
     uint32_t birth;                   /* process_birth of this process */

@@ -42,8 +42,8 @@ fault_t fault_of_lines(str_t text, bool bare_lf);
 
 /*
  * The fault in `text`, a part of a request's head that is refused with `reason`. Names the first byte that
- * `is_allowed` refuses by itself, if any. Quotes the bytes before it up to the first ':' or '='; quotes
- * nothing of a text with '@' that is not a path.
+ * `is_allowed` refuses by itself, if any. Quotes the bytes before it up to the first ':' or '='; quotes no
+ * part of a text with '@' that is not a path.
  */
 fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t text));
 

@@ -57,7 +57,7 @@ static inline bool grammar_is_field_value(str_t s)
 
 /*
  * The bytes of a request target: visible ASCII except '#'. That is wider than RFC 3986 (it allows "<>\^`{|}
- * and the double quote), because browsers send some of these raw in queries and curl sends all of them. Each
+ * and the double quote), because browsers send some of them raw in queries and curl sends all of them. Each
  * is forwarded as received. Spaces, controls, DEL and bytes above 0x7e are refused.
  */
 static inline bool grammar_is_target(str_t s)

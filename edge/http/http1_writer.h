@@ -48,7 +48,7 @@ void http1_writer_end(http1_writer_t *writer, const fields_t *trailers);
 
 /* The number of body bytes that fit before more than `bound` are kept. */
 size_t http1_writer_room(const http1_writer_t *writer, size_t bound);
-/* Whether nothing is staged or kept. */
+/* Whether no byte is staged or kept. */
 bool http1_writer_empty(const http1_writer_t *writer);
 MUST_USE http1_flush_t http1_writer_flush(http1_writer_t *writer, conn_t *conn);
 

@@ -7,7 +7,7 @@
 
 /* Pending output above which no input is taken; the input of a turn adds at most itself and one message. */
 #define OUTPUT_HIGH 65536
-/* Maximum bytes to take at once. */
+/* Maximum bytes to take per call. */
 #define FEED_MAX 65536
 
 #define CONTROL_MAX 125

@@ -1,7 +1,7 @@
 /*
  * The closed streams that may still get frames. nghttp2 forgets a stream when it closes and ignores later
  * frames for it. But only frames that were under way when the edge reset a stream are innocent. A client that
- * goes on with a stream that it ended or reset itself breaks RFC 9113 section 5.1.
+ * continues a stream that it ended or reset itself breaks RFC 9113 section 5.1.
  *
  * The table keeps the last HTTP2_CLOSED_KEPT streams that the edge reset. Older ones cannot be distinguished
  * any more: every stream up to the highest forgotten id gets the benefit of the doubt.

@@ -1,18 +1,16 @@
 /*
  * The prices. The bucket holds 20,000 tokens and gains 2,000 a second.
  *
- *   reset             20   1,000 at once, 100 a second for ever. A browser that leaves a page cancels at
- *                          most its concurrent streams (128) at once; dragging a map cancels some hundreds a
- *                          second for some seconds.
+ *   reset             20   1,000 in a burst, 100 a second forever. A browser that leaves a page cancels at
+ * most its concurrent streams (128) together; dragging a map cancels some hundreds a second for some seconds.
  *   SETTINGS          20   a client sends one; some send a second when memory is short.
- *   PING               6   3,333 at once. gRPC clients probe the bandwidth with one a round trip while DATA
- *                          comes; DATA and completed responses pay for them.
- *   WINDOW_UPDATE      2   a careless client sends two for every DATA frame that it gets. Each DATA frame
- * sent earns 6, so a download of any speed never empties the bucket. empty DATA        10   useless unless it
- * ends the stream, which is free; padding alone costs 4. CONTINUATION       4   a head of 32 KiB needs two.
- *   PRIORITY, unknown  4   old browsers send a handful at the start and one per request.
- *   GOAWAY           100   one is enough for a connection.
- *   oversize head     40   its decoding is work that ends in 431.
+ *   PING               6   3,333 in a burst. gRPC clients probe the bandwidth with one a round trip while
+ * DATA comes; DATA and completed responses pay for them. WINDOW_UPDATE      2   a careless client sends two
+ * for every DATA frame that it gets. Each DATA frame sent earns 6, so a download of any speed never empties
+ * the bucket. empty DATA        10   useless unless it ends the stream, which is free; padding alone costs 4.
+ * CONTINUATION       4   a head of 32 KiB needs two. PRIORITY, unknown  4   old browsers send a handful at
+ * the start and one per request. GOAWAY           100   one is enough for a connection. oversize head     40
+ * its decoding is work that ends in 431.
  *
  * A completed response earns 8, less than a reset costs. So a client with 10,000 requests a second may cancel
  * a third of them, and 100,000 resets empty the bucket even if every other response was completed.

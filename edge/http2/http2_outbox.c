@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Enough for most turns of a connection; larger output gets the full size at once. */
+/* Enough for most turns of a connection; larger output gets the full size immediately. */
 #define OUTPUT_FEW_BYTES 16384
 /* Maximum bytes of a GOAWAY's debug data. */
 #define REASON_BYTES 200

@@ -1,7 +1,7 @@
 /*
  * Whether an HTTP/2 connection makes progress, over all of its requests (relief.h). While memory is short, it
- * first loses the streams without progress. A client could open as many again at once, so a connection that
- * holds memory again and has moved nothing since is closed itself.
+ * first loses the streams without progress. A client could open as many again immediately, so a connection
+ * that holds memory again and has moved no byte since is closed itself.
  *
  * Pure: time is a parameter, in monotonic ms.
  */

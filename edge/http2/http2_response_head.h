@@ -10,7 +10,7 @@
 #include "http2_head.h"
 #include "message.h"
 
-/* Takes one field as nghttp2 decoded it, in order. `stable_name`: the name's bytes live for ever. Copies the
+/* Takes one field as nghttp2 decoded it, in order. `stable_name`: the name's bytes live forever. Copies the
  * kept parts into `pool`. */
 MUST_USE http2_head_result_t http2_response_field(http2_head_t *head, arena_t *pool,
                                                   const http2_head_limits_t *limits, response_t *response,
@@ -22,7 +22,7 @@ MUST_USE http2_head_result_t http2_response_field(http2_head_t *head, arena_t *p
 MUST_USE bool http2_response_finish(const http2_head_t *head, response_t *response, bool head_request,
                                     bool end_stream);
 
-/* The reason if nothing more is known of a field that HTTP/2 does not allow. */
+/* The reason for a forbidden field without a more specific one. */
 #define HTTP2_RESPONSE_BAD_FIELD "A field has a name or value that HTTP/2 does not allow."
 
 /* http2_head_blame with only a reason and bytes. */

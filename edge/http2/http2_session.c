@@ -5,7 +5,7 @@
 
 #include "arena.h"
 
-/* nghttp2 overestimates the size of a field block, and each end adds fields of its own. */
+/* nghttp2 overestimates the size of a field block, and each end adds its own fields. */
 #define BLOCK_EXTRA 65536
 
 static nghttp2_option *option_new(const http2_session_setup_t *setup)

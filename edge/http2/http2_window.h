@@ -4,8 +4,8 @@
  * within a round trip, it grows fourfold per round trip. If the reader takes less than a quarter, it halves.
  * A slow reader keeps it small at any distance.
  *
- * Credit cannot be taken back. So advertised credit above the first window counts to the memory budget at
- * once, and turns into held bytes as it is used. If the budget is short, it is not renewed.
+ * Credit cannot be taken back. So advertised credit above the first window counts to the memory budget
+ * immediately, and turns into held bytes as it is used. If the budget is short, it is not renewed.
  */
 #ifndef BOXEDGE_HTTP2_WINDOW_H
 #define BOXEDGE_HTTP2_WINDOW_H

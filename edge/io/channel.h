@@ -44,9 +44,9 @@ void channel_retry(channel_t *channel, const char *process, uint32_t type, uint6
 /* Maximum queued messages, all without descriptors, for a peer that is not reading. */
 #define CHANNEL_QUEUE_MAX 16384
 /*
- * Sends in order, at once or as soon as the peer has room. False if the peer is gone, the send fails,
- * CHANNEL_QUEUE_MAX messages are queued, or a message with descriptors cannot be sent at once. The message is
- * then lost, and the caller must tolerate that. The caller keeps the descriptors.
+ * Sends in order, immediately or as soon as the peer has room. False if the peer is gone, the send fails,
+ * CHANNEL_QUEUE_MAX messages are queued, or a message with descriptors cannot be sent immediately. The
+ * message is then lost, and the caller must tolerate that. The caller keeps the descriptors.
  */
 bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes, const int *fds,
                   size_t fd_count);

@@ -338,7 +338,7 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     if (conn->broken && result == CONN_EOF)
         result = CONN_FAILED; /* not an orderly end: the write consumed the reset */
     if (result != CONN_OK && result != CONN_AGAIN) {
-        /* An end stays readable for ever. Without this, epoll would report it in every turn. */
+        /* An end stays readable forever. Without this, epoll would report it in every turn. */
         conn->end = result & 7;
         conn->fin_reported = 1;
         poll_reads(conn, false);

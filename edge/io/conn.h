@@ -20,7 +20,7 @@
 
 /*
  * Maximum bytes that one conn_read or conn_write moves. The margin below 64 KiB lets a write leave in one
- * piece, even as four TLS records: the kernel takes up to 64 KiB with all headers at once (45 segments of
+ * piece, even as four TLS records: the kernel takes up to 64 KiB with all headers in one call (45 segments of
  * 1448 bytes, or one of the loopback's). Any excess would cost an extra packet each time.
  */
 #define CONN_TURN_BYTES (65536 - 512)
@@ -90,8 +90,8 @@ void conn_start_tls(conn_t *conn, SSL *ssl);
 
 /*
  * Drives the TLS handshake and sets the wants itself. Call it on readable and writable until it returns
- * CONN_OK, which it does at once for a plain connection. Application bytes that came with the client's
- * Finished are then readable.
+ * CONN_OK, which it does in the first call for a plain connection. Application bytes that came with the
+ * client's Finished are then readable.
  */
 MUST_USE conn_result_t conn_handshake(conn_t *conn);
 /* The cause of a failed client handshake. */
@@ -178,7 +178,7 @@ SSL *conn_ssl(const conn_t *conn);
  * returns EAGAIN). */
 bool conn_is_silent(conn_t *conn);
 
-/* Closes at once, drops pending bytes, and nulls. May be called from a handler. The kernel sends a RST if
+/* Closes immediately, drops pending bytes, and nulls. May be called from a handler. The kernel sends a RST if
  * `*conn` has unread bytes; conn_abort forces one. */
 void conn_free(conn_t **conn);
 void conn_abort(conn_t **conn);

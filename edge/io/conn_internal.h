@@ -35,7 +35,7 @@ struct conn {
     list_t paused;
     loop_task_t readable_task; /* calls `readable` when no socket event will */
     int fd;
-    unsigned end : 3; /* conn_result_t: CONN_OK, or the end of reading, which conn_read returns for ever */
+    unsigned end : 3; /* conn_result_t: CONN_OK, or the end of reading, which conn_read returns forever */
     unsigned want_read : 1;
     unsigned want_write : 1;
     unsigned polled : 1;  /* registered for reading; lasts until an event that is not wanted */

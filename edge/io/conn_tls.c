@@ -1,8 +1,8 @@
 /*
  * TLS under a connection: an SSL whose BIO works on the descriptor. Reading: one recv fills OpenSSL's
  * read-ahead buffer; a short recv means that the kernel has no more. Writing: the loop's stage collects the
- * output of one OpenSSL call (records, alerts, answers to key updates), which is sent at once. The connection
- * keeps the part that the kernel refuses.
+ * output of one OpenSSL call (records, alerts, answers to key updates), which is sent immediately. The
+ * connection keeps the part that the kernel refuses.
  *
  * Bounds: kept ciphertext is at most STAGE_BYTES (a full BIO stops reading). One call takes at most
  * READ_BUDGET from the kernel. A peer that sends UNPRODUCTIVE_BYTES without a byte for the owner (key
@@ -38,7 +38,7 @@ typedef struct outgoing {
 /* As small as possible, because many connections are idle. Rare parts are in outgoing_t. */
 struct conn_tls {
     SSL *ssl;
-    outgoing_t *out;       /* NULL: nothing is pending */
+    outgoing_t *out;       /* NULL: no bytes are pending */
     account_t *account;    /* NULL: not counted */
     uint32_t state_bytes;  /* part of `counted` until the connection ends */
     uint32_t counted;      /* total in `account` */
@@ -118,7 +118,7 @@ void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes)
  * ---- the BIO ----
  *
  * One BIO serves all connections of a loop. An SSL uses it only within a call that ssl_begin opens, which
- * names the connection. A BIO of its own would take 224 bytes of each idle connection.
+ * names the connection. A separate BIO would take 224 bytes of each idle connection.
  */
 
 static int bio_read(BIO *bio, char *buf, int len)
@@ -397,8 +397,8 @@ static void cork_ticket(conn_t *conn)
 
 /*
  * Answers a client that speaks HTTP on a TLS port: its first byte is a method's letter, which begins no TLS
- * record (RFC 8446 section 5.1). The client could not read an alert. Best effort: bytes that do not leave at
- * once are dropped.
+ * record (RFC 8446 section 5.1). The client could not read an alert. Best effort: bytes that do not leave
+ * immediately are dropped.
  */
 static void answer_plain_http(const conn_t *conn)
 {

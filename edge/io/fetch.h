@@ -49,7 +49,7 @@ typedef struct fetch_result {
     uint32_t retry_after; /* seconds, from the answer's Retry-After; 0: none */
     const char *error;    /* a sentence without secrets; NULL if status is not 0 */
     bool too_large;       /* the failure: more than `most` bytes of body */
-    bool ours;            /* the edge caused the failure: a file of its own, memory, too many calls */
+    bool ours;            /* the edge caused the failure: one of its files, memory, too many calls */
 } fetch_result_t;
 
 typedef struct fetch_handlers {

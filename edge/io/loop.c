@@ -5,8 +5,8 @@
  * too early for a list, and corrects the bound then. The durations that find no list share a wheel
  * (timer_wheel.h).
  *
- * Callbacks may start, stop and free anything: due timers move to a list of their own first and leave it one
- * by one, and stopping a timer unlinks it from its current list.
+ * Callbacks may start, stop and free anything: due timers first move to a separate list and leave it one by
+ * one, and stopping a timer unlinks it from its current list.
  */
 #include "loop.h"
 
@@ -21,12 +21,12 @@
 #include "str.h"
 #include "timer_wheel.h"
 
-/* With lists of their own; each costs a look a turn. */
+/* Durations with lists; each costs a look per turn. */
 #define LOOP_DURATIONS 64
 
 typedef struct timer_list {
     list_t timers;
-    uint64_t soonest; /* at most the due time of the first timer; UINT64_MAX where it is known to be empty */
+    uint64_t soonest; /* at most the due time of the first timer; UINT64_MAX if it is known to be empty */
 } timer_list_t;
 
 /* The turn's clocks; read when first asked for after a wait. */
@@ -40,7 +40,7 @@ typedef struct loop_clock {
 
 struct loop {
     h2o_evloop_t *evloop;
-    loop_clock_t *clock; /* of its own, since asking a const loop for the time may read it */
+    loop_clock_t *clock; /* separately allocated, since asking a const loop for the time may read it */
     uint32_t durations[LOOP_DURATIONS];
     timer_list_t lists[LOOP_DURATIONS];
     size_t list_count;
@@ -309,7 +309,7 @@ static void run_tasks(loop_t *loop)
 
 /* ---- the turn ---- */
 
-/* `wait`, or less where something is due before. */
+/* `wait`, or less if a timer is due earlier. */
 static uint64_t wait_until(uint64_t soonest, uint64_t now, uint64_t wait)
 {
     if (soonest <= now)

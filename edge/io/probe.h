@@ -1,6 +1,6 @@
 /*
- * Waits until a port of a box listens: connects at once, then repeatedly at growing intervals. An accepted
- * connection is closed at once, without a byte sent.
+ * Waits until a port of a box listens: connects immediately, then repeatedly at growing intervals. An
+ * accepted connection is closed immediately, without a byte sent.
  */
 #ifndef BOXEDGE_PROBE_H
 #define BOXEDGE_PROBE_H

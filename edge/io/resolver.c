@@ -279,7 +279,8 @@ static void query_again(deadline_t *deadline)
     }
     name->state = NAME_QUERIED;
     resolver->querying++;
-    ares_getaddrinfo(resolver->channel, name->text, NULL, &hints, on_answer, name); /* may answer at once */
+    ares_getaddrinfo(resolver->channel, name->text, NULL, &hints, on_answer,
+                     name); /* may answer immediately */
     arm(resolver);
 }
 

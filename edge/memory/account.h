@@ -25,7 +25,7 @@ typedef struct account_root {
     account_t account;        /* first member; its own parent */
     uint64_t held;            /* bytes */
     uint64_t kernel;          /* of these, the bytes that the kernel holds (account_move_kernel) */
-    _Atomic uint64_t *shares; /* of this worker (shm_shares); NULL: nothing is shared */
+    _Atomic uint64_t *shares; /* of this worker (shm_shares); NULL: no shares */
 } account_root_t;
 
 /* Must precede any account below it. `root` must not move: the accounts below point to it. */

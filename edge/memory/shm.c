@@ -159,7 +159,7 @@ bool shm_client_add(shm_t *shm, unsigned index, const struct in6_addr *address, 
 
     take_part(shm, index);
     cells_of(shm, address, cells);
-    /* Add first, then look: of two workers that add at once, at least one sees both. */
+    /* Add first, then look: of two workers that add at the same time, at least one sees both. */
     for (size_t row = 0; row < ROWS; row++)
         atomic_fetch_add(&own->clients.cell[row][cells[row]], 1);
     if (limit == 0 || count_of_cells(shm, cells) <= limit)

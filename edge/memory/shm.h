@@ -10,7 +10,7 @@
  * its own memory: the number of its edge, and the slots that a supervisor took.
  *
  * A shm_t is the view of one edge: it finds that edge's controller and runner. Workers of all edges have
- * slots of their own.
+ * separate slots.
  */
 #ifndef BOXEDGE_SHM_H
 #define BOXEDGE_SHM_H
@@ -154,7 +154,7 @@ shm_share_t shm_share_of_client(const shm_t *shm, const struct in6_addr *address
 shm_share_t shm_share_of_box(const shm_t *shm, str_t id);
 /* The table of worker `index`, which counts in the sums from now on. */
 _Atomic uint64_t *shm_shares(shm_t *shm, unsigned index);
-/* Bytes that the owner of a share holds over all workers; 0 if there is no share. */
+/* Bytes that the owner of a share holds over all workers; 0 without a share. */
 uint64_t shm_share_held(const shm_t *shm, shm_share_t share);
 
 /*
@@ -179,7 +179,7 @@ balance_t *shm_balance(shm_t *shm);
 
 /*
  * Session ticket keys: the supervisor writes them, workers read them. `*seen` (0 at first) is the caller's
- * version. Returns true and updates both if there is a newer one. Invalid keys leave `keys` as they are.
+ * version. Returns true and updates both if a newer version exists. Invalid keys leave `keys` as they are.
  */
 void shm_ticket_keys_put(shm_t *shm, const tls_ticket_keys_t *keys);
 bool shm_ticket_keys_get(const shm_t *shm, uint64_t *seen, tls_ticket_keys_t *keys);

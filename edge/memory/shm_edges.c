@@ -25,7 +25,7 @@
 /* Of `owner`: the edge, and above it the index in that edge. */
 #define OWNER_INDEX_SHIFT 32u
 
-/* The lockout table, the limits and the upstreams follow the struct, each on pages of its own. */
+/* The lockout table, the limits and the upstreams follow the struct, each on separate pages. */
 static size_t paged(size_t n)
 {
     return (n + 4095) & ~(size_t)4095;
@@ -105,7 +105,7 @@ static uint32_t new_number(segment_t *segment)
     return number != 0 ? number : 1;
 }
 
-/* Takes a free entry, or that of an edge that was killed. False: there is none. */
+/* Takes a free entry, or that of an edge that was killed. False: none exists. */
 static bool take_edge(shm_t *shm)
 {
     segment_t *segment = shm->segment;
@@ -140,7 +140,7 @@ shm_edge_t *shm_own_edge(shm_t *shm)
 
 /* ---- the mapping ---- */
 
-/* The file that a successor can map; -1 if there is none, for example by RLIMIT_FSIZE. */
+/* The file that a successor can map; -1: none, for example because of RLIMIT_FSIZE. */
 static int make_file(void)
 {
     struct rlimit limit;

@@ -27,7 +27,7 @@ typedef struct share_table {
     _Atomic uint64_t cell[1 + 2 * ROWS * SHARE_CELLS];
 } share_table_t;
 
-/* Each on cache lines of its own, because its owner writes it constantly. */
+/* Each on separate cache lines, because its owner writes it constantly. */
 typedef struct worker_slot {
     alignas(64) shm_child_t child;
     _Atomic uint64_t owner; /* 0: free. Changed by compare-and-swap */

@@ -46,7 +46,7 @@ typedef struct tab {
 
 /* All-zero is valid and empty. */
 typedef struct tabs {
-    _Atomic uint32_t used; /* cells in use; while 0, lookups end at once */
+    _Atomic uint32_t used; /* cells in use; while 0, lookups return immediately */
     tab_t cells[TABS_SETS][TABS_WAYS];
 } tabs_t;
 

@@ -102,7 +102,7 @@ typedef struct http2_origin {
     list_t waiting;         /* http2_client_t.link: waiting for the connection */
     list_t clients;         /* http2_client_t.link: with a stream */
     list_t touched;         /* http2_client_t.touched: response body arrived, or can be passed on again */
-    list_t roomy;           /* http2_client_t.roomy: request body was sent, and there is room for more */
+    list_t roomy;           /* http2_client_t.roomy: request body was sent, and room for more is free */
     loop_task_t task;
     loop_timer_t timer; /* closes an unused connection */
 } http2_origin_t;

@@ -3,7 +3,7 @@
  * the request's body to nghttp2.
  *
  * Response body goes straight to the client while it has room; the rest is held. Every byte renews the
- * connection's window at once, so that a slow client never stalls other streams. The stream's window is
+ * connection's window immediately, so that a slow client never stalls other streams. The stream's window is
  * renewed as the client takes bytes (http2_window.h).
  */
 #include <assert.h>

@@ -118,7 +118,7 @@ static bool gather(http2_origin_t *origin)
     return ok;
 }
 
-/* Sends GOAWAY if it fits at once, and closes. */
+/* Sends GOAWAY if it fits immediately, and closes. */
 static void leave(http2_origin_t *origin, uint32_t code, bool broken)
 {
     size_t moved;

@@ -36,7 +36,7 @@ void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t gen
 /*
  * Takes a connection that must not be reused. The request asked the origin to close it; the pool waits
  * ORIGIN_POOL_RETIRE_MS for that. TIME_WAIT then falls on the origin, and does not use up the edge's ports. A
- * full pool closes the connection at once.
+ * full pool closes the connection immediately.
  */
 void origin_pool_retire(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation);
 /* Closes up to `most` connections that were added at `before` (loop_now) or earlier, oldest first. Returns

@@ -134,7 +134,7 @@ static void on_crash(int signal, siginfo_t *info, void *context)
         _exit(128 + signal);
 }
 
-/* ---- preparation: none of these calls is safe in the handler ---- */
+/* ---- preparation: no call here is safe in the handler ---- */
 
 static void read_build_id(const struct dl_phdr_info *info, const ElfW(Phdr) * header)
 {
@@ -176,7 +176,7 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *arg)
     return 0;
 }
 
-/* The stack of a process that overflowed its own. The sanitizers have one of their own. */
+/* The stack of a process that overflowed its own. The sanitizers have their own. */
 static void make_stack(void)
 {
 #ifndef BOXEDGE_ASAN

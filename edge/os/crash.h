@@ -30,8 +30,8 @@ void crash_line_end(crash_line_t *line);
 typedef void (*crash_detail_t)(void *arg);
 
 /*
- * Catches the signals of crashes from here on; `process` as in process_log, valid for ever. Call it again in
- * a forked child, before any filter of system calls. A second crash within the last words ends the process.
+ * Catches the signals of crashes from here on; `process` as in process_log, valid forever. Call it again in a
+ * forked child, before any filter of system calls. A second crash within the last words ends the process.
  */
 void crash_catch(const char *process);
 /* The build id of the program in hexadecimal digits; "": it has none. */

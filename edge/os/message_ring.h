@@ -1,6 +1,6 @@
 /*
  * The last messages of the edge's own log, in memory that its processes share. One process writes, others
- * read at any time. A reader trusts no number in it, since any process of the edge can write there.
+ * read at any time. A reader trusts no number in it, since any process of the edge can write into it.
  */
 #ifndef BOXEDGE_MESSAGE_RING_H
 #define BOXEDGE_MESSAGE_RING_H

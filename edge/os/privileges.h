@@ -13,7 +13,7 @@
 #define PRIVILEGES_GROUPS_MAX 64
 
 typedef struct privileges {
-    bool drop; /* false: the process was not started as root, or stays root; nothing else is set */
+    bool drop; /* false: the process was not started as root, or stays root; no other field is set */
     uid_t uid;
     gid_t gid;
     gid_t groups[PRIVILEGES_GROUPS_MAX];

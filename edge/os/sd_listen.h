@@ -18,7 +18,7 @@ typedef struct sd_listen_env {
 } sd_listen_env_t;
 
 /* Sets *count to the number of descriptors for the process `self`; 0: none, or they are another process's.
- * False, with a sentence, if a variable is malformed, or there are more than `most`. */
+ * False, with a sentence, if a variable is malformed, or more than `most` were passed. */
 MUST_USE bool sd_listen_count(const sd_listen_env_t *env, pid_t self, unsigned most, unsigned *count,
                               char *error, size_t error_len);
 /* The name of descriptor SD_LISTEN_FIRST + `index`, a slice of `names`; empty: none. `names`: NULL allowed.

@@ -43,7 +43,7 @@
 /* ---- calls without a condition ---- */
 
 static const int always[] = {
-    /* The loop: it waits for sockets, and reads the clock where the vDSO cannot. */
+    /* The loop: it waits for sockets, and reads the clock if the vDSO cannot. */
     SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_pwait),
     SCMP_SYS(epoll_ctl),

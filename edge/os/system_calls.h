@@ -3,8 +3,8 @@
  * Code that an attacker runs in a worker can then open no file, start no program, and make no socket
  * but a TCP one that connects. system_calls.c has the allowed calls with their reasons.
  *
- * A refused call returns EPERM and the worker goes on; the kernel logs it where its audit log is on.
- * The filter cannot be removed, and later threads inherit it.
+ * A refused call returns EPERM and the worker continues; the kernel logs it if its audit log is on. The
+ * filter cannot be removed, and later threads inherit it.
  */
 #ifndef BOXEDGE_SYSTEM_CALLS_H
 #define BOXEDGE_SYSTEM_CALLS_H

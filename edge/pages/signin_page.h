@@ -23,7 +23,7 @@ typedef struct signin_page {
 } signin_page_t;
 
 str_t signin_page_form(arena_t *pool, const signin_page_t *page);
-/* For a frame in a site that is not allowed: a link that opens the preview in a tab of its own. */
+/* For a frame in a site that is not allowed: a link that opens the preview in a separate tab. */
 str_t signin_page_open_tab(arena_t *pool, const signin_page_t *page);
 str_t signin_page_sign_out(arena_t *pool, const char *box, uint16_t port, const char *action);
 

@@ -22,7 +22,7 @@ typedef struct wake_page {
     str_t nonce;          /* of the script, in hex; also in the answer's Content-Security-Policy */
     wake_stage_t stage;   /* the progress; ignored after a failure */
     uint64_t elapsed_ms;  /* since the wake began */
-    const char *failure;  /* the error, a sentence, escaped here; NULL: the wake goes on */
+    const char *failure;  /* the error, a sentence, escaped here; NULL: the wake continues */
     bool asleep;          /* of a failure: no error, but only a person may wake the box */
     unsigned retry_after; /* of a failure, in seconds: earlier attempts are useless */
 } wake_page_t;

@@ -27,7 +27,8 @@
 #include "wake_page.h"
 #include "worker.h"
 
-/* Preflights of one client for one preview: PREFLIGHT_BURST at once, then one every PREFLIGHT_INTERVAL_MS. */
+/* Preflights of one client for one preview: a burst of PREFLIGHT_BURST, then one every PREFLIGHT_INTERVAL_MS.
+ *  */
 #define PREFLIGHT_BURST       100
 #define PREFLIGHT_INTERVAL_MS 50
 #define PREFLIGHT_CELLS       4096

@@ -110,7 +110,7 @@ static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answe
     bool refused = failure == ORIGIN_NOT_LISTENING;
     if (refused && answer->known) {
         const box_port_t *port = box_ports_find(answer->ports, answer->count, ex->preview->port);
-        /* The edge reaches boxes without a network of their own on loopback. */
+        /* The edge reaches boxes without a separate network on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
     }

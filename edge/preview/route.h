@@ -20,7 +20,7 @@ MUST_USE routes_result_t route_find(exchange_t *ex, const route_t **route);
 /* The step: finds ex->preview and ex->box, or answers 403, 404 or 503. */
 step_result_t step_route(exchange_t *ex);
 /*
- * Re-checks a routed exchange: nothing of it is blocked, and the preview has the version that the access step
+ * Re-checks a routed exchange: no block applies to it, and the preview has the version that the access step
  * judged, or asks for no credentials. An exchange without an origin gets the current preview and box. False:
  * answered with 401, 403, 404 or 503.
  */

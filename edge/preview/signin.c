@@ -83,7 +83,8 @@ void signin_answer_redirect(exchange_t *ex, str_t path)
     redirect(ex, path, str_make(NULL, 0));
 }
 
-/* Only the preview itself and the origins that it allows may frame the page; elsewhere it takes no secret. */
+/* Only the preview itself and the origins that it allows may frame the page; in other frames it takes no
+ * secret. */
 static str_t security_policy(exchange_t *ex, str_t nonce)
 {
     return str_format(&ex->arena,

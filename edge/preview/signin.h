@@ -19,7 +19,7 @@ void signin_answer_reserved(exchange_t *ex);
 void signin_answer_page(exchange_t *ex, const char *problem);
 /* Opens a session and redirects to `path` (raw) on the same host; an unsafe path becomes "/". */
 void signin_answer_signed_in(exchange_t *ex, str_t path);
-/* The same without a new session: the current one goes on. */
+/* The same without a new session: the current one stays. */
 void signin_answer_redirect(exchange_t *ex, str_t path);
 
 #endif

@@ -42,8 +42,8 @@ void box_ports_read(uint32_t pid, box_ports_t *out);
 /* Returns NULL if the port is not listening. */
 const box_port_t *box_ports_find(const box_port_t *ports, size_t count, uint16_t port);
 /*
- * Picks the answer, without a line, from the table of `box`. A box of the process provider has no
- * network of its own and shares the machine's, so only its declared ports count.
+ * Picks the answer, without a line, from the table of `box`. A box of the process provider has no separate
+ * network and shares the machine's, so only its declared ports count.
  */
 void box_ports_pick(const box_ports_t *table, const store_box_t *box, uint16_t port, box_ports_answer_t *out);
 

@@ -51,7 +51,7 @@ typedef enum process_message {
                             <id>-<port>": those admitted by a version of the preview below `value`; "previews":
                             those whose preview changed since it admitted them (sent in place of lost messages);
                             "blocks": those that a block now covers */
-    /* Wakes (wake.h, wake_coordinator.h). Any of these may be lost; the sender repeats each while it matters.
+    /* Wakes (wake.h, wake_coordinator.h). Any of them may be lost; the sender repeats each while it matters.
      */
     PROCESS_WAKE,       /* worker to controller: requests wait for bytes "<id>-<port>" */
     PROCESS_WAKE_STAGE, /* controller to workers: bytes "<id>-<port>"; value: wake_stage_pack */

@@ -17,7 +17,7 @@ typedef enum runner_message {
     RUNNER_START =
         100,     /* start or thaw it. Answered once it runs and one of its ports listens, or after a second */
     RUNNER_STOP, /* answered once all of its processes are gone */
-    RUNNER_FREEZE, /* no-op unless it runs; answered at once */
+    RUNNER_FREEZE, /* no-op unless it runs; answered immediately */
     RUNNER_LOG,    /* bytes: the first position (8 bytes, bytes.h), then the id */
     RUNNER_LOOK,   /* answered by RUNNER_BOX alone; value 0 */
     RUNNER_LIST,   /* no id; value 0: RUNNER_BOX for all, then RUNNER_LISTED */
@@ -34,7 +34,7 @@ typedef enum runner_result {
     RUNNER_OK = 0,
     RUNNER_FAILED,  /* the sentence gives the reason */
     RUNNER_UNKNOWN, /* no such box in the runner's configuration */
-    RUNNER_BUSY,    /* too many questions about that box at once */
+    RUNNER_BUSY,    /* too many open questions about that box */
     RUNNER_LOST,    /* (never sent) the runner is absent, or died before it answered */
 } runner_result_t;
 

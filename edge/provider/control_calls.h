@@ -1,6 +1,6 @@
 /*
  * Calls to the control plane, with its address and token. A bounded number is under way, and a bounded queue
- * holds the others in order. Failures are retried where that makes sense; an open breaker stops all calls.
+ * holds the others in order. Failures are retried if that makes sense; an open breaker stops all calls.
  * provider_http.c makes the calls.
  */
 #ifndef BOXEDGE_CONTROL_CALLS_H
@@ -48,7 +48,7 @@ void control_calls_free(control_calls_t **calls);
 /* Also rereads the token's file. */
 void control_calls_set_conf(control_calls_t *calls, const conf_t *conf);
 
-/* Never calls back from within. NULL if there are CONTROL_CALLS_MAX. `done` may make and cancel calls. */
+/* Never calls back from within. NULL if CONTROL_CALLS_MAX are open. `done` may make and cancel calls. */
 MUST_USE control_call_t *control_call(control_calls_t *calls, const control_request_t *request,
                                       control_done_t *done, void *owner);
 /* Cancels without `done`, and nulls. NULL is allowed. */

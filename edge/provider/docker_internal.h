@@ -146,7 +146,7 @@ struct docker {
 
 /* ---- docker_boxes.c ---- */
 docker_entry_t *docker_find_entry(const docker_t *docker, const char *id);
-/* Finds or adds the container; NULL if there are too many. */
+/* Finds or adds the container; NULL if too many exist. */
 docker_entry_t *docker_add_entry(docker_t *docker, const char *id);
 /* The container is gone; frees it. */
 void docker_remove_entry(docker_entry_t *entry);

@@ -10,7 +10,7 @@
 #define MARK_BYTES 4
 /* The longest time: "2026-01-01T00:00:00.000000000+00:00". */
 #define TIME_BYTES 35
-/* Bytes that go into the ring at once. */
+/* Bytes that go into the ring per call. */
 #define PENDING_BYTES 4096
 #define SECOND_NS     1000000000u
 

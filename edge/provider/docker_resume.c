@@ -1,7 +1,7 @@
 /*
  * Resumes and pauses of boxes that are containers. A resume unpauses or starts the container by its last
- * known state, and then inspects it. So answers such as "already started" need no reading, and a wrong state
- * is found and acted on again. See docker_internal.h.
+ * known state, and then inspects it. So the edge can ignore answers like "already started", and finds and
+ * corrects a wrong state. See docker_internal.h.
  *
  * Sentences are for anybody who opens a preview; the engine's messages go to the log.
  */

@@ -3,7 +3,7 @@
  * (Docker, or podman's `podman system service`).
  *
  * State follows the engine's events; after any gap in them all containers are listed and inspected again.
- * While the engine is unreachable nothing is reported: boxes that ran count as running.
+ * While the engine is unreachable the provider reports nothing: boxes that ran count as running.
  */
 #ifndef BOXEDGE_PROVIDER_DOCKER_H
 #define BOXEDGE_PROVIDER_DOCKER_H

@@ -230,7 +230,7 @@ static bool on_looked(void *owner, const control_answer_t *answer)
     char id[BOX_ID_MAX + 1];
     memcpy(id, entry->id, sizeof(id));
     entry->call = NULL;
-    entry->pending = PENDING_NOTHING; /* a listener may ask at once */
+    entry->pending = PENDING_NOTHING; /* a listener may ask immediately */
     reading_t reading = read_answer(entry, answer, &box, &sentence, &by_contract);
     if (!entry->outdated && reading == READ_BOX)
         notify_box(entry, &box, entry->requested_us);
@@ -397,7 +397,7 @@ void provider_http_push(provider_t *provider, const control_box_t *box)
     http_entry_t *entry = find_or_add(http, str_from(box->box.id));
     pending_t pending = entry->pending;
     entry->outdated = true;
-    notify_box(entry, box, 0); /* a listener may ask at once */
+    notify_box(entry, box, 0); /* a listener may ask immediately */
     if (pending == PENDING_NOTHING || pending == PENDING_LOOK)
         forget_if_gone(http, box->box.id);
     else

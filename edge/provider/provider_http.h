@@ -1,6 +1,6 @@
 /*
  * The provider for boxes of a control plane (docs/control-plane.md): GET reads a box, POST resumes it, and
- * batches report activity. The control plane pauses boxes on its own. There is no listing: states come from
+ * batches report activity. The control plane pauses boxes on its own. No listing exists: states come from
  * questions when they matter, or from pushes to the admin API.
  */
 #ifndef BOXEDGE_PROVIDER_HTTP_H

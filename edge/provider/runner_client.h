@@ -25,7 +25,7 @@ typedef struct runner_answer {
 typedef void (*runner_answered_t)(void *arg, const runner_answer_t *answer);
 
 typedef struct runner_client_handlers {
-    /* A runner is there, perhaps a new one. */
+    /* A runner is connected, perhaps a new one. */
     void (*up)(void *owner);
     /* The runner and its boxes are gone. Waiting questions get RUNNER_LOST after this. */
     void (*down)(void *owner);
@@ -38,7 +38,7 @@ typedef struct runner_client_handlers {
 runner_client_t *runner_client_new(loop_t *loop);
 /* Drops all questions without an answer; nulls. */
 void runner_client_free(runner_client_t **client);
-/* Sets the listener; NULL: none. It gets `up` at the next turn if a runner is there. */
+/* Sets the listener; NULL: none. It gets `up` at the next turn if a runner is connected. */
 void runner_client_listen(runner_client_t *client, const runner_client_handlers_t *handlers, void *owner);
 /* Sets the channel; takes over `*fd` and sets it to -1. */
 void runner_client_take(runner_client_t *client, int *fd);

@@ -1,14 +1,14 @@
 /*
- * The process between the runner and one process box. It starts the box's command, freezes, stops
- * and kills it, and ends all remaining processes of the box with it. The kernel gives it all
- * orphans of the box. Nothing escapes by leaving the process group, even without a control group.
- * The box init has a session of its own, so that it can still end the box after all other processes
- * of the edge were killed. The end of its channel to the runner is the order to kill.
+ * The process between the runner and one process box. It starts the box's command, freezes, stops and kills
+ * it, and ends all remaining processes of the box with it. The kernel gives it all orphans of the box. No
+ * process escapes by leaving the process group, even without a control group. The box init has a separate
+ * session, so that it can still end the box after all other processes of the edge were killed. The end of its
+ * channel to the runner is the order to kill.
  *
- * The command runs in a session and process group of its own, with the rights of its user and no
- * new ones. Its stdin is a pipe that stays open and empty; stdout and stderr are another pipe; it
- * has no other descriptor. No signal is blocked or ignored. It has systemd's limits of descriptors
- * (1,024, which it may raise to 524,288) and no core files, and gets SIGKILL when the box init dies.
+ * The command runs in a separate session and process group, with the rights of its user and no new ones. Its
+ * stdin is a pipe that stays open and empty; stdout and stderr are another pipe; it has no other descriptor.
+ * No signal is blocked or ignored. It has systemd's limits of descriptors (1,024, which it may raise to
+ * 524,288) and no core files, and gets SIGKILL when the box init dies.
  */
 #ifndef BOXEDGE_BOX_INIT_H
 #define BOXEDGE_BOX_INIT_H

@@ -1,9 +1,9 @@
 /*
  * Messages between the runners of an upgrade: the giver, of the edge that ends, and the taker, of the new
  * one. Running boxes pass from one to the other without noticing: the taker gets duplicates of the
- * descriptors that the giver holds, and both keep theirs until the new edge serves. So the boxes live
- * whichever of the two edges goes on. The taker sets the pace. Types and layouts keep their meaning:
- * programs of different versions speak them.
+ * descriptors that the giver holds, and both keep theirs until the new edge serves. So the boxes live,
+ * whichever of the two edges survives. The taker sets the pace. Types and layouts keep their meaning:
+ * programs of different versions exchange them.
  *
  *   taker                      giver
  *     | next 0 ------------------> |   the boxes are suspended
@@ -42,7 +42,7 @@ typedef struct handed_box {
 
 /* Returns the length. */
 size_t handed_box_write(const handed_box_t *box, char out[HANDED_BOX_BYTES]);
-/* Takes the descriptors over from `fds` on success, and sets them to -1 there. */
+/* On success takes over the descriptors in `fds`, and sets them to -1. */
 MUST_USE bool handed_box_read(str_t bytes, int *fds, size_t fd_count, handed_box_t *out);
 /* Closes the descriptors that are not -1. */
 void handed_box_close(handed_box_t *box);

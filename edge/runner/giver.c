@@ -19,7 +19,7 @@ struct giver {
     void *owner;
 };
 
-/* The number `n`, from 0, of the boxes that have a process; NULL: there are no more. */
+/* The number `n`, from 0, of the boxes that have a process; NULL: no more exist. */
 static runner_box_t *running_box(const giver_t *giver, uint64_t n)
 {
     for (size_t i = 0; i < giver->count; i++)

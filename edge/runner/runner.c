@@ -50,7 +50,7 @@ struct runner {
     channel_t *controller; /* NULL: none now */
     int next_controller;   /* of RUNNER_TAKES: its channel; -1: none */
     giver_t *giver;        /* of RUNNER_GIVES */
-    taker_t *taker;        /* NULL: no boxes were to be taken, or the old runner has let go of them */
+    taker_t *taker;        /* NULL: no boxes to take over, or the old runner has released them */
     runner_box_t **boxes;
     size_t box_count;
     runner_box_t **leaving; /* removed from the configuration, and not stopped yet */

@@ -1,5 +1,6 @@
 /*
- * A process box of the runner: what its files share. For runner_box.c and runner_box_handover.c only.
+ * A process box of the runner: the shared parts of its files. For runner_box.c and runner_box_handover.c
+ * only.
  */
 #ifndef BOXEDGE_RUNNER_BOX_INTERNAL_H
 #define BOXEDGE_RUNNER_BOX_INTERNAL_H

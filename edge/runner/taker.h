@@ -21,7 +21,7 @@ taker_t *taker_new(loop_t *loop, int *channel_fd, const runner_box_handlers_t *h
                    void *owner);
 /* After `taken`: the old runner still has descriptors of the boxes, so that they outlive this process. */
 bool taker_shares(const taker_t *taker);
-/* Closes the channel, lets go of boxes that are not the owner's yet, and nulls. NULL is a no-op. */
+/* Closes the channel, releases boxes that are not the owner's yet, and nulls. NULL is a no-op. */
 void taker_free(taker_t **taker);
 
 #endif

@@ -102,7 +102,7 @@ void elders_join(supervisor_t *s)
         join(s, i);
 }
 
-/* Without a predecessor, nothing is left to wait for. */
+/* Without a predecessor, the wait is over. */
 static void lost(supervisor_t *s, size_t i)
 {
     bool was_predecessor = s->elders[i].fd == s->predecessor_fd;

@@ -34,8 +34,8 @@ typedef struct listener_sources {
 } listener_sources_t;
 
 /*
- * Opens the sockets for `conf`. Sockets of `from` are dup'ed: each set can be closed by itself, and the other
- * loses nothing. An address that `from` lacks must be free. A socket of another process is an error even if
+ * Opens the sockets for `conf`. Sockets of `from` are dup'ed: each set can be closed independently of the
+ * other. An address that `from` lacks must be free. A socket of another process is an error even if
  * SO_REUSEPORT would share with it; `patience_ms` is the wait for one that is being closed. Returns NULL with
  * a sentence on error.
  */

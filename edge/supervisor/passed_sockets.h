@@ -24,8 +24,8 @@ typedef struct passed_sockets {
     passed_socket_t at[PROCESS_LISTENERS_MAX];
 } passed_sockets_t;
 
-/* Takes over `fd`, a TCP socket that listens at an address of its own. On error closes it and returns false
- * with a sentence, which calls it `name`. */
+/* Takes over `fd`, a TCP socket that listens at an address that no other one has. On error closes it and
+ * returns false with a sentence, which calls it `name`. */
 MUST_USE bool passed_sockets_add(passed_sockets_t *sockets, int fd, const char *name, char *error,
                                  size_t error_len);
 /* The same for each socket that the environment names. Removes those variables. */

@@ -140,8 +140,8 @@ static void look_at_admin(const start_t *s)
         add(s, "admin.socket", error);
 }
 
-/* Whether somebody reads a pipe shows only to those who open it, and a reader would take the end of
- * this command for the end of the log. */
+/* Only opening a pipe shows whether a process reads it, and the reader would take the end of this command for
+ * the end of the log. */
 static void look_at_log(const start_t *s)
 {
     static const conf_place_t nowhere = {0, 0};

@@ -29,7 +29,7 @@ bool start_limits_files(char *error, size_t len)
     return false;
 }
 
-/* Finds the file system of `dir`, which may not be there yet. */
+/* Finds the file system of `dir`, which may not exist yet. */
 static bool find_room(const char *dir, struct statvfs *room)
 {
     char path[PATH_MAX];
@@ -50,8 +50,8 @@ static bool is_there(const char *dir, const char *name)
     return (size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) < sizeof(path) && access(path, F_OK) == 0;
 }
 
-/* A start makes the store, and the local authority where no certificate is configured. If they are
- * there, it needs no room. */
+/* A start makes the store, and the local authority if no certificate is configured. If they exist, it needs
+ * no room. */
 static void check_room(const conf_t *conf, const char *key, const char *dir, conf_errors_t *errors)
 {
     struct statvfs room;

@@ -41,7 +41,7 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
     }
 }
 
-/* Nothing is lost: the providers report every box again, as after a reboot. */
+/* No box is lost: the providers report every one again, as after a reboot. */
 static void remove_boxes(const char *dir)
 {
     static const char *const files[] = {"data.mdb", "lock.mdb"};

@@ -218,8 +218,8 @@ static pid_t start(const store_child_t *check, int *fd)
     return child;
 }
 
-/* Whether the store can have ended its reader so. A SIGKILL is the kernel's, where memory is short, or a
- * person's, as any other signal from outside. */
+/* Whether the store can have ended its reader so. A SIGKILL comes from the kernel when memory is short, or
+ * from a person, like any other signal from outside. */
 static bool is_crash(int status)
 {
     static const int faults[] = {SIGBUS, SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGTRAP};

@@ -195,8 +195,8 @@ void supervise_join_worker(supervisor_t *s, child_slot_t *worker)
     close_fd(&pair[1]);
 }
 
-/* Asks the old edge to hand its process boxes on. Returns our runner's end of the channel to the old
- * runner, or -1: there is none. */
+/* Asks the old edge to hand its process boxes on. Returns our runner's end of the channel to the old runner,
+ * or -1: none. */
 static int request_boxes(const supervisor_t *s)
 {
     int pair[2];

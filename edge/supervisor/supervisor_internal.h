@@ -137,7 +137,8 @@ MUST_USE bool supervisor_check_store(const supervisor_t *s);
 void supervisor_start_children(supervisor_t *s);
 
 /* ---- supervisor_drain.c ---- */
-/* SIGTERM: drains after timeouts.drain_delay, in which the edge is not ready. A second call drains at once.
+/* SIGTERM: drains after timeouts.drain_delay, in which the edge is not ready. A second call drains
+ * immediately.
  */
 void supervisor_leave(supervisor_t *s);
 /* Begins the drain when it is due. */

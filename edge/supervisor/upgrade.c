@@ -261,7 +261,7 @@ static void link_workers(supervisor_t *s)
     }
 }
 
-/* Without a runner here, the end of the channel says so. */
+/* Without a runner here, the end of the channel reports it. */
 static void give_boxes(supervisor_t *s, const ipc_message_t *message)
 {
     if (s->upgrade_phase != UPGRADE_SWITCHING || message->fd_count != 1 || !child_alive(&s->runner))

@@ -30,7 +30,7 @@ typedef struct material {
 typedef struct report {
     char *text;
     size_t len;
-    size_t index; /* NO_INDEX: there is only one */
+    size_t index; /* NO_INDEX: only one exists */
     char name[80];
 } report_t;
 

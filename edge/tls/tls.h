@@ -28,7 +28,7 @@ typedef struct tls_ticket_keys {
     uint32_t count;
 } tls_ticket_keys_t;
 
-/* Whether there are 1 to 3 keys. */
+/* Whether the number of keys is 1 to 3. */
 static inline bool tls_ticket_keys_valid(const tls_ticket_keys_t *keys)
 {
     return keys->count >= 1 && keys->count <= sizeof(keys->secret) / sizeof(keys->secret[0]);

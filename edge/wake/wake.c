@@ -282,7 +282,7 @@ static void release(wake_request_t *wake, unsigned more)
     unsigned most = wake->open < RELEASE_OPEN ? RELEASE_OPEN - wake->open : 0;
     if (most < more)
         most = more;
-    wake->open++; /* keeps the wake while released exchanges end at once */
+    wake->open++; /* keeps the wake while released exchanges end in their call */
     for (; most > 0 && !list_is_empty(&wake->woken); most--)
         finish(CONTAINER_OF(wake_waiter_t, link, wake->woken.next), WAKE_OK, &wake->answer);
     wake->open--;

@@ -5,7 +5,7 @@
  * Bounds: a batch per turn, so that a flood does not starve open connections. At limits.connections of the
  * worker, or without descriptors, it pauses for 100 ms and tries again. New connections meanwhile wait in the
  * kernel's queue, and the kernel refuses the overflow. A connection over limits.connections_per_client is
- * closed at once.
+ * closed immediately.
  */
 #ifndef BOXEDGE_ACCEPTOR_H
 #define BOXEDGE_ACCEPTOR_H

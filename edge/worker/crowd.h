@@ -12,7 +12,7 @@
 
 typedef struct context context_t;
 
-/* Maximum connections closed at once: a search costs more than they do. */
+/* Maximum connections closed per search: a search costs more than they do. */
 #define CROWD_AT_ONCE 32
 
 typedef enum crowd_reason {

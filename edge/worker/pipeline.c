@@ -39,7 +39,7 @@ static const exchange_step_t api_steps[] = {
     {"key", step_api_key},           /* finds its key */
     {"limit", step_api_limit},       /* 429: over a limit; 401: its key does not count */
     {"room", step_limit},            /* 503: no memory; 508: it has been here before */
-    {"deletion", step_api_deletion}, /* a call that deletes boxes: notes them before it goes on */
+    {"deletion", step_api_deletion}, /* a call that deletes boxes: notes them before it continues */
     {"preview", step_api_preview},   /* answers calls about previews, if the upstream allows them */
     {"slots", step_api_slots},       /* waits while its client has all its connections: 503 */
     {"pick", step_api_pick},         /* picks a server, 503: none; waits while all are full, bounded: 503 */

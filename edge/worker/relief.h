@@ -13,7 +13,7 @@
 typedef struct context context_t;
 
 #define RELIEF_PERIOD_MS 250
-/* The log says that memory is no longer short after this time without a shortage. */
+/* The log reports the end of a shortage after this time without one. */
 #define RELIEF_QUIET_MS 5000
 /* Idle time after which a connection to an origin may be closed; the maximum closed per codec and turn. */
 #define RELIEF_IDLE_MS   1000

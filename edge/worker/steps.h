@@ -8,7 +8,7 @@
 
 /* Counts the request to its client: passes, or answers 429. */
 step_result_t step_client(exchange_t *ex);
-/* Whether the edge serves the name, and nothing is blocked. Switches to the API's steps for its hosts. */
+/* Whether the edge serves the name, and no block applies. Switches to the API's steps for its hosts. */
 step_result_t step_host(exchange_t *ex);
 /* Whether memory suffices (503), and the request comes here for the first time (508). */
 step_result_t step_limit(exchange_t *ex);

@@ -379,7 +379,7 @@ static void log_of_blocks(const char *sentence)
     process_log("worker", "%s", sentence);
 }
 
-/* From here on this process opens no file. Without the filter it serves all the same. */
+/* From here on this process opens no file. Without the filter it still serves. */
 static void restrict_system_calls(worker_process_t *process)
 {
     char error[256];
