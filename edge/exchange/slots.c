@@ -28,7 +28,7 @@
 /* In the exchange's arena, from its first wait on. */
 struct slot_waiter {
     exchange_t *ex;
-    list_t link;       /* in the line of `cell` */
+    list_t link;       /* in the queue of `cell` */
     slot_cell_t *cell; /* NULL: not waiting */
     uint64_t since_ms; /* start of the first wait */
 };

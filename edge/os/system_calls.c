@@ -90,7 +90,7 @@ static const int always[] = {
     SCMP_SYS(restart_syscall),
     /* Randomness of OpenSSL. */
     SCMP_SYS(getrandom),
-    /* Questions that tell nothing: reader slots of the store have the process id; qsort asks for the memory.
+    /* Harmless questions: reader slots of the store have the process id; qsort asks for the memory.
      */
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),

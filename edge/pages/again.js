@@ -1,5 +1,5 @@
-// Asks with HEAD, which wakes nothing, for three minutes while somebody looks at the page; then the app takes
-// the page's place by a reload. Reloads that lead back here within a minute are counted, and the fifth is the
+// Asks with HEAD, which wakes nothing, for three minutes while the page is visible. Then the app takes
+// the page's place by a reload. Reloads that return here within a minute are counted, and the fifth is the
 // last.
 (() => {
     'use strict';

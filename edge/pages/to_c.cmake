@@ -11,7 +11,7 @@ function(to_literal text out)
   set(${out} "\"${text}\"" PARENT_SCOPE)
 endfunction()
 
-# A style without comments and without the white space that means nothing in it.
+# A style without comments and without insignificant white space.
 function(read_css file out)
   file(READ "${file}" css)
   string(REGEX REPLACE "/\\*[^*]*\\*+([^/*][^*]*\\*+)*/" "" css "${css}")
@@ -49,7 +49,7 @@ function(inline_files text out)
   set(${out} "${text}" PARENT_SCOPE)
 endfunction()
 
-# The page's text: a comment around a mark of a part goes, as do all other comments and the indentation.
+# The page's text: comments around marks, all other comments and the indentation are removed.
 function(read_html file out)
   file(READ "${file}" html)
   string(REGEX REPLACE "<!--({{[^}]*}})-->" "\\1" html "${html}")

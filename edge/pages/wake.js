@@ -1,5 +1,5 @@
 // The app takes the page's place by a reload: the same URL, with its fragment, and no entry in the history.
-// Where that gives this page again, at least a second passes before the next.
+// If that gives this page again, at least a second passes before the next reload.
 (() => {
     'use strict';
     const at = id => document.getElementById(id), wake = at('wake');
@@ -96,7 +96,7 @@
     listen('ready', open);
     listen('failed', e => failed(e.sentence, e.retry_after));
     listen('asleep', () => failed('The box is asleep, and no request is waking it.', 0));
-    // Refused (the session has ended, the preview is gone): the page itself is answered with why.
+    // Refused (the session has ended, the preview is gone): the answer to a reload has the reason.
     events.onerror = () => {
         if (over || events.readyState !== 2) return;
         end();

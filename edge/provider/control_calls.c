@@ -200,7 +200,7 @@ static void on_fetched(void *owner, const fetch_result_t *result)
         (void)snprintf(sentence, sizeof(sentence), "The control plane answers with status %d.",
                        result->status);
         log_failure(calls, call, sentence);
-        /* A server that limits its callers is well. */
+        /* A server that limits its callers is healthy. */
         record_result(calls, call, result->status == 429);
         try_again(call, result->retry_after, sentence);
         return;

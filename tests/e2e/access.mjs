@@ -9,7 +9,7 @@ const browser = await chromium.launch(options(', MAP *.test 127.0.0.1'));
 const seen = {problems: []};
 const shot = (page, name) => page.screenshot({path: `${plan.shots}/${name}.png`, fullPage: true});
 
-// A page whose complaints are kept, but for the 401s that are to come and the focus that a frame does not get.
+// A page whose errors are kept, except expected 401s and the focus that a frame does not get.
 async function open(options = {}) {
   const context = await browser.newContext({viewport: {width: 900, height: 700}, ...options});
   const page = await context.newPage();
@@ -19,7 +19,7 @@ async function open(options = {}) {
   return page;
 }
 
-// Sends the sign-in form of a page or frame; the status of what comes.
+// Sends the sign-in form of a page or frame; the status of the answer.
 async function signIn(where, page, token) {
   await where.fill('#token', token);
   const [response] = await Promise.all([
@@ -68,7 +68,7 @@ const runs = {
     seen.after = await page.locator('#token').count();
     seen.cookies = (await page.context().cookies()).length;
   },
-  // Only the browser knows the fragment: it is there after a wrong token, the right one, and a link.
+  // Only the browser knows the fragment: it stays after a wrong token, the right one, and a link.
   async fragment() {
     const page = await open();
     const at = `${plan.bearer}/?a=1#part/2`;
@@ -154,7 +154,7 @@ const runs = {
     await tab.waitForSelector('#token');
     seen.tab = tab.url();
   },
-  // The page of another preview, in a browser that has a session here, asks for all that it can.
+  // The page of another preview, in a browser that has a session here, sends every kind of request.
   async neighbour() {
     const page = await open();
     await page.goto(`${plan.bearer}/`);

@@ -1,4 +1,4 @@
-// A program that has its test do something in between: "at X" is printed, and the test answers with a line when it has.
+// A program that lets its test act in between: it prints "at X", and the test answers with a line when it is done.
 import {createInterface} from 'node:readline';
 
 const input = createInterface({input: process.stdin})[Symbol.asyncIterator]();

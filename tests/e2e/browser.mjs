@@ -1,4 +1,4 @@
-// Chromium as every test starts it: nothing of its own goes to the network, and names of previews are this machine's.
+// Chromium for every test: it sends no traffic of its own to the network, and names of previews are this machine's.
 
 // For chromium.launch and launchPersistentContext. `more`: further rules of --host-resolver-rules.
 export const options = (more = '') => ({

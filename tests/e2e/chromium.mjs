@@ -18,10 +18,10 @@ try {
   const response = await page.goto(url);
   seen.status = response.status();
   seen.protocol = await page.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol);
-  // Server-sent events: two of them, as they come.
+  // Server-sent events: two of them, as they arrive.
   await page.waitForFunction(() => parseInt(document.getElementById('clock-count').textContent) >= 2);
   seen.events = await page.textContent('#clock-count');
-  // The WebSocket: a message comes back.
+  // The WebSocket: a message returns.
   await page.waitForFunction(() => !document.getElementById('echo-send').disabled);
   await page.fill('#echo-text', 'is anybody there? é');
   await page.click('#echo-send');

@@ -1,5 +1,5 @@
 // Node clients for test_node.py: node client.mjs <what> <host> <port>, with the authority in NODE_EXTRA_CA_CERTS.
-// Prints one JSON line. Names are resolved to 127.0.0.1 here, whatever the system's resolver knows.
+// Prints one JSON line. Names are resolved to 127.0.0.1 here, whatever the system's resolver answers.
 import dns from 'node:dns';
 import crypto from 'node:crypto';
 import WebSocket from 'ws';

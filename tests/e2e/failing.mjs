@@ -1,5 +1,5 @@
-// Opens a page that fails on a screen as wide as a phone's, and waits until the app stands there by itself:
-// node failing.mjs <url> <profile> <screenshot>. Prints a JSON line when the failure is shown, and one in the end.
+// Opens a page that fails on a screen as wide as a phone's, and waits until the app appears by itself:
+// node failing.mjs <url> <profile> <screenshot>. Prints a JSON line when the failure is shown, and one at the end.
 import {chromium} from 'playwright-core';
 
 import {options} from './browser.mjs';

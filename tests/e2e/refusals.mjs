@@ -7,7 +7,7 @@ import {options} from './browser.mjs';
 const plan = JSON.parse(process.argv[2]);
 const browser = await chromium.launch(options(', MAP *.test 127.0.0.1'));
 
-// What a page's script learns of each request.
+// The result of each request for a page's script.
 async function read(requests) {
   const seen = {};
   for (const [name, url, more] of requests) {

@@ -1,5 +1,5 @@
 // The npm package @upstash/box, unmodified, against UPSTASH_BOX_BASE_URL with UPSTASH_BOX_API_KEY, for test_sdk_node.py:
-// node sdk.mjs <a file to upload>, in a directory of its own. Prints a JSON line a section: {"section", "seen"} or
+// node sdk.mjs <a file to upload>, in a separate directory. Prints a JSON line per section: {"section", "seen"} or
 // {"section", "failed"}. sdk_client.py sees the same with the other package; sdk_sections.py judges both.
 import {webcrypto} from 'node:crypto';
 import dns from 'node:dns';
@@ -7,11 +7,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 
-// The package wants what Node has had since version 20.
+// The package needs an object that Node has had since version 20.
 globalThis.crypto ??= webcrypto;
 const {Box, BoxError, EphemeralBox} = await import('@upstash/box');
 
-// Names are resolved to 127.0.0.1 here, whatever the system's resolver knows.
+// Names are resolved to 127.0.0.1 here, whatever the system's resolver answers.
 dns.lookup = (name, options, callback) => {
   if (typeof options === 'function') [options, callback] = [{}, options];
   const one = {address: '127.0.0.1', family: 4};
@@ -57,7 +57,7 @@ const sections = {
     };
   },
 
-  // Each line is printed only when the one before has arrived here.
+  // Each line is printed only after the one before arrived here.
   async stream(box) {
     const command = 'for i in 1 2 3 4; do echo "$i $(date +%s%3N)"; n=0; ' +
         'while [ ! -e heard$i ]; do n=$((n+1)); [ $n -lt 400 ] || exit 9; sleep 0.02; done; done; exit 4';
@@ -158,7 +158,7 @@ const sections = {
   },
 };
 
-// Without a gateway in front of the API there is nobody who answers about previews.
+// Without a gateway in front of the API, nothing answers about previews.
 if (!process.env.SDK_PREVIEWS) delete sections.previews;
 const box = await Box.create();
 for (const [section, run] of Object.entries(sections)) {

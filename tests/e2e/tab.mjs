@@ -1,4 +1,4 @@
-// A tab that is left open, in headless Chromium: node tab.mjs <plan as JSON>. "at X" is printed where the test has
+// A tab that is left open, in headless Chromium: node tab.mjs <plan as JSON>. It prints "at X" when the test has
 // something to do, which answers with a line; the last line is JSON. HOME holds the store that trusts the authority.
 import {chromium} from 'playwright-core';
 
@@ -17,8 +17,8 @@ try {
   await page.goto(plan.url);
   await page.waitForFunction(() => document.title === 'connected');
   await at('open');
-  seen.documents = page.documents; // loaded by itself
-  if (await page.title() !== 'connected' && await page.locator('#again').isVisible()) { // it has loaded itself again
+  seen.documents = page.documents; // reloaded by itself
+  if (await page.title() !== 'connected' && await page.locator('#again').isVisible()) { // it has reloaded itself
     seen.heading = await page.textContent('h1');
     await page.click('#again');
     await page.waitForFunction(() => document.title === 'connected');

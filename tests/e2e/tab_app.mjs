@@ -1,5 +1,5 @@
-// Apps whose pages connect again by themselves: node tab_app.mjs <plain|socketio|vite> <port> <folder of node_modules>.
-// Each page says how often it is connected, and has a button that asks for something.
+// Apps whose pages reconnect by themselves: node tab_app.mjs <plain|socketio|vite> <port> <folder of node_modules>.
+// Each page shows its number of connections, and has a button that sends a request.
 import {createHash} from 'node:crypto';
 import {createServer} from 'node:http';
 import {createRequire} from 'node:module';

@@ -14,7 +14,7 @@ dns.lookup = (name, options, callback) => {
 const [what, host, port, file] = process.argv.slice(2);
 const size = fs.statSync(file).size;
 
-// The status is enough only once the upload has ended or was given up without an error before it.
+// The status is enough only once the upload has ended or was abandoned without an error before it.
 function byHttps() {
   return new Promise((resolve, reject) => {
     const request = https.request({host, port, method: 'POST', headers: {'content-length': size}}, (response) => {

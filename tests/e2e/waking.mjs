@@ -1,4 +1,4 @@
-// Waits for boxes in headless Chromium: node waking.mjs <plan as JSON>. "at X" is printed where the test has something
+// Waits for boxes in headless Chromium: node waking.mjs <plan as JSON>. It prints "at X" when the test has something
 // to do, which answers with a line; the last line is JSON. HOME holds the store that trusts the edge's authority.
 import {chromium} from 'playwright-core';
 
@@ -10,7 +10,7 @@ const browser = await chromium.launch(options());
 const seen = {problems: []};
 const shot = (page, name) => page.screenshot({path: `${plan.shots}/${name}.png`, fullPage: true});
 
-// A page whose complaints are kept, but for the statuses that are to come.
+// A page whose errors are kept, except expected statuses.
 async function open(options = {}) {
   const context = await browser.newContext({viewport: {width: 900, height: 700}, ...options});
   const page = await context.newPage();
@@ -75,8 +75,8 @@ const runs = {
     seen.waiting = await page.locator('#waiting').isVisible();
     seen.early = [await page.getAttribute('#again', 'aria-disabled'), await page.textContent('#again')];
     await shot(page, 'waking-failed');
-    await page.click('#again', {force: true}); // of no use yet
-    // The same address again, while the failure is remembered: the page says so at once.
+    await page.click('#again', {force: true}); // without effect yet
+    // The same address again, while the failure is remembered: the page shows it immediately.
     const other = await page.context().newPage();
     seen.meanwhile = (await other.goto(plan.url)).status();
     seen.told = await other.textContent('[role=alert]');
@@ -100,7 +100,7 @@ const runs = {
     await isApp(page);
     seen.url = page.url();
   },
-  // What the events may also say.
+  // Other possible contents of the events.
   async events() {
     const page = await open();
     let readies = 0;
@@ -109,7 +109,7 @@ const runs = {
     await page.goto(plan.url);
     await page.waitForSelector('#failed:visible');
     seen.asleep = [await page.textContent('#why'), await page.textContent('#again')];
-    // Said of a box that does not run yet: the page comes again, but not more often than once a second.
+    // Reported of a box that does not run yet: the page reloads, but at most once a second.
     await page.context().addInitScript(() => {
       sessionStorage.began = [...(sessionStorage.began || '').split(' '), performance.timeOrigin].join(' ');
     });
@@ -120,14 +120,14 @@ const runs = {
     const began = (await page.evaluate(() => sessionStorage.began)).trim().split(' ');
     seen.apart = began.slice(1).map((t, i) => Math.round(t - began[i]));
     await page.context().close();
-    // Refused: what the page itself gets says why.
+    // Refused: the answer to a reload has the reason.
     const other = await open();
     await other.route('**/.well-known/boxedge/wake', (route) => route.fulfill({status: 401, body: ''}));
     await other.goto(plan.url);
     while (other.documents.length < 2)
       await other.waitForEvent('response');
   },
-  // The demo app, which sleeps: the page says how long the wake took, and only where there was one.
+  // The demo app, which sleeps: the page shows the time of the wake, and only after a wake.
   async demo() {
     const page = await open();
     seen.status = (await page.goto(plan.url)).status();
