@@ -312,7 +312,7 @@ typedef struct conf {
         char **hosts; /* names of the API, lower case; none: no API host */
         size_t host_count;
         char *upstream;        /* a name of `upstreams` */
-        size_t upstream_index; /* its index, if there are hosts */
+        size_t upstream_index; /* its index, if `hosts` is not empty */
         char *default_plan;    /* of keys in no list, once the upstream has accepted them; "": client_plan */
         char *client_plan;     /* of a client address, for requests without such a key; "": no limits */
         const conf_plan_t *default_limits, *client_limits; /* the plans of those names; NULL: no limits */

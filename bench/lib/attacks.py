@@ -1,5 +1,5 @@
 """The attacks of bench/attack. Each is a function of (target, scale) that opens its connections, holds them, and returns
-them; `scale` (0 to 1) is the part of the full size. A connection reads nothing unless its attack says so."""
+them; `scale` (0 to 1) is the part of the full size. A connection reads nothing unless its attack is documented to."""
 
 import contextlib
 import socket

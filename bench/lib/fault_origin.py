@@ -5,7 +5,7 @@
 Each complete request is a line "METHOD ID" in LOG. The line comes before the answer, so the log shows the requests that
 a killed server had accepted. The answer follows after 2 ms. A line on standard input sets the mode:
 
-    well     answers at once
+    well     answers immediately
     slow     answers SLOW seconds later
     500      answers 500, also to checks
     reset    resets the connection in the middle of a body; answers checks

@@ -37,7 +37,7 @@ class Client:
             yield kind, flags, stream, payload
 
     def get(self, streams):
-        """Sends requests on that many streams at once, and returns once each has its whole 200."""
+        """Sends requests on that many streams together, and returns once each has its whole 200."""
         waiting, out = set(), b""
         for _ in range(streams):
             out += frame(HEADERS, END_STREAM | END_HEADERS, self.next, self.block)

@@ -164,7 +164,7 @@ class Reference:
 
 
 def flush_items(text):
-    """A paragraph that begins an item needs no .PP of its own."""
+    """A paragraph that begins an item needs no separate .PP."""
     return text.replace(".IP \\(bu 2\n.PP\n", ".IP \\(bu 2\n")
 
 

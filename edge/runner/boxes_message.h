@@ -10,7 +10,7 @@
  *     | <------------------- conf  |
  *     | next 1, 2 .. ------------> |
  *     | <-------------------- box  |   for each
- *     | <-------------------- end  |   in place of a box: there are no more. From now on the taker has them
+ *     | <-------------------- end  |   in place of a box: no more follow. From now on the taker has them
  *
  * The channel stays open: its end means that the other side has closed its descriptors.
  */

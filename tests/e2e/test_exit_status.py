@@ -25,8 +25,7 @@ COMMANDS = [
 
 
 def test_output_that_is_lost(make_edge):
-    """A full disk at the other end of stdout: a token that nobody has seen is no success. The change is made,
-    and the message says so: some of the commands follow an earlier one."""
+    """A full disk at the other end of stdout: a token that nobody has seen is no success. The change is made, and the message reports it: some of the commands follow an earlier one."""
     edge = make_edge(config=PLANS)
     edge.create_preview(3000)
     for words in COMMANDS:

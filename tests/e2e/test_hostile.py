@@ -262,7 +262,7 @@ def unread_by_the_edge(sock):
 
 
 def send_until_paused(sock):
-    """Sends body until the edge stops reading it, but not so much that a FIN could not reach it."""
+    """Sends body until the edge stops reading it, but few enough bytes that a FIN still reaches it."""
     deadline, since, last = time.monotonic() + 3 * PATIENCE, time.monotonic(), 0
     while last == 0 or time.monotonic() - since < 0.2:  # the same bytes stay in the queue for a while: reading is paused
         assert time.monotonic() < deadline, "the edge never stopped reading"

@@ -104,7 +104,7 @@ def test_heads_from_many_addresses(edge):
 def test_heads_for_an_app_that_is_silent(edge, protocol):
     """Over HTTP/2 the heads stay, as the app may refuse each stream until it answers: they count for as long. The first connections ask for 93 MiB; the bound of new requests is 6 MiB. They have their TLS before the first head, as
     an address over its share gets none. A head holds less once the app's kernel has its copy, and 128 of them may be
-    within the bound: the attack takes what that frees, so that memory stays short until the first are stalled. The heads arrive together, and connections end their streams after all of them have been read: streams that are cut hold no head."""
+    within the bound: the attack takes the freed memory, so that memory stays short until the first are stalled. The heads arrive together, and connections end their streams after all of them have been read: streams that are cut hold no head."""
     with H2Origin(streams=4096) if protocol == "h2c" else RawOrigin(lambda conn: conn.wait_closed(60)) as silent, \
             contextlib.ExitStack() as stack:
         before = edge.rss_kib("worker")

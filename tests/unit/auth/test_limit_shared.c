@@ -153,7 +153,7 @@ static void test_in_flight(void **state)
 
 #define ROUNDS 2000
 
-/* A new identity each round, requested by all processes at once while cells beside it become free and are
+/* A new identity each round, requested by all processes together while cells beside it become free and are
  * taken: it gets its burst once. */
 static void play_newcomers(limit_t *limit, meeting_t *meeting, const void *arg, unsigned process)
 {

@@ -1,4 +1,4 @@
-/* Session cookies: what each one is bound to, and that only the signed values count. */
+/* Session cookies: their bindings, and that only the signed values count. */
 #include "session.h"
 
 #include <setjmp.h>

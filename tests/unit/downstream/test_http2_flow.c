@@ -101,7 +101,7 @@ static void test_not_renewed_under_pressure(void **state)
 {
     world_t *world = *state;
     int32_t id = grow(world, 8);
-    /* Another exchange holds so much that three quarters of the budget are gone. */
+    /* Another exchange holds more than three quarters of the budget. */
     uint64_t others = world->conf.limits.memory_bytes;
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 8 * 1024 * 1024);
     world->context->memory.held += others;

@@ -62,7 +62,7 @@ static void test_rests(void **state)
     assert_true(http2_progress_is_stuck(&progress, BEGIN + 6000 + HTTP2_PROGRESS_REST_MS));
 }
 
-/* From the first time that streams were taken until there is progress; no pause ends it. */
+/* From the first time that streams were taken until the next progress; no pause ends it. */
 static void test_over(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* The HTTP/2 client when the origin fails, refuses, leaves or sends malformed frames: which requests are sent
- * again, which are answered, and what stays bounded. */
+ * again, which are answered, and the bounds. */
 #include "http2_origin_world.h"
 
 #include "arena.h"
@@ -281,7 +281,7 @@ static void test_websockets_are_refused(void **state)
     call_free(call);
 }
 
-/* A connection that no request wants any more is released by those that waited for it. */
+/* A connection under way is released when its last waiting request leaves. */
 static void test_leaving_while_it_connects(void **state)
 {
     origin_world_t *world = *state;

@@ -149,7 +149,7 @@ static void asked_once_and_remembered(void **state)
         assert_string_equal(ex->local_code, "port_on_loopback");
     }
     exchange_start(w->x[2]->ex);
-    assert_string_equal(w->x[2]->ex->local_code, "port_on_loopback"); /* at once */
+    assert_string_equal(w->x[2]->ex->local_code, "port_on_loopback"); /* immediately */
     assert_int_equal(asked(w, 5), 0);
     tell(w, 5, &loopback); /* nobody asked */
 }
@@ -227,7 +227,7 @@ static void the_first_deadline_is_that_of_all(void **state)
     for (int i = 0; i < 2; i++)
         assert_string_equal(w->x[i]->ex->local_code, "port_not_listening");
     exchange_start(w->x[2]->ex);
-    assert_string_equal(w->x[2]->ex->local_code, "port_not_listening"); /* at once */
+    assert_string_equal(w->x[2]->ex->local_code, "port_not_listening"); /* immediately */
     assert_int_equal(asked(w, 5), 1);
 }
 

@@ -101,7 +101,7 @@ static void test_back_off(void **state)
     assert_int_equal(view_of(&world, 1).ejected_ms, 0);
     fail_times(&world, 1, 1);
     assert_int_equal(view_of(&world, 1).ejected_ms, 1000);
-    /* So many ejections that the level reaches its maximum. */
+    /* Enough ejections for the level to reach its maximum. */
     for (size_t i = 0; i < 300; i++) {
         world.now_ms += 10000;
         fail_times(&world, 1, 1);
@@ -216,7 +216,7 @@ static void test_latency_is_smoothed(void **state)
     assert_int_equal(view_of(&world, 1).latency_us, 900);
     world.now_ms += 999;
     assert_int_equal(view_of(&world, 1).latency_us, 900);
-    world.now_ms += 1; /* no sample for so long: another chance comes nearer */
+    world.now_ms += 1; /* no sample for that time: another chance comes nearer */
     assert_int_equal(view_of(&world, 1).latency_us, 450);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 90000000); /* a long call: as four times the usual */
     assert_int_equal(view_of(&world, 1).latency_us, 844);

@@ -176,7 +176,7 @@ static void started_when_its_port_listens(void **state)
     assert_int_equal(w->answered, 2);
     expect(w, 0, 1, RUNNER_OK, "");
     expect(w, 1, 2, RUNNER_OK, "");
-    runner_box_start(w->box, 3); /* at once */
+    runner_box_start(w->box, 3); /* immediately */
     expect(w, 2, 3, RUNNER_OK, "");
     runner_status_t first = status_of(w);
     assert_true(first.pid > 0 && first.life > 0 && runner_box_box_init(w->box) > 0);
