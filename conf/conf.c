@@ -46,6 +46,27 @@ static void note_places(conf_t *conf, const conf_node_t *root)
     }
 }
 
+/* Workers serve the listeners before those of kind metrics, and know them by their position. */
+static void sort_listeners(conf_t *conf)
+{
+    conf_listener_t *sorted = conf_alloc(conf->listener_count + 1, sizeof(*sorted));
+    size_t count = 0;
+    for (int last = 0; last <= 1; last++)
+        for (size_t i = 0; i < conf->listener_count; i++)
+            if ((conf->listeners[i].kind == CONF_LISTENER_METRICS) == (last == 1))
+                sorted[count++] = conf->listeners[i];
+    free(conf->listeners);
+    conf->listeners = sorted;
+}
+
+size_t conf_worker_listeners(const conf_t *conf)
+{
+    size_t count = conf->listener_count;
+    while (count > 0 && conf->listeners[count - 1].kind == CONF_LISTENER_METRICS)
+        count--;
+    return count;
+}
+
 conf_t *conf_parse_in(const conf_environment_t *env, const char *path, str_t text, conf_errors_t *errors)
 {
     size_t errors_before = conf_errors_count(errors);
@@ -62,6 +83,7 @@ conf_t *conf_parse_in(const conf_environment_t *env, const char *path, str_t tex
     } else {
         note_places(conf, root);
         note_upstream_places(conf, root);
+        sort_listeners(conf);
     }
     conf_tree_free(&root);
     return conf;

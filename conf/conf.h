@@ -17,6 +17,7 @@ typedef enum conf_listener_kind {
     CONF_LISTENER_REDIRECT, /* plain HTTP that redirects to https */
     CONF_LISTENER_PLAIN,    /* plain HTTP that carries previews, for use behind another proxy */
     CONF_LISTENER_HEALTH,   /* /healthz and /readyz only */
+    CONF_LISTENER_METRICS,  /* /metrics, /healthz and /readyz, by the controller */
 } conf_listener_kind_t;
 
 /* An IPv4 or IPv6 address with its port. */
@@ -33,6 +34,9 @@ typedef struct conf_listener {
     bool proxy_protocol; /* each connection begins with a PROXY protocol header */
     bool tls_terminated; /* plain: a trusted proxy's X-Forwarded-Proto tells whether its client came over TLS
                           */
+    char *tls_certificate; /* metrics: PEM, leaf first; "": no TLS */
+    char *tls_key;
+    char *token_file; /* metrics: its first line is the bearer token of /metrics; "": none */
 } conf_listener_t;
 
 /* A position in the file, both from 1; line 0: the file as a whole. */
@@ -218,7 +222,7 @@ typedef enum conf_limits_mode {
 typedef struct conf {
     char *source; /* path of the file, for messages */
 
-    conf_listener_t *listeners;
+    conf_listener_t *listeners; /* those of kind metrics come last */
     size_t listener_count;
     conf_certificate_t *certificates; /* none: the edge makes a local authority and a wildcard leaf */
     size_t certificate_count;
@@ -385,6 +389,8 @@ const conf_proxy_t *conf_trusted_proxy(const conf_t *conf, const struct in6_addr
  */
 bool conf_listens_on(const conf_t *conf, const struct sockaddr *address);
 
+/* The number of listeners that workers serve: the first ones. */
+size_t conf_worker_listeners(const conf_t *conf);
 /* The plan of that name, or NULL. */
 const conf_plan_t *conf_plan(const conf_t *conf, const char *name);
 /* Returns whether `host` (case, a trailing dot and a port are ignored) is one of api.hosts. */

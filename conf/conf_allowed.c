@@ -70,7 +70,7 @@ static const char *of_scalar(conf_type_t type)
     case CONF_DOMAIN:
         return "a domain name of at most 189 characters, such as preview.box.example.com";
     case CONF_LISTENER_KIND:
-        return "`tls`, `redirect`, `plain` or `health`";
+        return "`tls`, `redirect`, `plain`, `health` or `metrics`";
     case CONF_ADDRESS:
         return "an address with a port, such as 0.0.0.0:443 or [::]:443";
     case CONF_BOX_ADDRESS:

@@ -60,9 +60,45 @@ static bool overlap(const conf_listener_t *a, const conf_listener_t *b)
            (both_families && conf_net_port(&a->address) == conf_net_port(&b->address));
 }
 
+static void check_metrics(const checker_t *c, size_t i)
+{
+    const conf_listener_t *listener = &c->conf->listeners[i];
+    if (listener->proxy_protocol)
+        report_element(c, "listeners", i, "proxy_protocol", "is not for a listener of the kind metrics");
+    if ((listener->tls_certificate[0] != '\0') != (listener->tls_key[0] != '\0'))
+        report_element(c, "listeners", i, listener->tls_key[0] != '\0' ? "tls_certificate" : "tls_key",
+                       "is missing; needed: a certificate and its key are given together");
+}
+
+static void check_not_metrics(const checker_t *c, size_t i)
+{
+    const conf_listener_t *listener = &c->conf->listeners[i];
+    static const char sentence[] = "is for a listener of the kind metrics";
+    if (listener->tls_certificate[0] != '\0')
+        report_element(c, "listeners", i, "tls_certificate", sentence);
+    if (listener->tls_key[0] != '\0')
+        report_element(c, "listeners", i, "tls_key", sentence);
+    if (listener->token_file[0] != '\0')
+        report_element(c, "listeners", i, "token_file", sentence);
+}
+
+/* Reports the address that a listener other than one for metrics lacks. */
+static void check_address(const checker_t *c, size_t i)
+{
+    const conf_node_t *node = conf_node_get(c->root, STR("listeners"))->children[i];
+    if (node->kind == CONF_NODE_MAP && !node->skip && !node->cut &&
+        conf_node_get(node, STR("address")) == NULL)
+        report_element(c, "listeners", i, "address",
+                       "is missing; needed: an address with a port, such as 0.0.0.0:443 or [::]:443");
+}
+
 static void check_listener(const checker_t *c, size_t i)
 {
     const conf_listener_t *listener = &c->conf->listeners[i];
+    if (listener->kind == CONF_LISTENER_METRICS)
+        check_metrics(c, i);
+    else
+        check_not_metrics(c, i);
     if (listener->ipv4 &&
         (listener->address.sa.ss_family != AF_INET6 || !conf_net_is_any(&listener->address)))
         report_element(c, "listeners", i, "ipv4", "is for a listener at [::]");
@@ -97,6 +133,8 @@ static void check_listeners(const checker_t *c)
         serves = serves || listener->kind == CONF_LISTENER_TLS || listener->kind == CONF_LISTENER_PLAIN;
         if (listener->address.len != 0)
             check_listener(c, i);
+        else
+            check_address(c, i);
     }
     if (!serves && c->conf->listener_count != 0)
         REPORT(c, CONF_WARNING, list->place, "listeners",

@@ -182,11 +182,31 @@ static void derive_providers(conf_t *conf, const conf_environment_t *env)
     derive_origins(conf);
 }
 
+/* Whether the file names an address for the listener, right or wrong. */
+static bool names_address(const conf_node_t *root, size_t i)
+{
+    const conf_node_t *listener = conf_node_get(root, STR("listeners"))->children[i];
+    return listener->kind != CONF_NODE_MAP || conf_node_get(listener, STR("address")) != NULL;
+}
+
+static void derive_listener(conf_listener_t *listener, bool named)
+{
+    if (listener->kind == CONF_LISTENER_METRICS && !named) {
+        const char *wrong = conf_net_read_address(STR("127.0.0.1:9464"), true, &listener->address);
+        assert(wrong == NULL);
+        (void)wrong;
+    }
+    if (listener->address.len != 0)
+        conf_net_print(&listener->address, listener->text);
+    none(&listener->tls_certificate);
+    none(&listener->tls_key);
+    none(&listener->token_file);
+}
+
 void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t *env, conf_errors_t *errors)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
-        if (conf->listeners[i].address.len != 0)
-            conf_net_print(&conf->listeners[i].address, conf->listeners[i].text);
+        derive_listener(&conf->listeners[i], names_address(root, i));
     if (conf->workers == 0)
         conf->workers = env->cpus < CONF_WORKERS_MAX ? env->cpus : CONF_WORKERS_MAX;
     if (conf->public_port == 0)

@@ -301,6 +301,22 @@ static void check_control_plane_ca(const conf_t *conf, conf_errors_t *errors)
         check_readable(conf, nowhere, key, path, &st, errors);
 }
 
+/* The controller serves the listener. */
+static void check_metrics(const conf_t *conf, const conf_listener_t *listener, conf_errors_t *errors)
+{
+    struct stat st;
+    if (listener->token_file[0] != '\0')
+        check_token(conf, "listeners.token_file", listener->token_file, "token", errors);
+    if (listener->tls_certificate[0] == '\0')
+        return;
+    check_chain(conf, nowhere, "listeners.tls_certificate", listener->tls_certificate, errors);
+    if (stat(listener->tls_certificate, &st) == 0)
+        check_readable(conf, nowhere, "listeners.tls_certificate", listener->tls_certificate, &st, errors);
+    check_key(conf, nowhere, "listeners.tls_key", listener->tls_key, errors);
+    if (stat(listener->tls_key, &st) == 0)
+        check_readable(conf, nowhere, "listeners.tls_key", listener->tls_key, &st, errors);
+}
+
 /* Workers get the contents of an upstream's files from the supervisor, but the controller reads
  * them for active checks. */
 static void check_for_health(const conf_t *conf, const conf_upstream_t *upstream, conf_place_t place,
@@ -390,6 +406,8 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
         check_chain(conf, certificate->chain_place, "certificates.chain", certificate->chain_path, errors);
         check_key(conf, certificate->key_place, "certificates.key", certificate->key_path, errors);
     }
+    for (size_t i = conf_worker_listeners(conf); i < conf->listener_count; i++)
+        check_metrics(conf, &conf->listeners[i], errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
         check_token(conf, "control_plane.token_file", conf->control_plane.token_file, "token", errors);
     if (conf->api.host_count != 0 && conf->api.settle_key[0] != '\0')

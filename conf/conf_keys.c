@@ -30,7 +30,7 @@ static const conf_key_t rows[] = {
      .required = true,
      .doc = "Where the edge accepts connections.",
      .example = "[{address: \"0.0.0.0:443\", kind: tls}, {address: \"0.0.0.0:80\", kind: redirect}, "
-                "{address: \"127.0.0.1:8081\", kind: health}]",
+                "{address: \"127.0.0.1:8081\", kind: health}, {kind: metrics}]",
      LIST(listeners, listener_count, conf_listener_t),
      .element = &conf_listener_keys},
     {.name = "certificates",
@@ -572,25 +572,3 @@ static const conf_key_t rows[] = {
      .element = &conf_api_key_keys},
 };
 const conf_table_t conf_keys = TABLE(rows);
-
-const conf_key_t *conf_keys_find(const conf_table_t *table, str_t name)
-{
-    for (size_t i = 0; i < table->count; i++)
-        if (str_eq(str_from(table->keys[i].name), name))
-            return &table->keys[i];
-    return NULL;
-}
-
-const char *conf_keys_leaf(const conf_key_t *key)
-{
-    const char *dot = strrchr(key->name, '.');
-    return dot != NULL ? dot + 1 : key->name;
-}
-
-bool conf_keys_in(const conf_key_t *key, str_t prefix)
-{
-    str_t section = str_make(key->name, (size_t)(conf_keys_leaf(key) - key->name));
-    if (section.n != 0)
-        section.n--; /* the dot */
-    return str_eq(section, prefix);
-}

@@ -97,6 +97,7 @@ extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, co
     conf_route_keys, conf_origin_keys;
 extern const char *const conf_limits_modes[], *const conf_alias_modes[];
 
+/* conf_keys_find.c */
 /* The key with exactly this name, or NULL. */
 const conf_key_t *conf_keys_find(const conf_table_t *table, str_t name);
 /* "timeouts.head" -> "head": the name inside its section. */

@@ -4,7 +4,7 @@
 static const conf_key_t listener_rows[] = {
     {.name = "address",
      .type = CONF_ADDRESS,
-     .required = true,
+     .derived = "`127.0.0.1:9464` for `metrics`; others need one",
      .doc = "Address and port to listen on. An IPv6 address accepts IPv6 clients only: set `ipv4`, or use "
             "`[::]:443` beside `0.0.0.0:443`.",
      .example = "\"0.0.0.0:443\"",
@@ -13,7 +13,8 @@ static const conf_key_t listener_rows[] = {
      .type = CONF_LISTENER_KIND,
      .required = true,
      .doc = "`tls` carries previews; `redirect` answers plain HTTP with a redirect to https; `plain` carries "
-            "previews without TLS, for use behind another proxy; `health` answers `/healthz` and `/readyz`.",
+            "previews without TLS, for use behind another proxy; `health` answers `/healthz` and `/readyz`; "
+            "`metrics` answers these two and `/metrics`.",
      .example = "tls",
      AT(conf_listener_t, kind)},
     {.name = "ipv4",
@@ -36,6 +37,29 @@ static const conf_key_t listener_rows[] = {
             "proxy in `trusted_proxies` counts as https, with sign-in and cookies. The proxy must overwrite "
             "that field.",
      AT(conf_listener_t, tls_terminated)},
+    {.name = "tls_certificate",
+     .type = CONF_NO_PATH,
+     .secrecy = CONF_OPEN,
+     .derived = "none: no TLS",
+     .doc = "For a `metrics` listener: PEM file with its certificate, followed by the intermediates. The "
+            "edge's user reads it, and never the keys of `certificates`.",
+     .example = "/etc/boxedge/metrics.pem",
+     AT(conf_listener_t, tls_certificate)},
+    {.name = "tls_key",
+     .type = CONF_NO_PATH,
+     .secrecy = CONF_SECRET_FILE,
+     .derived = "none",
+     .doc = "For a `metrics` listener: PEM file with the key of `tls_certificate`.",
+     .example = "/etc/boxedge/metrics.key",
+     AT(conf_listener_t, tls_key)},
+    {.name = "token_file",
+     .type = CONF_NO_PATH,
+     .secrecy = CONF_SECRET_FILE,
+     .derived = "none: everyone who reaches the port reads the metrics",
+     .doc = "For a `metrics` listener: file whose first line is the bearer token that `/metrics` asks for. "
+            "`/healthz` and `/readyz` need none.",
+     .example = "/etc/boxedge/metrics.token",
+     AT(conf_listener_t, token_file)},
 };
 const conf_table_t conf_listener_keys = TABLE(listener_rows);
 

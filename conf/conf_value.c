@@ -272,7 +272,8 @@ static const char *set_kind(str_t text, void *field)
     static const char *const names[] = {[CONF_LISTENER_TLS] = "tls",
                                         [CONF_LISTENER_REDIRECT] = "redirect",
                                         [CONF_LISTENER_PLAIN] = "plain",
-                                        [CONF_LISTENER_HEALTH] = "health"};
+                                        [CONF_LISTENER_HEALTH] = "health",
+                                        [CONF_LISTENER_METRICS] = "metrics"};
     for (size_t i = 0; i < COUNT(names); i++) {
         if (str_eq(text, str_from(names[i]))) {
             *(conf_listener_kind_t *)field = (conf_listener_kind_t)i;

@@ -30,6 +30,7 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
     *admin = (admin_t){.loop = loop, .shm = shm, .store = store, .controls = controls, .owner = owner};
     list_init(&admin->reload_waiters);
     list_init(&admin->recorded);
+    list_init(&admin->listeners);
     const local_server_spec_t spec = {
         .steps = admin_steps, .max_requests = ADMIN_REQUESTS_MAX, .crowded = on_crowded, .owner = admin};
     admin->server = local_server_new(loop, conf, listen_fd, &spec);
@@ -42,6 +43,7 @@ void admin_free(admin_t **admin)
     *admin = NULL;
     if (a == NULL)
         return;
+    admin_listeners_free(a);
     local_server_free(&a->server);
     assert(list_is_empty(&a->reload_waiters));
     admin_recorded_free_all(a);
@@ -71,6 +73,7 @@ void admin_set_traffic(admin_t *admin, traffic_service_t *traffic)
 void admin_set_conf(admin_t *admin, const conf_t *conf)
 {
     local_server_set_conf(admin->server, conf);
+    admin_listeners_set_conf(admin, conf);
 }
 
 void admin_leave(admin_t *admin)
@@ -81,9 +84,10 @@ void admin_leave(admin_t *admin)
 void admin_drain(admin_t *admin)
 {
     local_server_drain(admin->server);
+    admin_listeners_drain(admin);
 }
 
 uint64_t admin_clients(const admin_t *admin)
 {
-    return local_server_clients(admin->server);
+    return local_server_clients(admin->server) + admin_listeners_clients(admin);
 }

@@ -58,6 +58,11 @@ void admin_set_wall_clock(admin_t *admin, const wall_clock_t *wall_clock);
 void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams);
 /* Sets the questions to workers about their requests; they must outlive it. */
 void admin_set_traffic(admin_t *admin, traffic_service_t *traffic);
+/*
+ * Serves the listeners of kind metrics of `conf`, whose sockets are `fds` (listening, non-blocking, in
+ * order). Takes those that it needs over, and sets them to -1. Listeners that `conf` no longer has end.
+ */
+void admin_listen(admin_t *admin, const conf_t *conf, int *fds, size_t count);
 /* Applies a new configuration. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
 /* A reload has ended: `lines` are its errors, or its warnings if `ok`. Answers all waiting requests. */
@@ -66,7 +71,8 @@ void admin_reload_done(admin_t *admin, bool ok, str_t lines);
 void admin_upgrade_failed(admin_t *admin, uint64_t number, str_t reason);
 /* The edge drains soon: not ready from now on. */
 void admin_leave(admin_t *admin);
-/* Accepts no more connections and asks the open ones to end; admin_clients counts the rest. */
+/* Accepts no more connections, on no listener, and asks the open ones to end; admin_clients counts the rest.
+ */
 void admin_drain(admin_t *admin);
 uint64_t admin_clients(const admin_t *admin);
 

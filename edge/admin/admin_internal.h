@@ -42,6 +42,7 @@ struct admin {
     list_t reload_waiters;          /* reload_waiter_t.link, in admin_control.c */
     list_t recorded;                /* admin_recorded_t.link */
     size_t recorded_count;
+    list_t listeners;        /* of kind metrics: admin_listener_t.link, in admin_listeners.c */
     uint64_t failed_upgrade; /* its number; 0: none */
     char failed_reason[200];
 };
@@ -201,6 +202,13 @@ void admin_recorded_wait(admin_recorded_t *recorded, exchange_t *ex);
 void admin_recorded_done(void *arg);
 /* Frees all, whose exchanges have ended. */
 void admin_recorded_free_all(admin_t *admin);
+
+/* ---- listeners of kind metrics (admin_listeners.c) ---- */
+
+void admin_listeners_set_conf(admin_t *admin, const conf_t *conf);
+void admin_listeners_drain(admin_t *admin);
+uint64_t admin_listeners_clients(const admin_t *admin);
+void admin_listeners_free(admin_t *admin);
 
 /* The table of addresses (admin_routes.c). */
 extern const exchange_step_t admin_steps[];

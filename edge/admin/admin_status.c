@@ -12,8 +12,8 @@
 #include "logger.h"
 #include "message_ring.h"
 #include "metrics.h"
-#include "process.h"
 #include "processes_json.h"
+#include "readiness.h"
 
 /* ---- boxes ---- */
 
@@ -286,28 +286,18 @@ void admin_health(exchange_t *ex, str_t body, void *arg)
     exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
 }
 
-/* Whether the worker accepts connections: it serves, lives, and has room. */
-static bool worker_accepts(const shm_child_t *worker, uint64_t now_ms)
-{
-    uint64_t beat = atomic_load_explicit(&worker->heartbeat_ms, memory_order_relaxed);
-    return atomic_load_explicit(&worker->state, memory_order_relaxed) == SHM_READY &&
-           now_ms <= beat + PROCESS_SILENT_MS &&
-           atomic_load_explicit(&worker->full, memory_order_relaxed) == 0;
-}
-
 static void ready_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
-    unsigned ready = 0;
-    uint64_t now_ms = clock_now_ms();
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        ready += worker_accepts(shm_worker(admin->shm, i), now_ms);
-    if (admin->leaving)
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
-    else if (job->result != STORE_OK)
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("the store cannot be read\n"));
-    else if (ready == 0)
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("no worker accepts connections\n"));
+    const conf_t *conf = ex->context->conf;
+    const readiness_facts_t facts = {.leaving = admin->leaving,
+                                     .store_unreadable = job->result != STORE_OK,
+                                     .workers = conf->workers,
+                                     .memory_bytes = conf->limits.memory_bytes,
+                                     .now_ms = clock_now_ms()};
+    const char *fault = readiness_fault(admin->shm, &facts);
+    if (fault != NULL)
+        exchange_reply(ex, 503, STR("text/plain"), NULL, str_format(&ex->arena, "%s\n", fault));
     else
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ready\n"));
 }

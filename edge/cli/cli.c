@@ -64,10 +64,6 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->older_than;
     if (str_eq(name, STR("--plan")) && (takes & CLI_KEY) != 0)
         return &cli->plan;
-    if (str_eq(name, STR("--port")) && (takes & CLI_LISTEN) != 0)
-        return &cli->port;
-    if (str_eq(name, STR("--address")) && (takes & CLI_LISTEN) != 0)
-        return &cli->address;
     if (str_eq(name, STR("--client")) && (takes & CLI_CLIENT) != 0)
         return &cli->client;
     if ((str_eq(name, STR("-o")) || str_eq(name, STR("--output"))) && (takes & CLI_OUTPUT) != 0)

@@ -34,8 +34,6 @@ typedef struct cli {
     const char *alias;            /* --alias */
     const char *lines;            /* -n, --lines */
     const char *plan;             /* --plan */
-    const char *port;             /* --port */
-    const char *address;          /* --address */
     const char *client;           /* --client */
     const char *output;           /* -o, --output */
     const char *state;            /* --state */
@@ -63,9 +61,8 @@ typedef struct cli {
 
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
- * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_LISTEN:
- * --port and --address; CLI_CLIENT: --client; CLI_OUTPUT: --output; CLI_WAIT: --wait;
- * CLI_REQUESTS: --state and --older-than; CLI_LIMIT: --limit. */
+ * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_CLIENT: --client;
+ * CLI_OUTPUT: --output; CLI_WAIT: --wait; CLI_REQUESTS: --state and --older-than; CLI_LIMIT: --limit. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -76,12 +73,11 @@ typedef enum cli_takes {
     CLI_NOW = 64,
     CLI_OFFLINE = 128,
     CLI_READY = 256,
-    CLI_LISTEN = 512,
-    CLI_CLIENT = 1024,
-    CLI_OUTPUT = 2048,
-    CLI_WAIT = 4096,
-    CLI_REQUESTS = 8192,
-    CLI_LIMIT = 16384
+    CLI_CLIENT = 512,
+    CLI_OUTPUT = 1024,
+    CLI_WAIT = 2048,
+    CLI_REQUESTS = 4096,
+    CLI_LIMIT = 8192
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

@@ -31,7 +31,7 @@ static const command_t commands[] = {
     {"explain", cmd_explain, "explain the edge's answer to a request for a host"},
     {"status", cmd_status, "show the state of the running edge"},
     {"requests", cmd_requests, "list the requests in flight, end one of them"},
-    {"metrics", cmd_metrics, "print the metrics of the running edge, or serve them"},
+    {"metrics", cmd_metrics, "print the metrics of the running edge"},
     {"support-bundle", cmd_support_bundle, "collect the parts of a report, without secrets"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},

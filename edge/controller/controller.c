@@ -91,9 +91,10 @@ static void fail(controller_t *controller, const char *why)
 
 /* Swaps immediately; the boxes follow on the store's thread. The thread gets a separate snapshot, since
  * references are counted without atomics. */
-static void take_conf(controller_t *controller, int fd, uint64_t generation)
+static void take_conf(controller_t *controller, ipc_message_t *message)
 {
     char error[512];
+    int fd = message->fds[0];
     conf_t *conf = process_conf_read(fd, error, sizeof error);
     conf_t *copy = conf != NULL ? process_conf_read(fd, error, sizeof error) : NULL;
     if (copy == NULL) {
@@ -104,6 +105,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     conf_release(&controller->conf);
     controller->conf = conf;
     admin_set_conf(controller->admin, conf);
+    admin_listen(controller->admin, conf, message->fds + 1, message->fd_count - 1);
     boxes_set_conf(controller->boxes, conf);
     providers_set_conf(controller->providers, conf);
     upstreams_set_conf(controller->upstreams, conf);
@@ -114,7 +116,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     *work = (conf_job_t){.job = {.run = conf_run, .done = conf_done},
                          .controller = controller,
                          .conf = copy,
-                         .generation = generation};
+                         .generation = message->value};
     if (!store_thread_add(controller->store, &work->job)) {
         conf_release(&work->conf);
         free(work);
@@ -270,7 +272,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     switch ((process_message_t)message->type) {
     case PROCESS_CONF:
         if (message->fd_count >= 1 && controller->state == CONTROLLER_SERVES)
-            take_conf(controller, message->fds[0], message->value);
+            take_conf(controller, message);
         break;
     case PROCESS_LEAVING:
         admin_leave(controller->admin);
@@ -431,6 +433,14 @@ static void free_cleansed(void *memory)
     free(memory);
 }
 
+static void listen_for_metrics(controller_t *controller, const controller_args_t *args)
+{
+    int fds[PROCESS_LISTENERS_MAX];
+    size_t count = controller->conf->listener_count - conf_worker_listeners(controller->conf);
+    memcpy(fds, args->metrics_fds, sizeof(fds[0]) * count);
+    admin_listen(controller->admin, controller->conf, fds, count);
+}
+
 static bool start(controller_t *controller, const controller_args_t *args)
 {
     json_set_alloc_funcs(malloc, free_cleansed);
@@ -470,6 +480,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->traffic = traffic_service_new(controller->loop, controller->shm, controller->worker_links);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controller_controls, controller);
+    listen_for_metrics(controller, args);
     admin_set_runner(controller->admin, controller->runner);
     admin_set_wall_clock(controller->admin, &controller->wall_clock);
     admin_set_upstreams(controller->admin, controller->upstreams);

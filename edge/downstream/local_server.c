@@ -8,9 +8,11 @@
 #include "client.h"
 #include "context.h"
 #include "descriptors.h"
+#include "greeting.h"
 #include "list.h"
 #include "pipeline.h"
 #include "readable.h"
+#include "tls.h"
 
 /* Maximum connections accepted in one turn. */
 #define ACCEPTS_A_TURN 32
@@ -48,21 +50,34 @@ static void pause_accepting(local_server_t *server)
     loop_timer_start(server->context.loop, &server->pause, PAUSE_MS, pause_over);
 }
 
-/* A connection without a request, and without bytes of one in the kernel: the one that is so for longest. */
+/* A connection without a request, and without bytes of one in the kernel: the one that is so for longest.
+ * Without any, the oldest in its TLS handshake. */
 static client_t *longest_idle(const local_server_t *server)
 {
-    client_t *found = NULL;
+    client_t *found = NULL, *greeted = NULL;
     uint64_t found_ms = 0, since_ms;
     const list_t *clients = &server->context.clients;
     for (list_t *link = clients->next; link != clients; link = link->next) {
         client_t *client = CONTAINER_OF(client_t, link, link);
+        if (client->codec->idle_since == NULL) {
+            greeted = greeted != NULL ? greeted : client;
+            continue;
+        }
         if (client->codec->idle_since(client, &since_ms) && (found == NULL || since_ms < found_ms) &&
             conn_unread(client->conn) == 0) {
             found = client;
             found_ms = since_ms;
         }
     }
-    return found;
+    return found != NULL ? found : greeted;
+}
+
+static void close_client(client_t *client)
+{
+    if (client->codec->close_idle != NULL)
+        client->codec->close_idle(client);
+    else
+        client->codec->destroy(client);
 }
 
 static void note_crowded(local_server_t *server, bool idle)
@@ -79,7 +94,7 @@ static bool make_room(local_server_t *server)
     note_crowded(server, client != NULL);
     if (client == NULL)
         return false;
-    client->codec->close_idle(client);
+    close_client(client);
     counter_add(&server->counters.connections_given_up_total, 1);
     return true;
 }
@@ -114,10 +129,14 @@ static void on_acceptable(void *owner)
             continue;
         }
         client_t client = {.context = &server->context,
-                           .kind = CONF_LISTENER_PLAIN,
+                           .kind = server->spec.tls != NULL ? CONF_LISTENER_TLS : CONF_LISTENER_PLAIN,
                            .steps = server->spec.steps,
                            .local = true};
         (void)address_take((const struct sockaddr *)&from, &client.address, &client.port);
+        if (server->spec.tls != NULL) {
+            greeting_new(&client, fd, false);
+            continue;
+        }
         client.conn = conn_new(server->context.loop, fd, NULL, &no_handlers, NULL);
         http1_server_new(&client);
     }
@@ -136,6 +155,7 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
         .spec = *spec,
         .listen_fd = listen_fd,
     };
+    server->context.tls = spec->tls;
     server->context.counters = &server->counters;
     account_root_init(&server->context.memory, NULL);
     server->context.scratch = malloc(CONN_TURN_BYTES);
@@ -167,6 +187,7 @@ void local_server_free(local_server_t **server)
         client->codec->destroy(client);
     }
     random_source_free(&s->context.random);
+    tls_free(&s->context.tls);
     conf_release(&s->context.conf);
     free(s->context.scratch);
     free(s);
@@ -176,6 +197,13 @@ void local_server_set_conf(local_server_t *server, const conf_t *conf)
 {
     conf_release(&server->context.conf);
     server->context.conf = conf_acquire(conf);
+}
+
+void local_server_set_tls(local_server_t *server, tls_t *tls)
+{
+    assert(server->spec.tls != NULL && tls != NULL);
+    tls_free(&server->context.tls);
+    server->spec.tls = server->context.tls = tls;
 }
 
 void local_server_drain(local_server_t *server)
@@ -201,9 +229,14 @@ const counters_t *local_server_counters(const local_server_t *server)
     return &server->counters;
 }
 
+const local_server_t *local_server_of(const exchange_t *ex)
+{
+    return CONTAINER_OF(local_server_t, context, ex->context);
+}
+
 void *local_server_owner(const exchange_t *ex)
 {
-    return CONTAINER_OF(local_server_t, context, ex->context)->spec.owner;
+    return local_server_of(ex)->spec.owner;
 }
 
 bool local_server_is_busy(const exchange_t *ex)

@@ -99,6 +99,8 @@ str_t access_line_kind(const exchange_t *ex)
         return STR("redirect");
     case CONF_LISTENER_HEALTH:
         return STR("health");
+    case CONF_LISTENER_METRICS:
+        break; /* has no access line */
     case CONF_LISTENER_TLS:
     case CONF_LISTENER_PLAIN:
         break;

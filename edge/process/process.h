@@ -34,7 +34,8 @@ typedef enum process_message {
     PROCESS_READY = 1, /* to the supervisor: this process serves */
     PROCESS_CONF,      /* to all: a new configuration. value: its generation. Descriptors: [0] its text
                           (process_conf_read); for workers then [1] PEMs for clients (process_pems_read), [2] PEMs
-                          for origins, and one listening socket for each listener, in order */
+                          for origins, and one listening socket for each of conf_worker_listeners, in order; for
+                          the      controller then one for each listener of kind metrics */
     PROCESS_CONF_DONE, /* to the supervisor: the swap took place. value: the generation */
     PROCESS_LOG,   /* to workers: write access lines to descriptor [0] from now on; without one, write none */
     PROCESS_DRAIN, /* to workers and the controller: finish and end. value: PROCESS_DRAIN_*, or'ed; a repeated
@@ -75,7 +76,8 @@ typedef enum process_message {
                          tunnels end within timeouts.drain */
     PROCESS_UPGRADE_FAILED, /* to the controller: upgrade number `value` failed; bytes: the reason */
     PROCESS_QUEUE,      /* to a worker: accept from the queue of worker `value`, too. Descriptors: a listening
-                           socket for each listener of the last PROCESS_CONF, in order. PROCESS_CONF ends it */
+                           socket for each of conf_worker_listeners of the last PROCESS_CONF, in order.
+                           PROCESS_CONF ends it */
     PROCESS_QUEUE_BACK, /* to a worker: close these sockets of worker `value` */
     PROCESS_LEAVING,    /* to workers and the controller: the edge drains soon, so /readyz answers 503 */
     PROCESS_GIVE_BOXES, /* to the runner of an edge that ends: the runner of the new edge takes the boxes
@@ -109,7 +111,7 @@ typedef struct worker_args {
     const tls_pem_t *pems;            /* must outlive worker_run; one for each certificate */
     size_t pem_count;
     const tls_pem_t *origin_pems; /* likewise; one for each upstream */
-    const int *listen_fds;        /* one for each of conf->listeners, in order; listening, non-blocking */
+    const int *listen_fds;        /* one for each of conf_worker_listeners; listening, non-blocking */
 } worker_args_t;
 
 /* Serves until PROCESS_DRAIN arrives and all work is done. Returns the exit status of the process.
@@ -122,9 +124,10 @@ typedef struct controller_args {
     int supervisor_fd;
     int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers by number; -1: none yet, PROCESS_LINK brings
                                         one */
-    bool must_open;    /* ends if the store cannot be opened; false: goes on without what cannot be opened */
-    bool runner_lives; /* a runner exists, here or in the old edge: process boxes may be running */
-    int admin_fd;      /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
+    bool must_open;         /* ends if the store cannot be opened; false: goes on without what cannot be opened */
+    bool runner_lives;      /* a runner exists, here or in the old edge: process boxes may be running */
+    int admin_fd;           /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
+    const int *metrics_fds; /* one for each listener of kind metrics, in order; listening, non-blocking */
 } controller_args_t;
 
 /*

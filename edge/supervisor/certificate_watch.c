@@ -34,6 +34,11 @@ uint64_t certificate_watch_signature(const conf_t *conf)
         hash = put_file(hash, conf->certificates[i].chain_path);
         hash = put_file(hash, conf->certificates[i].key_path);
     }
+    for (size_t i = conf_worker_listeners(conf); i < conf->listener_count; i++) {
+        hash = put_file(hash, conf->listeners[i].tls_certificate);
+        hash = put_file(hash, conf->listeners[i].tls_key);
+        hash = put_file(hash, conf->listeners[i].token_file);
+    }
     for (size_t i = 0; i < conf->upstream_count; i++) {
         if (!conf->upstreams[i].tls)
             continue;

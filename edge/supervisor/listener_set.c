@@ -197,11 +197,13 @@ listener_set_t *listener_set_open(const conf_t *conf, const listener_sources_t *
         return NULL;
     }
     for (size_t i = 0; i < conf->listener_count; i++) {
-        if (!open_address(set, &conf->listeners[i], conf->workers, from, patience_ms, error, error_len)) {
+        unsigned sockets = conf->listeners[i].kind == CONF_LISTENER_METRICS ? 1 : conf->workers;
+        if (!open_address(set, &conf->listeners[i], sockets, from, patience_ms, error, error_len)) {
             listener_set_free(&set);
             return NULL;
         }
     }
+    set->of_workers = conf_worker_listeners(conf);
     return set;
 }
 

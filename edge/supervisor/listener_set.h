@@ -11,7 +11,7 @@
 #include "passed_sockets.h"
 #include "shm.h"
 
-/* The sockets of one address, one for each worker. */
+/* The sockets of one address: one for each worker, or a single one that the controller serves. */
 typedef struct listener_address {
     conf_address_t address;
     char text[64]; /* conf_listener_t.text */
@@ -24,6 +24,7 @@ typedef struct listener_address {
 typedef struct listener_set {
     listener_address_t *at;
     size_t count;
+    size_t of_workers; /* the first ones; the controller serves the rest (conf_worker_listeners) */
     size_t capacity;
 } listener_set_t;
 

@@ -19,9 +19,9 @@ static bool accepts(const supervisor_t *s, const child_slot_t *child, uint64_t n
 static void lend(supervisor_t *s, unsigned owner, unsigned borrower)
 {
     int fds[PROCESS_LISTENERS_MAX];
-    for (size_t i = 0; i < s->listeners->count; i++)
+    for (size_t i = 0; i < s->listeners->of_workers; i++)
         fds[i] = s->listeners->at[i].fds[owner];
-    child_send(&s->workers[borrower], PROCESS_QUEUE, owner, STR(""), fds, s->listeners->count);
+    child_send(&s->workers[borrower], PROCESS_QUEUE, owner, STR(""), fds, s->listeners->of_workers);
 }
 
 void queues_turn(supervisor_t *s, uint64_t now_ms)

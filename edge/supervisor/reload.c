@@ -81,8 +81,11 @@ void reload_send_conf(supervisor_t *s, child_slot_t *child)
     if (child->kind == CHILD_WORKER) {
         fds[count++] = s->snapshot->pems_fd;
         fds[count++] = s->snapshot->origin_pems_fd;
-        for (size_t i = 0; i < s->listeners->count; i++)
+        for (size_t i = 0; i < s->listeners->of_workers; i++)
             fds[count++] = s->listeners->at[i].fds[child->index];
+    } else if (child->kind == CHILD_CONTROLLER && s->listeners != NULL) {
+        for (size_t i = s->listeners->of_workers; i < s->listeners->count; i++)
+            fds[count++] = s->listeners->at[i].fds[0];
     }
     child_send(child, PROCESS_CONF, s->generation, STR(""), fds, count);
 }

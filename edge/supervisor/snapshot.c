@@ -20,54 +20,17 @@
 #include "own_paths.h"
 #include "process.h"
 #include "system_authorities.h"
+#include "whole_file.h"
 
 _Static_assert(CONF_WORKERS_MAX <= SHM_WORKERS_MAX, "each configured worker has a place");
 
 /* The position of errors about the file as a whole. */
 static const conf_place_t nowhere = {0, 0};
 
-/* Maximum bytes of a configuration, a chain or a key. */
-#define FILE_BYTES_MAX (4u << 20)
-
-/* Returns a whole file with a NUL after it, or NULL with errno. Devices and pipes are refused: they
- * may never end. */
-static char *read_file(const char *path, size_t *len)
-{
-    struct stat st;
-    char *bytes = NULL;
-    size_t size = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return NULL;
-    errno = 0;
-    if (fstat(fd, &st) < 0)
-        goto Done;
-    if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > FILE_BYTES_MAX) {
-        errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
-        goto Done;
-    }
-    size_t room = (size_t)st.st_size;
-    bytes = malloc(room + 1);
-    while (bytes != NULL && size < room) {
-        ssize_t n = read(fd, bytes + size, room - size);
-        if (n <= 0)
-            break; /* the file was truncated meanwhile; its reader will detect that */
-        size += (size_t)n;
-    }
-    if (bytes != NULL)
-        bytes[size] = '\0';
-    *len = size;
-Done:;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return bytes;
-}
-
 static bool load_conf(snapshot_t *snapshot, const char *path, FILE *out)
 {
     size_t len = 0;
-    char *text = read_file(path, &len);
+    char *text = whole_file_read(path, &len);
     if (text == NULL) {
         fprintf(out, "%s: cannot be read: %s\n", path, strerror(errno));
         return false;
@@ -141,7 +104,7 @@ static bool has_tls(const conf_t *conf)
 static char *read_named(const char *path, FILE *out)
 {
     size_t len;
-    char *text = path[0] != '\0' ? read_file(path, &len) : strdup("");
+    char *text = path[0] != '\0' ? whole_file_read(path, &len) : strdup("");
     if (text == NULL)
         fprintf(out, "%s: cannot be read: %s\n", path, strerror(errno));
     return text;
@@ -249,6 +212,25 @@ static bool local_certificate(snapshot_t *snapshot, uint64_t now_unix, FILE *out
     return true;
 }
 
+/* Tries the certificates of listeners of kind metrics, which the controller reads by itself. */
+static bool try_metrics(const conf_t *conf, FILE *out)
+{
+    for (size_t i = conf_worker_listeners(conf); i < conf->listener_count; i++) {
+        const conf_listener_t *listener = &conf->listeners[i];
+        char error[512] = "";
+        tls_pem_t pem = {0};
+        bool good = listener->tls_certificate[0] == '\0';
+        if (!good && read_pem(&pem, listener->tls_certificate, listener->tls_key, out))
+            good = tls_pem_try(&pem, error, sizeof(error)) == TLS_PEM_GOOD;
+        tls_pem_fini(&pem);
+        if (error[0] != '\0')
+            fprintf(out, "listener %s: %s\n", listener->text, error);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
 bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
     snapshot->files = certificate_watch_signature(snapshot->conf);
@@ -258,6 +240,8 @@ bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
         if (!got || !try_certificates(snapshot, now_unix, out))
             return false;
     }
+    if (!try_metrics(snapshot->conf, out))
+        return false;
     char error[512] = "";
     if (!load_origins(snapshot, error, sizeof(error), out)) {
         if (error[0] != '\0')
@@ -310,6 +294,9 @@ void snapshot_check_keys(const conf_t *conf, bool here, uint64_t now_unix, conf_
         check_certificates(&snapshot, now_unix, errors);
     else if (has_tls(conf) && here)
         check_authority(conf, now_unix, errors);
+    if (!try_metrics(conf, stderr))
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "listeners.tls_certificate",
+                        "cannot be used with listeners.tls_key");
     if (!load_origins(&snapshot, error, sizeof(error), stderr) && error[0] != '\0')
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "upstreams", "%s", error);
     snapshot_forget_keys(&snapshot);

@@ -50,7 +50,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
 {
     int listen_fds[PROCESS_LISTENERS_MAX];
     assert(s->listeners->count <= PROCESS_LISTENERS_MAX);
-    for (size_t i = 0; i < s->listeners->count; i++)
+    for (size_t i = 0; i < s->listeners->of_workers; i++)
         listen_fds[i] = s->listeners->at[i].fds[child->index];
     enter_child(s, child);
     const worker_args_t args = {
@@ -75,11 +75,15 @@ static _Noreturn void run_controller(supervisor_t *s, child_slot_t *child, int c
 {
     enter_child(s, child);
     snapshot_forget_keys(s->snapshot);
+    int metrics_fds[PROCESS_LISTENERS_MAX];
+    for (size_t i = s->listeners->of_workers; i < s->listeners->count; i++)
+        metrics_fds[i - s->listeners->of_workers] = s->listeners->at[i].fds[0];
     controller_args_t args = {
         .conf = conf_acquire(s->snapshot->conf),
         .shm = s->shm,
         .supervisor_fd = channel,
         .admin_fd = s->admin_fd,
+        .metrics_fds = metrics_fds,
         .must_open = !s->controller.ever_ready,
         .runner_lives = child_alive(&s->runner) || s->predecessor_fd >= 0,
     };
@@ -149,7 +153,7 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     keep[count++] = channel[1];
     keep[count++] = link[1];
     keep[count++] = s->log_fd;
-    for (size_t i = 0; i < s->listeners->count; i++)
+    for (size_t i = 0; i < s->listeners->of_workers; i++)
         keep[count++] = s->listeners->at[i].fds[child->index];
     pid_t pid = child_fork(child, now_ms, keep, count);
     if (pid == 0)
@@ -232,7 +236,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
     child_slot_t *child = &s->controller;
     int channel[2] = {-1, -1};
     int ours[SHM_WORKERS_MAX], theirs[SHM_WORKERS_MAX]; /* the workers' ends, the controller's */
-    int keep[SHM_WORKERS_MAX + 2];
+    int keep[SHM_WORKERS_MAX + 2 + PROCESS_LISTENERS_MAX];
     pid_t pid = -1;
 
     memset(ours, 0xff, sizeof(ours));
@@ -250,7 +254,10 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
         memcpy(keep, theirs, sizeof(theirs));
         keep[SHM_WORKERS_MAX] = channel[1];
         keep[SHM_WORKERS_MAX + 1] = s->admin_fd;
-        pid = child_fork(child, now_ms, keep, SHM_WORKERS_MAX + 2);
+        size_t count = SHM_WORKERS_MAX + 2;
+        for (size_t i = s->listeners->of_workers; i < s->listeners->count; i++)
+            keep[count++] = s->listeners->at[i].fds[0];
+        pid = child_fork(child, now_ms, keep, count);
     }
     if (pid == 0)
         run_controller(s, child, channel[1], theirs);

@@ -337,7 +337,7 @@ static bool all_ready(const supervisor_t *s)
 /* The one line that quickstart and tests wait for. */
 static void announce(const supervisor_t *s)
 {
-    static const char *const kinds[] = {"tls", "redirect", "plain", "health"};
+    static const char *const kinds[] = {"tls", "redirect", "plain", "health", "metrics"};
     const conf_t *conf = s->snapshot->conf;
     char *text = NULL;
     size_t len = 0;

@@ -59,6 +59,8 @@ tls_t *tls_new(const tls_pem_t *pems, size_t count, const tls_ticket_keys_t *key
                size_t error_len);
 /* Connections made from it live on. */
 void tls_free(tls_t **tls);
+/* Offers HTTP/1 only, from now on. */
+void tls_offer_http1(tls_t *tls);
 /* Replaces the ticket keys of all contexts; 1 to 3. */
 void tls_set_ticket_keys(tls_t *tls, const tls_ticket_keys_t *keys);
 

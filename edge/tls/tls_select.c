@@ -270,15 +270,23 @@ int tls_on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+void tls_offer_http1(tls_t *tls)
+{
+    for (size_t i = 0; i < tls->site_count; i++)
+        SSL_CTX_set_alpn_select_cb(tls->sites[i].ctx, tls_on_alpn, tls);
+}
+
+/* With an `arg`, HTTP/1 only. */
 int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
                 unsigned in_len, void *arg)
 {
     (void)ssl;
-    (void)arg;
-    static const unsigned char ours[] = "\x02h2\x08http/1.1\x08http/1.0";
+    static const unsigned char all[] = "\x02h2\x08http/1.1\x08http/1.0";
+    const unsigned char *ours = arg != NULL ? all + 3 : all;
+    unsigned ours_len = (unsigned)(all + sizeof(all) - 1 - ours);
     /* Without overlap the function sets `out` to the client's first protocol, which must not be
      * used. */
-    if (SSL_select_next_proto((unsigned char **)out, out_len, ours, sizeof(ours) - 1, in, in_len) !=
+    if (SSL_select_next_proto((unsigned char **)out, out_len, ours, ours_len, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     return SSL_TLSEXT_ERR_OK;

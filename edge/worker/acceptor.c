@@ -57,8 +57,10 @@ static const exchange_step_t *steps_of(const pipeline_t *pipeline, conf_listener
         return pipeline->redirect;
     case CONF_LISTENER_HEALTH:
         return pipeline->health;
+    case CONF_LISTENER_METRICS:
+        break; /* the controller's */
     }
-    assert(!"a kind that does not exist");
+    assert(!"no kind of a worker's listener");
     return NULL;
 }
 

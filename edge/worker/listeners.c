@@ -55,7 +55,7 @@ void listeners_return(listeners_t *listeners, uint64_t owner)
 void listeners_borrow(listeners_t *listeners, context_t *context, uint64_t owner, int *fds, size_t count)
 {
     const conf_t *conf = context->conf;
-    if (count != conf->listener_count)
+    if (count != conf_worker_listeners(conf))
         return;
     listeners_return(listeners, owner);
     borrowed_t *borrowed = mem_alloc(sizeof(*borrowed));
@@ -88,11 +88,12 @@ void listeners_swap(listeners_t *listeners, context_t *context, int *fds)
     acceptor_t *old[PROCESS_LISTENERS_MAX];
     size_t old_count = listeners->count;
 
-    assert(conf->listener_count <= PROCESS_LISTENERS_MAX);
+    size_t count = conf_worker_listeners(conf);
+    assert(count <= PROCESS_LISTENERS_MAX);
     close_borrowed(listeners, false);
     memcpy(old, listeners->own, sizeof(old));
     listeners->count = 0;
-    for (size_t i = 0; i < conf->listener_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         acceptor_t *acceptor = keep_acceptor(old, old_count, &conf->listeners[i]);
         if (acceptor == NULL) {
             acceptor = acceptor_new(context, fds[i], &conf->listeners[i]);

@@ -12,6 +12,7 @@
 #include "forward.h"
 #include "hostname.h"
 #include "pipeline.h"
+#include "readiness.h"
 #include "route.h"
 #include "siphash.h"
 #include "slots.h"
@@ -257,16 +258,26 @@ step_result_t step_redirect(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* A worker has met damaged pages, or a file is cut short. */
-static bool store_is_damaged(const exchange_t *ex)
+/* A file of it is cut short. */
+static bool store_is_unreadable(const exchange_t *ex)
 {
     store_t *store = worker_of(ex->context)->store;
-    return store != NULL &&
-           (store_health_bad_pages(shm_store_health(ex->context->shm)) != 0 || !store_whole(store));
+    return store != NULL && !store_whole(store);
+}
+
+static const char *not_ready(exchange_t *ex)
+{
+    const context_t *context = ex->context;
+    const readiness_facts_t facts = {.leaving = context->leaving || context->draining,
+                                     .store_unreadable = store_is_unreadable(ex),
+                                     .workers = context->conf->workers,
+                                     .memory_bytes = context->conf->limits.memory_bytes};
+    return readiness_fault(context->shm, &facts);
 }
 
 step_result_t step_health(exchange_t *ex)
 {
+    const char *fault = NULL;
     bool live = str_eq(ex->request.target, STR("/healthz"));
     bool ready = str_eq(ex->request.target, STR("/readyz"));
     if (!live && !ready) {
@@ -275,10 +286,8 @@ step_result_t step_health(exchange_t *ex)
         fields_t fields = {0};
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), STR("GET, HEAD"));
         exchange_reply(ex, 405, STR("text/plain"), &fields, STR("Use GET or HEAD.\n"));
-    } else if (ready && (ex->context->leaving || ex->context->draining)) {
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
-    } else if (ready && store_is_damaged(ex)) {
-        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("the store is damaged\n"));
+    } else if (ready && (fault = not_ready(ex)) != NULL) {
+        exchange_reply(ex, 503, STR("text/plain"), NULL, str_format(&ex->arena, "%s\n", fault));
     } else {
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
     }

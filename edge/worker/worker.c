@@ -128,12 +128,12 @@ static bool read_fresh(fresh_t *fresh, const ipc_message_t *message, char *error
     fresh->conf = process_conf_read(message->fds[0], error, error_len);
     if (fresh->conf == NULL)
         return false;
-    if (fresh->conf->listener_count + CONF_FDS == message->fd_count &&
+    if (conf_worker_listeners(fresh->conf) + CONF_FDS == message->fd_count &&
         fresh->conf->upstream_count == fresh->origin_pem_count)
         return true;
     snprintf(error, error_len,
              "the supervisor's message has %zu sockets for %zu listeners and %zu PEMs for %zu upstreams",
-             message->fd_count - CONF_FDS, fresh->conf->listener_count, fresh->origin_pem_count,
+             message->fd_count - CONF_FDS, conf_worker_listeners(fresh->conf), fresh->origin_pem_count,
              fresh->conf->upstream_count);
     return false;
 }
@@ -436,7 +436,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     process->supervisor = channel_new(worker->context.loop, args->supervisor_fd, &handlers, process);
     channel_use_reserve(process->supervisor);
     open_controller(process, args->controller_fd);
-    memcpy(fds, args->listen_fds, sizeof(fds[0]) * worker->context.conf->listener_count);
+    memcpy(fds, args->listen_fds, sizeof(fds[0]) * conf_worker_listeners(worker->context.conf));
     listeners_swap(&process->listeners, &worker->context, fds);
     on_gauges(&process->gauges);
     restrict_system_calls(process);

@@ -1,16 +1,11 @@
 """Idle connections hold every place of a local server: new clients still get in."""
 
 import contextlib
-import os
 import re
 import socket
-import tempfile
-import threading
 
-import pytest
-from harness import PATIENCE, SLOW, Lines
+from harness import PATIENCE, SLOW
 from test_descriptors import limit
-from test_metrics_command import Server
 
 LONG = PATIENCE * SLOW
 PLACES = 256 + 16  # admin_internal.h, local_server.h
@@ -100,56 +95,3 @@ def test_a_lack_of_descriptors_closes_idle_connections(make_edge):
         edge.command("status")
         edge.command("metrics")
     assert edge.pids("controller") == [controller]
-
-
-@pytest.fixture(name="server")
-def fixture_server(edge):
-    server = Server("--socket", edge.admin_socket)
-    server.stderr = Lines(open(server.process.stderr.fileno(), "rb", closefd=False))
-    yield server
-    server.process.terminate()
-    assert server.process.wait(LONG) == 0
-
-
-def test_idle_clients_do_not_lock_prometheus_out(server):
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), LONG)) for _ in range(64 + 16 + 5)]
-        status, _, text = server.get()
-        assert status == 200 and figure(text, "boxedge_admin_connections_open") == 1
-        assert figure(text, "boxedge_exporter_connections_given_up_total") == 6
-        assert [is_closed(sock) for sock in held] == [True] * 6 + [False] * 79
-    assert [line for line in server.stderr.lines if "all connections are in use" in line] == server.stderr.lines
-
-
-def test_a_huge_answer_is_bounded(tmp_path):
-    with socket.socket(socket.AF_UNIX) as edge, tempfile.TemporaryDirectory() as folder:
-        edge.bind(f"{folder}/admin.sock")
-        edge.listen(8)
-        server = Server("--socket", f"{folder}/admin.sock")
-
-        def answer():
-            with edge.accept()[0] as sock, contextlib.suppress(OSError):
-                sock.recv(4096)
-                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
-                for _ in range(17):
-                    sock.sendall(b"#" * 1048576)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        assert server.get() == (503, "text/plain; charset=utf-8", "The edge's metrics are too large.\n")
-        thread.join(LONG)
-        server.process.terminate()
-        assert "the edge's metrics are larger than 16777216 bytes" in server.process.communicate(timeout=LONG)[1]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
-def test_a_server_without_rights_says_so(make_edge):
-    edge = make_edge()
-    os.chmod(edge.run_dir, 0o755)
-    server = Server("--socket", edge.admin_socket, user=65534, group=65534, extra_groups=[])
-    for _ in range(2):
-        assert server.get()[::2] == (503, "The user of this server may not use the edge's admin socket.\n")
-    server.process.terminate()
-    said = server.process.communicate(timeout=LONG)[1]
-    assert said == (f"boxedge metrics: this user may not use {edge.admin_socket}: run this command as root, or as a user "
-                    "of the socket's group\n")

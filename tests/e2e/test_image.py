@@ -253,13 +253,9 @@ def test_the_configuration_of_kubernetes(run, tmp_path):
                              server_hostname="web-3000.preview.box.example.com") as tls:
         tls.sendall(b"GET / HTTP/1.1\r\nHost: web-3000.preview.box.example.com\r\n\r\n")
         assert tls.recv(65536).startswith(b"HTTP/1.1 404 ")
-    metrics = yaml.safe_load((MANIFESTS / "statefulset.yaml").read_text())["spec"]["template"]["spec"]["containers"][1]
-    sidecar = run(*rights, *binds, state=folders["var/lib/boxedge"], command=metrics["args"])
-    sidecar.wait_said("metrics on ")
-    with socket.create_connection((sidecar.address, metrics["ports"][0]["containerPort"]), PATIENCE) as scraper:
+    with socket.create_connection((edge.address, 9464), PATIENCE) as scraper:
         scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert b"boxedge_worker_up{" in b"".join(iter(lambda: scraper.recv(65536), b""))
-    assert sidecar.stop() == 0
     edge.podman.run("kill", "--signal", "TERM", edge.name)
     while edge.boxedge("status", "--ready", check=False) == "ready\n":
         assert edge.inspect()["State"]["Running"]

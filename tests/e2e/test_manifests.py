@@ -60,8 +60,7 @@ def test_the_validator_finds_a_wrong_key(tmp_path):
 def test_ports_agree():
     listeners = {int(each["address"].rsplit(":", 1)[1]): each["kind"] for each in config()["listeners"]}
     named = {each["name"]: each["containerPort"] for container in pod()["containers"] for each in container["ports"]}
-    edge = {each["name"]: each["containerPort"] for each in pod()["containers"][0]["ports"]}
-    assert {listeners[port] for port in edge.values()} == {"tls", "redirect", "health"}
+    assert {listeners[port] for port in named.values()} == {"tls", "redirect", "health", "metrics"}
     services = [made for made in documents() if made["kind"] == "Service"]
     assert {each["targetPort"] for made in services for each in made["spec"]["ports"]} <= set(named)
     public = {each["targetPort"]: each["port"] for each in one("Service")["spec"]["ports"]}
@@ -77,9 +76,9 @@ def test_the_monitor_finds_the_metrics():
              and monitor["selector"]["matchLabels"].items() <= made["metadata"]["labels"].items()]
     assert [made["metadata"]["name"] for made in found] == ["boxedge-pods"]
     ports = {each["name"]: each["targetPort"] for each in found[0]["spec"]["ports"]}
-    sidecar = pod()["containers"][1]
-    assert ports[monitor["endpoints"][0]["port"]] == sidecar["ports"][0]["name"]
-    assert sidecar["args"][2] == str(sidecar["ports"][0]["containerPort"])
+    target = ports[monitor["endpoints"][0]["port"]]
+    (port,) = [each["containerPort"] for each in pod()["containers"][0]["ports"] if each["name"] == target]
+    assert [each["kind"] for each in config()["listeners"] if each["address"] == f"0.0.0.0:{port}"] == ["metrics"]
 
 
 def test_the_kubelet_waits_for_the_drain():

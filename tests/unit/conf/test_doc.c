@@ -69,7 +69,7 @@ static void default_file_holds_the_defaults(void **state)
     assert_string_equal(conf->access_log, plain->access_log);
     assert_string_equal(conf->state_dir, plain->state_dir);
     assert_string_equal(conf->run_dir, plain->run_dir);
-    assert_int_equal(conf->listener_count, 3);
+    assert_int_equal(conf->listener_count, 4);
     assert_memory_equal(&conf->wake, &plain->wake, sizeof(conf->wake));
     assert_string_equal(conf->docker.label, plain->docker.label);
     assert_string_equal(conf->docker.socket, "");

@@ -443,7 +443,7 @@ static void wrong_scalars(void **state)
     fixture_bad(
         "preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:1\", kind: tsl}]\n",
         "e.yaml:2:44: listeners[0].kind: \"tsl\" is not a kind of listener; allowed: `tls`, `redirect`, "
-        "`plain` or `health`\n");
+        "`plain`, `health` or `metrics`\n");
     fixture_bad(
         BASE "boxes: [{id: -a, address: 10.0.0.1}]\n",
         "e.yaml:3:14: boxes[0].id: \"-a\" is not a box id; allowed: 1 to 57 of a-z, 0-9, `-` and `_`, the "
@@ -534,7 +534,7 @@ static void all_at_once(void **state)
         "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 has two listeners, the first in line 3; give each "
         "address once\n"
         "e.yaml:4:36: listeners[1].kind: \"nothing\" is not a kind of listener; allowed: `tls`, `redirect`, "
-        "`plain` or `health`\n"
+        "`plain`, `health` or `metrics`\n"
         "e.yaml:5:18: timeouts.head: \"10\" has no unit; allowed: a duration from 10ms to 10m, such as 10s\n"
         "e.yaml:5:22: timeouts.bodyidle: is not a known key; did you mean timeouts.body_idle?\n"
         "e.yaml:6:26: boxes[0].address: 127.0.0.1:1 is a listener of the edge itself; allowed: another "

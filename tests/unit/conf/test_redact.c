@@ -27,6 +27,7 @@ static const char *const open_keys[] = {"preview_domain",
                                         "processes.directory",
                                         "processes.user",
                                         "docker.socket",
+                                        "listeners.tls_certificate",
                                         "docker.label",
                                         "control_plane.url",
                                         "control_plane.ca_file",
@@ -47,8 +48,9 @@ static const char *const open_keys[] = {"preview_domain",
                                         "api.keys.name",
                                         "api.keys.plan"};
 /* Paths of secrets: shown if the file exists. */
-static const char *const file_keys[] = {"certificates.key", "control_plane.token_file", "upstreams.tls_key",
-                                        "api.settle_key"};
+static const char *const file_keys[] = {"certificates.key",     "listeners.tls_key",
+                                        "listeners.token_file", "control_plane.token_file",
+                                        "upstreams.tls_key",    "api.settle_key"};
 
 static unsigned removed_count;
 static char removed_last[256];

@@ -42,12 +42,19 @@ static void test_health_of_a_worker_that_drains(void **state)
         {"/healthz", false, 200}, {"/readyz", false, 200}, {"/healthz", true, 200}, {"/readyz", true, 503}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         exchange_world_t *world = worker_world_new();
+        static const uint8_t seed[16];
+        unsigned number;
+        shm_t *shm = world->fixture->context->shm = shm_new(seed);
+        assert_true(shm_worker_take(shm, 0, &number));
+        atomic_store(&shm_worker(shm, number)->state, SHM_READY);
         world->fixture->context->draining = cases[i].draining;
         world->ex->request.method = STR("GET");
         world->ex->request.target = str_from(cases[i].target);
         assert_int_equal(step_health(world->ex), STEP_DONE);
         assert_int_equal(world->ex->status, cases[i].status);
+        world->fixture->context->shm = NULL;
         exchange_world_free(world);
+        shm_free(&shm);
     }
 }
 
