@@ -75,6 +75,12 @@ typedef enum conf_failure_details {
     CONF_DETAILS_NOBODY,
 } conf_failure_details_t;
 
+/* The form of the edge's own messages. */
+typedef enum conf_messages {
+    CONF_MESSAGES_TEXT,
+    CONF_MESSAGES_JSON,
+} conf_messages_t;
+
 /* Proxies in front of the edge. */
 typedef struct conf_proxy {
     conf_network_t network;
@@ -239,6 +245,7 @@ typedef struct conf {
     uint64_t store_map_bytes;
 
     char *access_log; /* path, "stdout" or "off" */
+    conf_messages_t log_messages;
 
     conf_proxy_t *trusted; /* proxies that are trusted to name their clients */
     size_t trusted_count;

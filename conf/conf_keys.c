@@ -5,6 +5,8 @@ static const char *const failure_details[] = {[CONF_DETAILS_EVERYONE] = "everyon
                                               [CONF_DETAILS_NOBODY] = "nobody",
                                               NULL};
 
+static const char *const log_formats[] = {[CONF_MESSAGES_TEXT] = "text", [CONF_MESSAGES_JSON] = "json", NULL};
+
 static const conf_key_t rows[] = {
     {.name = "preview_domain",
      .type = CONF_DOMAIN,
@@ -103,6 +105,14 @@ static const conf_key_t rows[] = {
      .fallback = "stdout",
      .doc = "Target of the access log, one JSON line per request. SIGUSR1 reopens a file.",
      AT(conf_t, access_log)},
+    {.name = "log.messages",
+     .type = CONF_CHOICE,
+     .fallback = "text",
+     .choices = log_formats,
+     .doc =
+         "Form of the edge's own messages on stderr: lines of text (under systemd fields of the journal), or "
+         "one JSON object per line.",
+     AT(conf_t, log_messages)},
     {.name = "trusted_proxies",
      .type = CONF_MAPS,
      .max = 256,

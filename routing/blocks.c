@@ -172,9 +172,9 @@ static void note_result(blocks_t *blocks, store_result_t result)
                        store_error(blocks->store),
                        blocks->known ? "the one before it stays in force"
                                      : "requests are answered with 503 until it can");
-        blocks->log(sentence);
+        blocks->log(false, sentence);
     } else if (!failing && blocks->failing) {
-        blocks->log("the list of blocks can be read again");
+        blocks->log(true, "the list of blocks can be read again");
     }
     blocks->failing = failing;
 }

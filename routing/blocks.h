@@ -11,7 +11,7 @@
 typedef struct blocks blocks_t;
 
 /* Takes a sentence for the log. */
-typedef void (*blocks_log_t)(const char *sentence);
+typedef void (*blocks_log_t)(bool readable, const char *sentence);
 
 /* `store` outlives the result; `epoch` is the store's epoch. */
 blocks_t *blocks_new(store_t *store, const _Atomic uint64_t *epoch, blocks_log_t log);

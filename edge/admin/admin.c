@@ -11,12 +11,12 @@ static void on_crowded(void *owner, bool idle)
     (void)owner;
     if (idle)
         process_log(
-            "controller",
+            LOG_ADMIN_CROWDED, "controller",
             "the admin socket has no place left: for each further connection, the one without a "
             "request for longest closes (boxedge_admin_connections_given_up_total). Look for a client "
             "that keeps connections open: ss -xp shows them");
     else
-        process_log("controller",
+        process_log(LOG_ADMIN_CROWDED, "controller",
                     "the admin socket has %u requests under way, its maximum: it refuses further ones "
                     "(boxedge_admin_refused_total). Look for a client that sends many: ss -xp shows them",
                     ADMIN_REQUESTS_MAX);

@@ -99,8 +99,8 @@ static void change_finished(const admin_job_t *job)
     const block_job_t *change = (const block_job_t *)job;
     if (job->result != STORE_OK)
         return;
-    process_log("controller", "%s %s %s by uid %ld", kind_names[change->block.kind], change->block.text,
-                change->remove ? "unblocked" : "blocked", job->uid);
+    process_log(LOG_BLOCK_CHANGED, "controller", "%s %s %s by uid %ld", kind_names[change->block.kind],
+                change->block.text, change->remove ? "unblocked" : "blocked", job->uid);
     if (!change->remove)
         job->controls->end_tunnels(job->owner, "blocks", 0);
 }

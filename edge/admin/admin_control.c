@@ -44,7 +44,7 @@ void admin_reload(exchange_t *ex, str_t body, void *arg)
     (void)body;
     (void)arg;
     admin_t *admin = admin_of(ex);
-    process_log("controller", "reload requested by uid %ld", admin_peer_uid(ex));
+    process_log(LOG_RELOAD_REQUESTED, "controller", "reload requested by uid %ld", admin_peer_uid(ex));
     if (!admin->controls->reload(admin->owner)) {
         admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be asked to reload.");
         return;
@@ -91,7 +91,7 @@ void admin_start_drain(exchange_t *ex, str_t body, void *arg)
     (void)body;
     (void)arg;
     admin_t *admin = admin_of(ex);
-    process_log("controller", "drain requested by uid %ld", admin_peer_uid(ex));
+    process_log(LOG_DRAIN_REQUESTED, "controller", "drain requested by uid %ld", admin_peer_uid(ex));
     if (!admin->controls->drain(admin->owner)) {
         admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be asked to drain.");
         return;
@@ -116,7 +116,7 @@ void admin_start_upgrade(exchange_t *ex, str_t body, void *arg)
     json_decref(object);
     if (!taken)
         return;
-    process_log("controller", "upgrade requested by uid %ld", admin_peer_uid(ex));
+    process_log(LOG_UPGRADE_REQUESTED, "controller", "upgrade requested by uid %ld", admin_peer_uid(ex));
     if (!admin->controls->upgrade(admin->owner, now)) {
         admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be asked to upgrade.");
         return;

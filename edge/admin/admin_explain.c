@@ -39,8 +39,9 @@ typedef struct explain_job {
 
 /* ---- the store's part ---- */
 
-static void ignore_failure(const char *sentence)
+static void ignore_failure(bool readable, const char *sentence)
 {
+    (void)readable;
     (void)sentence; /* the answer is BLOCKS_UNKNOWN */
 }
 

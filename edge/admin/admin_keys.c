@@ -189,8 +189,8 @@ static void key_finished(const admin_job_t *job)
                                        [KEY_FORGET] = "forgotten"};
     const key_job_t *key = (const key_job_t *)job;
     if (job->job.changed)
-        process_log("controller", "API key %s (plan %s) %s by uid %ld", key->stored.name, key->stored.plan,
-                    done[key->verb], job->uid);
+        process_log(LOG_KEY_CHANGED, "controller", "API key %s (plan %s) %s by uid %ld", key->stored.name,
+                    key->stored.plan, done[key->verb], job->uid);
 }
 
 static void key_fini(admin_job_t *job)

@@ -115,8 +115,8 @@ static void take_token(admin_listener_t *listener, const conf_listener_t *conf)
         secret_hash(str_from(token), listener->token);
     listener->has_token |= read;
     if (!read)
-        process_log("controller", "listener %s: its token file cannot be read: %s", conf->text,
-                    strerror(errno));
+        process_log(LOG_METRICS_LISTENER_FILES, "controller",
+                    "listener %s: its token file cannot be read: %s", conf->text, strerror(errno));
     OPENSSL_cleanse(token, sizeof(token));
 }
 
@@ -132,7 +132,7 @@ static tls_t *make_tls(const conf_listener_t *conf)
     if (pem.chain != NULL && pem.key != NULL && RAND_bytes(keys.secret[0], sizeof(keys.secret[0])) == 1)
         tls = tls_new(&pem, 1, &keys, error, sizeof(error));
     if (tls == NULL)
-        process_log("controller", "listener %s: %s", conf->text, error);
+        process_log(LOG_METRICS_LISTENER_FILES, "controller", "listener %s: %s", conf->text, error);
     else
         tls_offer_http1(tls);
     OPENSSL_cleanse(&keys, sizeof(keys));
@@ -145,7 +145,7 @@ static tls_t *make_tls(const conf_listener_t *conf)
 static void on_crowded(void *owner, bool idle)
 {
     (void)owner;
-    process_log("controller",
+    process_log(LOG_METRICS_CROWDED, "controller",
                 idle ? "a listener of kind metrics has no place left: for each further connection, the one "
                        "without a request for longest closes"
                      : "a listener of kind metrics has %d requests under way, its maximum: further ones get "

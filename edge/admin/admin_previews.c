@@ -79,7 +79,8 @@ void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tu
     const store_change_t *change = &job->job.change;
     const store_preview_t *preview = &change->preview;
     if (change->result == STORE_OK)
-        process_log("controller", "preview %s-%u %s by uid %ld", preview->id, preview->port, how, job->uid);
+        process_log(LOG_PREVIEW_CHANGED, "controller", "preview %s-%u %s by uid %ld", preview->id,
+                    preview->port, how, job->uid);
     /* Also for a preview that was deleted before: its tunnels may still be open. */
     if (!kill_tunnels || (change->result != STORE_OK && change->result != STORE_NOT_FOUND))
         return;

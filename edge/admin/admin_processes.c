@@ -81,7 +81,7 @@ static void request(exchange_t *ex, str_t id, runner_message_t what)
         admin_error(ex, 400, "bad_id", NULL, "This is not the id of a box.");
         return;
     }
-    process_log("controller", "box %s: %s requested by uid %ld", waiter->id,
+    process_log(LOG_BOX_REQUESTED, "controller", "box %s: %s requested by uid %ld", waiter->id,
                 what == RUNNER_START ? "start" : "stop", admin_peer_uid(ex));
     if (ex->context->conf->process_count == 0) {
         const runner_answer_t none = {.result = RUNNER_UNKNOWN};

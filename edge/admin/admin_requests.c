@@ -246,8 +246,8 @@ static void answer_kill(exchange_t *ex, const requests_job_t *job, uint64_t ende
                                (json_int_t)ended, "how", ending_text(&job->end));
     assert(answer != NULL);
     add_missing(answer, missing, count);
-    process_log("controller", "request %s ended by uid %ld: %s", job->question.request_id, admin_peer_uid(ex),
-                ending_text(&job->end));
+    process_log(LOG_REQUEST_KILLED, "controller", "request %s ended by uid %ld: %s", job->question.request_id,
+                admin_peer_uid(ex), ending_text(&job->end));
     admin_reply(ex, 200, answer);
 }
 

@@ -144,8 +144,8 @@ static void change(exchange_t *ex, unsigned index, const conf_server_t *server, 
         admin_error(ex, 409, "no_address", NULL, "The server %s has no address that is used.", server->text);
         return;
     }
-    process_log("controller", "upstream %s: server %s %s by uid %ld", upstream->name, server->text,
-                drain ? "drained" : "taken back", admin_peer_uid(ex));
+    process_log(LOG_SERVER_DRAINED, "controller", "upstream %s: server %s %s by uid %ld", upstream->name,
+                server->text, drain ? "drained" : "taken back", admin_peer_uid(ex));
     look_all(ex, index, &views);
     for (size_t n = 0; n < views.count; n++)
         if (strcmp(views.at[n].server.name, server->text) == 0)

@@ -32,8 +32,8 @@ static box_entry_t *add(boxes_t *boxes, const char *id)
 {
     if (boxes->by_id.count == BOXES_MAX) {
         if (!boxes->full_logged)
-            process_log("controller", "there are more than %d boxes: %s and others are left out", BOXES_MAX,
-                        id);
+            process_log(LOG_BOXES_TOO_MANY, "controller",
+                        "there are more than %d boxes: %s and others are left out", BOXES_MAX, id);
         boxes->full_logged = true;
         return NULL;
     }
@@ -294,7 +294,7 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
     const char *refusal = boxes_refusal(boxes, kind, report);
     char text[INET6_ADDRSTRLEN];
     if (refusal != NULL && entry->refusal == NULL)
-        process_log("controller", "box %s at %.*s is not used: %s", report->id,
+        process_log(LOG_BOX_REFUSED, "controller", "box %s at %.*s is not used: %s", report->id,
                     STR_ARG(address_text(&report->address, text)), refusal);
     entry->refusal = refusal;
     uint64_t reported_us = report->requested_us != 0 ? report->requested_us : loop_wall_us(boxes->loop);

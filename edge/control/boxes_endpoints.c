@@ -105,11 +105,11 @@ static void log_meeting(const meeting_t *meeting)
 {
     const char *id = meeting->newcomer->box.id;
     if (meeting->count == 1)
-        process_log("controller",
+        process_log(LOG_BOX_ADDRESS_SHARED, "controller",
                     "box %s is reported at the address of box %s: the edge checks the latter first", id,
                     meeting->first->box.id);
     else if (meeting->count > 1)
-        process_log("controller",
+        process_log(LOG_BOX_ADDRESS_SHARED, "controller",
                     "box %s is reported at the address of box %s and %zu others: the edge checks these first",
                     id, meeting->first->box.id, meeting->count - 1);
 }

@@ -86,8 +86,8 @@ static void run_write(store_job_t *job, store_t *store)
     entry->job_result = entry->job_skip ? STORE_OK : store_put_box(store, &entry->job_box);
     job->changed = entry->job_result == STORE_OK && !entry->job_skip;
     if (entry->job_result != STORE_OK && !store_in_trouble(store))
-        process_log("controller", "the state of box %s cannot be recorded: %s", entry->job_box.id,
-                    store_error(store));
+        process_log(LOG_STORE_CHANGE_FAILED, "controller", "the state of box %s cannot be recorded: %s",
+                    entry->job_box.id, store_error(store));
 }
 
 static void begin_write(box_entry_t *entry)
@@ -156,7 +156,8 @@ static void run_forget(store_job_t *job, store_t *store)
     if (result == STORE_OK || result == STORE_NOT_FOUND)
         result = store_delete_box(store, str_from(forget->id));
     if (result != STORE_OK && result != STORE_NOT_FOUND && !store_in_trouble(store))
-        process_log("controller", "the remains of the deleted box %s cannot be removed: %s", forget->id,
+        process_log(LOG_STORE_CHANGE_FAILED, "controller",
+                    "the remains of the deleted box %s cannot be removed: %s", forget->id,
                     store_error(store));
 }
 
@@ -195,5 +196,6 @@ void boxes_forget(box_entry_t *entry)
         return;
     }
     entry->writing = true;
-    process_log("controller", "box %s does not come back: its previews are deleted", entry->box.id);
+    process_log(LOG_BOX_GONE, "controller", "box %s does not come back: its previews are deleted",
+                entry->box.id);
 }

@@ -81,7 +81,8 @@ static uint32_t doubled(uint32_t ms, uint32_t first, uint32_t last)
 static void pause_all(deletion_poller_t *poller, uint32_t retry_after, const char *why)
 {
     if (poller->stop_ms == 0)
-        process_log("controller", "the API cannot be asked about deleted boxes: %s", why);
+        process_log(LOG_DELETIONS_UNKNOWN, "controller", "the API cannot be asked about deleted boxes: %s",
+                    why);
     poller->stop_ms = doubled(poller->stop_ms, FIRST_STOP_MS, LAST_STOP_MS);
     uint64_t requested_ms = retry_after < LAST_WAIT_MS / 1000 ? retry_after * 1000ull : LAST_WAIT_MS;
     poller->free_ms = loop_now(poller->loop) + later(poller->stop_ms, requested_ms);
@@ -90,7 +91,7 @@ static void pause_all(deletion_poller_t *poller, uint32_t retry_after, const cha
 static void go_on(deletion_poller_t *poller)
 {
     if (poller->stop_ms != 0)
-        process_log("controller", "the API can be asked about deleted boxes again");
+        process_log(LOG_DELETIONS_KNOWN, "controller", "the API can be asked about deleted boxes again");
     poller->stop_ms = 0;
     poller->free_ms = loop_now(poller->loop) + GAP_MS;
 }
@@ -270,7 +271,8 @@ void deletion_poller_set_conf(deletion_poller_t *poller, const conf_t *conf)
     if (token_file_read(path, poller->key))
         set_state(poller, POLLER_WAITS);
     else
-        process_log("controller", "the API's key for deleted boxes cannot be read from %s", path);
+        process_log(LOG_DELETIONS_UNKNOWN, "controller",
+                    "the API's key for deleted boxes cannot be read from %s", path);
 }
 
 deletion_poller_t *deletion_poller_new(loop_t *loop, const conf_t *conf, balance_t *balance,

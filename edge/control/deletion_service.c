@@ -82,10 +82,11 @@ static void log_result(const deletion_job_t *job)
 {
     const char *id = job->call.ids[0];
     if (job->deleted != 0)
-        process_log("controller", "box %s%s was deleted with %zu previews", id,
+        process_log(LOG_BOX_DELETED, "controller", "box %s%s was deleted with %zu previews", id,
                     job->call.count > 1 ? " (and others)" : "", job->deleted);
     else if (job->answer.status != 200 && job->reported_ms == 0 && !job->trouble)
-        process_log("controller", "the deletion of box %s cannot be recorded: %s", id, job->answer.sentence);
+        process_log(LOG_STORE_CHANGE_FAILED, "controller", "the deletion of box %s cannot be recorded: %s",
+                    id, job->answer.sentence);
 }
 
 static void answer(const deletion_job_t *job)

@@ -115,11 +115,12 @@ static void log_state(const check_t *check, const char *why)
     const char *name = view.server.name;
     bool same = strcmp(name, place) == 0;
     if (check->count.up)
-        process_log("controller", "upstream %s: server %s%s%s%s is up", check->health->conf->name, name,
-                    same ? "" : " (", same ? "" : place, same ? "" : ")");
+        process_log(LOG_SERVER_UP, "controller", "upstream %s: server %s%s%s%s is up",
+                    check->health->conf->name, name, same ? "" : " (", same ? "" : place, same ? "" : ")");
     else
-        process_log("controller", "upstream %s: server %s%s%s%s is down: %s", check->health->conf->name, name,
-                    same ? "" : " (", same ? "" : place, same ? "" : ")", why);
+        process_log(LOG_SERVER_DOWN, "controller", "upstream %s: server %s%s%s%s is down: %s",
+                    check->health->conf->name, name, same ? "" : " (", same ? "" : place, same ? "" : ")",
+                    why);
 }
 
 static void check_later(check_t *check)
@@ -134,7 +135,8 @@ static void hindered(check_t *check, const char *why)
 {
     health_t *health = check->health;
     if (!health->hindered)
-        process_log("controller", "upstream %s: its servers cannot be checked, and stay as they are: %s",
+        process_log(LOG_HEALTH_BLIND, "controller",
+                    "upstream %s: its servers cannot be checked, and stay as they are: %s",
                     health->conf->name, why);
     health->hindered = true;
     check_later(check);
@@ -146,7 +148,8 @@ static void ended(check_t *check, bool well, const char *why)
     const conf_upstream_t *conf = health->conf;
     uint64_t now = loop_now(health->loop);
     if (health->hindered)
-        process_log("controller", "upstream %s: its servers can be checked again", conf->name);
+        process_log(LOG_HEALTH_SEES, "controller", "upstream %s: its servers can be checked again",
+                    conf->name);
     health->hindered = false;
     if (health_counted(&check->count, well, conf->health_rise, conf->health_fall)) {
         balance_set_up(health->balance, health->index, check->slot, check->generation, well, now);

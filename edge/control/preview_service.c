@@ -143,8 +143,8 @@ static void run(store_job_t *base, store_t *store)
 static void log_result(const preview_job_t *job)
 {
     if (job->answer.status == 200)
-        process_log("controller", "preview %s-%u %s over the box API", job->call.id, job->call.port,
-                    job->call.op == PREVIEW_CREATE ? "created" : "deleted");
+        process_log(LOG_PREVIEW_CHANGED, "controller", "preview %s-%u %s over the box API", job->call.id,
+                    job->call.port, job->call.op == PREVIEW_CREATE ? "created" : "deleted");
 }
 
 static void answer(preview_job_t *job)

@@ -79,7 +79,7 @@ static void note_trouble(store_thread_t *thread, bool durable)
         note->failed_ms = now;
     note->failed = trouble.failed;
     if (trouble.why != NULL && !note->logged) {
-        process_log("controller",
+        process_log(LOG_STORE_STUCK, "controller",
                     durable
                         ? "%s takes no change: %s. Changes of previews, keys and blocks fail until it does; "
                           "requests are served on (boxedge_store_failed_changes_total)"
@@ -88,7 +88,7 @@ static void note_trouble(store_thread_t *thread, bool durable)
                     trouble.dir, trouble.why);
         note->logged = true;
     } else if (trouble.why == NULL && note->logged && now - note->failed_ms >= QUIET_MS) {
-        process_log("controller", "%s takes changes again", trouble.dir);
+        process_log(LOG_STORE_FREE, "controller", "%s takes changes again", trouble.dir);
         note->logged = false;
     }
 }
@@ -110,7 +110,8 @@ static bool apply(store_thread_t *thread, store_change_t *changes, size_t count)
     if (result == STORE_OK)
         shm_epoch_bump(thread->shm);
     else if (!store_in_trouble(thread->store))
-        process_log("controller", "the store took no change: %s", store_error(thread->store));
+        process_log(LOG_STORE_CHANGE_FAILED, "controller", "the store took no change: %s",
+                    store_error(thread->store));
     return result == STORE_OK;
 }
 
@@ -152,7 +153,7 @@ static void report_damage(const store_thread_t *thread)
     if (damaged == 0 || !store_health_report_pages(shm_store_health(thread->shm), damaged))
         return;
     shm_epoch_bump(thread->shm);
-    process_log("controller", STORE_HEALTH_PAGES);
+    process_log(LOG_STORE_DAMAGED, "controller", STORE_HEALTH_PAGES);
 }
 
 static void notify_loop(const store_thread_t *thread)

@@ -65,7 +65,8 @@ static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addr
     if (why != NULL && memcmp(logged, &first, sizeof(first)) != 0) {
         char text[INET6_ADDRSTRLEN];
         (void)address_text(&first, text);
-        process_log("controller", "upstream %s: server %s is at %s, %s, and the edge never connects there%s",
+        process_log(LOG_SERVER_EXCLUDED, "controller",
+                    "upstream %s: server %s is at %s, %s, and the edge never connects there%s",
                     upstreams->conf->upstreams[index].name, server->text, text, why,
                     addresses->count - kept > 1 ? "; some of its other addresses are excluded too" : "");
     }

@@ -66,7 +66,8 @@ static void conf_run(store_job_t *job, store_t *store)
 
 static void log_boxes_error(const char *why)
 {
-    process_log("controller", "the boxes of the configuration are not all recorded: %s", why);
+    process_log(LOG_STORE_CHANGE_FAILED, "controller",
+                "the boxes of the configuration are not all recorded: %s", why);
 }
 
 static void conf_done(store_job_t *job)
@@ -84,7 +85,7 @@ static void conf_done(store_job_t *job)
 /* The supervisor checked the configuration, so this process is broken: exit, to be restarted. */
 static void fail(controller_t *controller, const char *why)
 {
-    process_log("controller", "cannot take the new configuration: %s", why);
+    process_log(LOG_CONF_NOT_TAKEN, "controller", "cannot take the new configuration: %s", why);
     controller->status = 1;
     end(controller);
 }
@@ -130,7 +131,7 @@ static void reap(store_t *store)
 {
     int reaped = store_reap_readers(store);
     if (reaped > 0)
-        process_log("controller", "%d reader slots of the store freed", reaped);
+        process_log(LOG_STORE_READERS_FREED, "controller", "%d reader slots of the store freed", reaped);
 }
 
 static void reap_run(store_job_t *job, store_t *store)
@@ -174,7 +175,8 @@ static void maintenance_run(store_job_t *job, store_t *store)
     }
     if (controller_sweep(store, maintenance->span.earliest, &maintenance->sweep, &deleted) != STORE_OK) {
         if (!store_in_trouble(store))
-            process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
+            process_log(LOG_STORE_CHANGE_FAILED, "controller", "expired previews cannot be deleted: %s",
+                        store_error(store));
         maintenance->sweep.done = true;
     }
     job->changed = deleted || rotated;
@@ -224,7 +226,8 @@ static void reopening_done(store_job_t *job)
     reopening_job_t *reopening = CONTAINER_OF(reopening_job_t, job, job);
     controller_t *controller = reopening->controller;
     if (reopening->may_open && controller->state == CONTROLLER_SERVES) {
-        process_log("controller", "the store can be opened again: the controller starts anew");
+        process_log(LOG_STORE_FREE, "controller",
+                    "the store can be opened again: the controller starts anew");
         end(controller);
     } else if (controller->state == CONTROLLER_SERVES) {
         loop_timer_start(controller->loop, &controller->reopening, controller->reopening_ms, reopening_due);
@@ -305,7 +308,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
 static void supervisor_closed(void *owner)
 {
     controller_t *controller = owner;
-    process_log("controller", "the supervisor is gone");
+    process_log(LOG_SUPERVISOR_GONE, "controller", "the supervisor is gone");
     channel_free(&controller->supervisor);
     end(controller);
 }
@@ -394,7 +397,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known, 
     char volatile_dir[PATH_BYTES];
     char error[512];
     if (!process_store_dirs(args->conf, durable, volatile_dir, PATH_BYTES)) {
-        process_log("controller", "the path of state_dir or run_dir is too long");
+        process_log(LOG_NOT_STARTED, "controller", "the path of state_dir or run_dir is too long");
         return NULL;
     }
     uint64_t map_bytes = args->conf->store_map_bytes;
@@ -405,12 +408,12 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known, 
                                                             closed, error, sizeof error);
     if (store != NULL && (*closed & ~damaged) != 0) /* of known damage there is a message */
         process_log(
-            "controller",
+            LOG_STORE_NOT_OPENED, "controller",
             "the store cannot be opened: %s; changes of it are refused until it can, and what workers "
             "read is served on",
             error);
     if (store == NULL) {
-        process_log("controller", "the store cannot be opened: %s", error);
+        process_log(LOG_STORE_NOT_OPENED, "controller", "the store cannot be opened: %s", error);
         return NULL;
     }
     (void)controller_refresh_cookie_keys(store, wall_us() / 1000000, WALL_SPAN_UNKNOWN);
@@ -420,7 +423,8 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known, 
     if (result != STORE_OK && !store_in_trouble(store))
         log_boxes_error(store_error(store));
     if (store_each_box(store, collect_box, known) == STORE_FAILED && !store_in_trouble(store))
-        process_log("controller", "the known boxes cannot be read: %s", store_error(store));
+        process_log(LOG_STORE_DAMAGED, "controller", "the known boxes cannot be read: %s",
+                    store_error(store));
     shm_epoch_bump(args->shm);
     return store;
 }
@@ -452,7 +456,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
         return false;
     controller->store = store_thread_new(controller->loop, store, args->shm);
     if (controller->store == NULL) {
-        process_log("controller", "the thread of the store cannot be started: %s", strerror(errno));
+        process_log(LOG_NOT_STARTED, "controller", "the thread of the store cannot be started: %s",
+                    strerror(errno));
         free(known.at);
         return false;
     }

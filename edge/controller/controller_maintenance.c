@@ -49,10 +49,12 @@ bool controller_refresh_cookie_keys(store_t *store, uint64_t now_unix, wall_span
     bool rotated, lost;
     store_result_t result = controller_rotate_cookie_keys(store, now_unix, span, &rotated, &lost);
     if (result != STORE_OK && !store_in_trouble(store))
-        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
+        process_log(LOG_STORE_CHANGE_FAILED, "controller",
+                    "the keys of session cookies cannot be recorded: %s", store_error(store));
     else if (result == STORE_OK && lost)
-        process_log("controller", "the keys of session cookies were damaged, and new ones replace them: "
-                                  "every session of a browser has ended");
+        process_log(LOG_COOKIE_KEYS_NEW, "controller",
+                    "the keys of session cookies were damaged, and new ones replace them: "
+                    "every session of a browser has ended");
     return rotated;
 }
 
@@ -60,7 +62,7 @@ void controller_look_at_clock(wall_clock_t *clock, const loop_t *loop)
 {
     long long jump_s = wall_clock_note(clock, loop_now(loop), loop_wall_us(loop));
     if (jump_s != 0)
-        process_log("controller",
+        process_log(LOG_CLOCK_JUMPED, "controller",
                     "the wall clock jumped %lld s %s; expired previews are hidden at once, and deleted only "
                     "after an hour",
                     jump_s > 0 ? jump_s : -jump_s, jump_s > 0 ? "ahead" : "back");

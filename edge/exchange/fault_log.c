@@ -52,8 +52,8 @@ static void log_fault(context_t *context, fault_log_t *log, const char *culprit,
     if (left_out != 0)
         (void)snprintf(suppressed, sizeof(suppressed), " (%u similar lines suppressed)", left_out);
     (void)snprintf(process, sizeof(process), "worker %u", context->index);
-    process_log(process, "%s: %s%s%s%s%s%s", culprit, fault->reason, more, quoted[0] != '\0' ? " In " : "",
-                quoted, byte, suppressed);
+    process_log(LOG_HTTP_FAULT, process, "%s: %s%s%s%s%s%s", culprit, fault->reason, more,
+                quoted[0] != '\0' ? " In " : "", quoted, byte, suppressed);
 }
 
 void fault_report(exchange_t *ex, const fault_t *fault, bool of_app)

@@ -193,7 +193,7 @@ bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
 
 void channel_retry(channel_t *channel, const char *process, uint32_t type, uint64_t value)
 {
-    process_log(process,
+    process_log(LOG_MESSAGE_LOST, process,
                 "a message of type %u cannot be read without a free descriptor; it is requested again",
                 (unsigned)type);
     (void)channel_send(channel, IPC_TYPE_LOST, ipc_lost_pack(type, value), STR(""), NULL, 0);

@@ -227,7 +227,7 @@ static void failed(name_t *name, const char *why)
     resolver_t *resolver = name->resolver;
     uint16_t random;
     if (name->failures++ == 0)
-        process_log("controller",
+        process_log(LOG_NAME_FAILED, "controller",
                     "the name %s cannot be resolved: %s%s. The edge tries again; the resolvers are those of "
                     "/etc/resolv.conf (boxedge_resolver_failures_total)",
                     name->text, why, name->count != 0 ? "; its previous addresses stay in use" : "");
@@ -254,7 +254,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         name->state = NAME_WAITS;
         if (status == ARES_SUCCESS && count > 0) {
             if (name->failures != 0)
-                process_log("controller", "the name %s can be resolved again", name->text);
+                process_log(LOG_NAME_FOUND, "controller", "the name %s can be resolved again", name->text);
             name->failures = 0;
             name->answered_ms = loop_now(resolver->loop);
             take_answer(name, addresses, count);

@@ -20,7 +20,7 @@ void shortage_note(context_t *context)
         return;
     context->shortage_logged_ms = now;
     (void)snprintf(name, sizeof(name), "worker %u", context->index);
-    process_log(name,
+    process_log(LOG_DESCRIPTORS_OUT, name,
                 "no descriptor is left of %zu, with %llu clients: raise the limit (LimitNOFILE) or lower "
                 "limits.connections",
                 descriptors_limit(), (unsigned long long)context->client_count);

@@ -103,7 +103,7 @@ void target_tls_failed(context_t *context, SSL *ssl)
     if (!origin_tls_failed(ssl, loop_now(context->loop), reason, sizeof(reason)))
         return;
     snprintf(process, sizeof(process), "worker %u", context->index);
-    process_log(process, "no TLS with a server of the API: %s", reason);
+    process_log(LOG_SERVER_TLS_FAILED, process, "no TLS with a server of the API: %s", reason);
 }
 
 void target_start(exchange_t *ex)

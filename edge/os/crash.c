@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "log_entry.h"
 #include "logger.h"
 
 #define FRAMES_MAX  64
@@ -62,14 +63,8 @@ void crash_line_number(crash_line_t *line, uint64_t number, unsigned base)
 
 void crash_line_begin(crash_line_t *line)
 {
-    line->len = 0;
-    crash_line_text(line, "boxedge");
-    if (crash.process != NULL) {
-        crash_line_text(line, "[");
-        crash_line_text(line, crash.process);
-        crash_line_text(line, "]");
-    }
-    crash_line_text(line, ": crash: ");
+    line->len = log_head(line->text, LOG_CRASH, crash.process);
+    crash_line_text(line, "crash: ");
 }
 
 void crash_line_end(crash_line_t *line)

@@ -3,20 +3,23 @@
  */
 #include "logger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "log_entry.h"
+#include "log_output.h"
 #include "message_ring.h"
 #include "str.h"
 
@@ -33,6 +36,7 @@
 typedef struct logger_counts {
     _Atomic uint64_t lost;     /* lines */
     _Atomic uint64_t reported; /* of those, the number already reported; only the logger writes it */
+    _Atomic uint32_t format;   /* log_format_t; only the supervisor writes it */
     message_ring_t recent;     /* only the logger writes it */
 } logger_counts_t;
 
@@ -51,6 +55,12 @@ uint64_t logger_lost_lines(void)
     return counts != NULL ? atomic_load(&counts->lost) : 0;
 }
 
+void logger_set_format(log_format_t format)
+{
+    if (counts != NULL)
+        atomic_store(&counts->format, format);
+}
+
 size_t logger_recent(char *out)
 {
     return counts != NULL ? message_ring_read(&counts->recent, out) : 0;
@@ -58,88 +68,135 @@ size_t logger_recent(char *out)
 
 /* ---- in the logger ---- */
 
-/* Keeps the lines, each with its time, for those who ask later. `*inside`: the last one has no end yet. */
-static void remember(str_t bytes, bool *inside)
+typedef struct writer {
+    int stderr_fd;
+    int journal_fd; /* stderr goes to journald, which takes messages here too; -1: it does not */
+} writer_t;
+
+/* Keeps a line, with its end, for those who ask later. A line without a time gets one. */
+static void remember(str_t line)
 {
-    char stamp[40];
-    struct timespec now;
-    struct tm tm;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    size_t n =
-        gmtime_r(&now.tv_sec, &tm) != NULL ? strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ ", &tm) : 0;
-    while (bytes.n > 0) {
-        const char *end = memchr(bytes.p, '\n', bytes.n);
-        size_t line = end != NULL ? (size_t)(end - bytes.p) + 1 : bytes.n;
-        if (!*inside)
-            message_ring_put(&counts->recent, str_make(stamp, n));
-        message_ring_put(&counts->recent, str_make(bytes.p, line));
-        *inside = end == NULL;
-        bytes = str_from_offset(bytes, line);
+    log_entry_t entry;
+    if (!log_entry_parse(str_make(line.p, line.n - 1), &entry)) {
+        char stamp[LOG_TIME_BYTES + 1];
+        log_time_now(stamp);
+        stamp[LOG_TIME_BYTES] = ' ';
+        message_ring_put(&counts->recent, str_make(stamp, sizeof(stamp)));
     }
+    message_ring_put(&counts->recent, line);
 }
 
-/* The first whole lines of `rest` that fit into one write to a pipe; a longer line takes several
- * writes. */
-static size_t piece(str_t rest)
+static bool send_to_journal(int fd, str_t line)
 {
-    if (rest.n <= PIPE_BUF)
-        return rest.n;
-    const char *line_end = memrchr(rest.p, '\n', PIPE_BUF);
-    return line_end != NULL ? (size_t)(line_end - rest.p) + 1 : PIPE_BUF;
-}
-
-/* Writes one piece and waits for its reader without a time limit. Returns false if it cannot be
- * written. */
-static bool write_piece(int fd, str_t bytes)
-{
-    while (bytes.n > 0) {
-        ssize_t n = write(fd, bytes.p, bytes.n);
-        if (n > 0) {
-            bytes = str_from_offset(bytes, (size_t)n);
-        } else if (n < 0 && errno == EAGAIN) {
-            /* The edge was started with a non-blocking stderr. */
-            struct pollfd wait = {.fd = fd, .events = POLLOUT};
-            (void)poll(&wait, 1, -1);
-        } else if (n == 0 || errno != EINTR) {
+    char text[LOG_JOURNAL_MAX];
+    size_t n = log_journal_text(text, line);
+    while (send(fd, text, n, MSG_NOSIGNAL) < 0)
+        if (errno != EINTR)
             return false;
-        }
-    }
     return true;
 }
 
-static bool write_all(int fd, str_t bytes)
+static bool write_to_stderr(const writer_t *writer, str_t lines)
 {
-    bool all = true;
-    while (bytes.n > 0) {
-        str_t part = str_make(bytes.p, piece(bytes));
-        if (!write_piece(fd, part)) {
-            all = false;
-            for (size_t i = 0; i < part.n; i++)
-                if (part.p[i] == '\n')
-                    logger_lost_line();
-        }
-        bytes = str_from_offset(bytes, part.n);
+    size_t lost = log_write_lines(writer->stderr_fd, lines);
+    if (lost != 0)
+        atomic_fetch_add(&counts->lost, lost);
+    return lost == 0;
+}
+
+/* The length of the first line, with its end. */
+static size_t first_line(str_t lines)
+{
+    const char *end = memchr(lines.p, '\n', lines.n);
+    assert(end != NULL);
+    return (size_t)(end - lines.p) + 1;
+}
+
+/* Writes one line. One that journald does not take natively goes to its end of stderr. */
+static bool write_line(const writer_t *writer, str_t line, bool as_json)
+{
+    char json[LOG_JSON_MAX];
+    str_t text = str_make(line.p, line.n - 1);
+    if (as_json)
+        line = str_make(json, log_json_line(json, text));
+    else if (send_to_journal(writer->journal_fd, text))
+        return true;
+    return write_to_stderr(writer, line);
+}
+
+/* Returns false if a line was lost. */
+static bool write_lines(const writer_t *writer, str_t lines)
+{
+    bool as_json = atomic_load(&counts->format) == LOG_FORMAT_JSON, all = true;
+    if (!as_json && writer->journal_fd < 0)
+        return write_to_stderr(writer, lines);
+    while (lines.n > 0) {
+        size_t n = first_line(lines);
+        all = write_line(writer, str_make(lines.p, n), as_json) && all;
+        lines = str_from_offset(lines, n);
     }
     return all;
 }
 
 /* Reports the number of lost lines, after the lines that filled the pipe. */
-static void report_lost(int fd)
+static void report_lost(const writer_t *writer)
 {
-    char line[128];
+    char line[LOG_HEAD_MAX + 128];
     uint64_t lost = atomic_load(&counts->lost), reported = atomic_load(&counts->reported);
     if (lost == reported)
         return;
-    int n = snprintf(line, sizeof(line),
-                     "boxedge: %llu messages were lost here, because stderr could not be written\n",
-                     (unsigned long long)(lost - reported));
-    if (write_piece(fd, str_make(line, (size_t)n)))
+    size_t n = log_head(line, LOG_MESSAGES_LOST, NULL);
+    n += (size_t)snprintf(line + n, sizeof(line) - n,
+                          "%llu messages were lost here, because stderr could not be written\n",
+                          (unsigned long long)(lost - reported));
+    if (write_lines(writer, str_make(line, n)))
         atomic_store(&counts->reported, lost);
+}
+
+/* Takes whole lines. */
+static void take(const writer_t *writer, str_t lines)
+{
+    for (str_t rest = lines; rest.n > 0;) {
+        size_t n = first_line(rest);
+        remember(str_make(rest.p, n)); /* first: stderr may stall */
+        rest = str_from_offset(rest, n);
+    }
+    if (write_lines(writer, lines))
+        report_lost(writer);
+}
+
+/* Reads the pipe to its end. Text without a line end waits for the rest of its line. */
+static void copy(const writer_t *writer)
+{
+    static char bytes[READ_BYTES + 1]; /* the last one is for an end */
+    size_t held = 0;
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, bytes + held, READ_BYTES - held);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        held += (size_t)n;
+        const char *end = memrchr(bytes, '\n', held);
+        size_t whole = end != NULL ? (size_t)(end - bytes) + 1 : 0;
+        if (whole == 0 && held == READ_BYTES) { /* no process of the edge writes such a line */
+            bytes[held] = '\n';
+            whole = held + 1;
+        }
+        if (whole == 0)
+            continue;
+        take(writer, str_make(bytes, whole));
+        held = whole < held ? held - whole : 0;
+        memmove(bytes, bytes + whole, held);
+    }
+    if (held > 0) {
+        bytes[held] = '\n';
+        take(writer, str_make(bytes, held + 1));
+    }
 }
 
 void logger_run(const logger_t *logger)
 {
-    static char bytes[READ_BYTES];
     static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE};
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
@@ -150,17 +207,10 @@ void logger_run(const logger_t *logger)
         dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
         _exit(1);
     (void)close_range(STDERR_FILENO + 1, ~0u, 0);
-    bool inside = false;
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        remember(str_make(bytes, (size_t)n), &inside); /* first: stderr may stall */
-        if (write_all(STDOUT_FILENO, str_make(bytes, (size_t)n)))
-            report_lost(STDOUT_FILENO);
-    }
+    writer_t writer = {.stderr_fd = STDOUT_FILENO, .journal_fd = -1};
+    if (log_is_journal(STDOUT_FILENO, getenv("JOURNAL_STREAM")))
+        writer.journal_fd = log_journal_open(LOG_JOURNAL_SOCKET);
+    copy(&writer);
     _exit(0);
 }
 

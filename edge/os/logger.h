@@ -1,5 +1,5 @@
 /*
- * The process that writes the edge's own messages to stderr.
+ * The process that writes the edge's own messages to stderr, or to the journal behind it (log_output.h).
  *
  * The reader of stderr may stall: a stopped journald, an unread pipe, a full disk. A process that
  * writes to stderr would then hang in the kernel. Each process of the edge therefore writes to a
@@ -46,6 +46,11 @@ void logger_finish(logger_t *logger);
 /* In a child before exec: makes descriptor 2 the first stderr again. Returns a duplicate of the
  * pipe (close-on-exec), for a message if the exec fails; -1 without a pipe. */
 int logger_leave(const logger_t *logger);
+
+/* How the logger writes from now on: lines of text (to journald natively, if stderr is its stream), or lines
+ * of JSON. No-op before logger_start. */
+typedef enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON } log_format_t;
+void logger_set_format(log_format_t format);
 
 /* Counts a line that could not be written, from any process. No-op before logger_start. */
 void logger_lost_line(void);

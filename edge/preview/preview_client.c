@@ -182,7 +182,7 @@ static void send_report(deletion_report_t *report)
 void preview_client_notify_deletion(preview_client_t *client, const deletion_call_t *call)
 {
     if (client->report_count == PREVIEW_REPORTS_MAX) {
-        process_log("worker",
+        process_log(LOG_DELETION_UNREPORTED, "worker",
                     "cannot report the result of the deletion of box %s: the controller does not answer",
                     call->ids[0]);
         return;

@@ -16,7 +16,7 @@ static void answer_damaged(exchange_t *ex)
 {
     const char *sentence = routes_error(worker_of(ex->context)->routes);
     if (store_health_report_record(shm_store_health(ex->context->shm), str_from(sentence)))
-        process_log("worker",
+        process_log(LOG_STORE_DAMAGED, "worker",
                     "%s: its requests get 503 preview_damaged; make it anew (`boxedge preview "
                     "create`), or "
                     "start from a copy of the store",

@@ -73,7 +73,8 @@ void control_calls_set_conf(control_calls_t *calls, const conf_t *conf)
     OPENSSL_cleanse(calls->token, sizeof(calls->token));
     calls->token_failed = path[0] != '\0' && !token_file_read(path, calls->token);
     if (calls->token_failed)
-        process_log("controller", "the control plane's token cannot be read from %s", path);
+        process_log(LOG_CONTROL_PLANE_TOKEN, "controller", "the control plane's token cannot be read from %s",
+                    path);
 }
 
 /* ---- log ---- */
@@ -84,7 +85,8 @@ static void log_failure(control_calls_t *calls, const control_call_t *call, cons
     if (calls->logged_ms != 0 && now < calls->logged_ms + LOG_MS)
         return;
     calls->logged_ms = now;
-    process_log("controller", "control plane: %s %s failed: %s", call->method, call->path, why);
+    process_log(LOG_CONTROL_PLANE_FAILED, "controller", "control plane: %s %s failed: %s", call->method,
+                call->path, why);
 }
 
 static void record_result(control_calls_t *calls, control_call_t *call, bool ok)
@@ -97,10 +99,11 @@ static void record_result(control_calls_t *calls, control_call_t *call, bool ok)
         breaker_failed(breaker, loop_now(calls->loop), call->probe);
     call->probe = false;
     if (was_closed && breaker->state != BREAKER_CLOSED)
-        process_log("controller", "the control plane failed %d times in a row: calls to it pause for a while",
+        process_log(LOG_CONTROL_PLANE_PAUSED, "controller",
+                    "the control plane failed %d times in a row: calls to it pause for a while",
                     BREAKER_FAILURES);
     else if (!was_closed && breaker->state == BREAKER_CLOSED)
-        process_log("controller", "the control plane answers again");
+        process_log(LOG_CONTROL_PLANE_BACK, "controller", "the control plane answers again");
 }
 
 /* ---- states ---- */

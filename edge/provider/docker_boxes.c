@@ -99,8 +99,8 @@ static void choose(docker_box_t *box)
     }
     box->chosen = best;
     if (alive > 1 && !box->warned)
-        process_log("controller", "box %s: %u containers have this id; %.12s counts", box->id, alive,
-                    best->id);
+        process_log(LOG_ENGINE_DOUBT, "controller", "box %s: %u containers have this id; %.12s counts",
+                    box->id, alive, best->id);
     box->warned = alive > 1;
 }
 
@@ -247,10 +247,10 @@ static void take_seen(docker_entry_t *entry, docker_read_t read, docker_containe
     entry->seen = *seen;
     docker_known_t known = read == DOCKER_OK ? DOCKER_KNOWN_BOX : DOCKER_KNOWN_OTHER;
     if (entry->known == DOCKER_KNOWN_NOT && known == DOCKER_KNOWN_OTHER)
-        process_log("controller", "container %.12s: its label %s.id is not a valid box id", entry->id,
-                    entry->docker->label);
+        process_log(LOG_ENGINE_DOUBT, "controller", "container %.12s: its label %s.id is not a valid box id",
+                    entry->id, entry->docker->label);
     if (entry->known != known && seen->doubt != NULL)
-        process_log("controller", "box %s: %s", seen->box.id, seen->doubt);
+        process_log(LOG_ENGINE_DOUBT, "controller", "box %s: %s", seen->box.id, seen->doubt);
     entry->known = known;
     if (known == DOCKER_KNOWN_BOX && entry->box == NULL)
         join_box(entry);
@@ -289,7 +289,8 @@ static void take_failure(docker_entry_t *entry, bool counted)
         loop_timer_start(docker->loop, &entry->again, AGAIN_MS, on_again);
     if (given_up && entry->known == DOCKER_KNOWN_NOT) {
         entry->known = DOCKER_KNOWN_OTHER;
-        process_log("controller", "container %.12s cannot be inspected: it is left out", entry->id);
+        process_log(LOG_ENGINE_DOUBT, "controller", "container %.12s cannot be inspected: it is left out",
+                    entry->id);
     }
 }
 

@@ -124,7 +124,7 @@ static void log_refusal(const docker_box_t *box, const char *what, const fetch_r
     char message[DOCKER_MESSAGE_MAX + 1] = "";
     if (result->status != 0)
         docker_read_message(result->body, message);
-    process_log("controller", "box %s: %s: %s (%d)", box->id, what,
+    process_log(LOG_ENGINE_REFUSED, "controller", "box %s: %s: %s (%d)", box->id, what,
                 result->status == 0 ? result->error : message, result->status);
 }
 

@@ -108,7 +108,7 @@ static void gap(docker_t *docker, const char *why)
     if (why != NULL && !docker->lost) {
         const char *fault = docker_engine_fault(docker->engine);
         why = fault != NULL ? fault : why; /* libcurl's message knows only hosts and ports */
-        process_log("controller",
+        process_log(LOG_ENGINE_LOST, "controller",
                     "the container engine at %s cannot be used: %s; running boxes are still served",
                     docker_engine_socket(docker->engine), why);
         docker->lost = true;
@@ -124,7 +124,7 @@ static void on_steady(loop_timer_t *timer)
     docker_t *docker = CONTAINER_OF(docker_t, steady, timer);
     docker->tries = 0;
     if (docker->lost)
-        process_log("controller", "the container engine at %s can be used again",
+        process_log(LOG_ENGINE_BACK, "controller", "the container engine at %s can be used again",
                     docker_engine_socket(docker->engine));
     docker->lost = false;
 }

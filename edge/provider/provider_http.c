@@ -164,7 +164,8 @@ static void log_wrong(http_entry_t *entry, const char *why)
     if (http->logged_ms != 0 && now < http->logged_ms + LOG_MS)
         return;
     http->logged_ms = now;
-    process_log("controller", "control plane: its answer about box %s is ignored: %s", entry->id, why);
+    process_log(LOG_CONTROL_PLANE_FAULTY, "controller",
+                "control plane: its answer about box %s is ignored: %s", entry->id, why);
 }
 
 /* Reads an answer; *by_contract is false if it breaks the contract. */

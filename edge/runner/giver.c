@@ -73,7 +73,8 @@ static void on_message(void *owner, ipc_message_t *message)
 {
     giver_t *giver = owner;
     if (message->type == BOXES_NEXT && !giver->done && !send_next(giver, message->value)) {
-        process_log("runner", "a box cannot be handed to the new edge: all boxes stay here");
+        process_log(LOG_BOXES_NOT_GIVEN, "runner",
+                    "a box cannot be handed to the new edge: all boxes stay here");
         on_closed(giver);
     }
 }

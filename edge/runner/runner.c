@@ -64,7 +64,7 @@ struct runner {
 static void notify(runner_t *runner, runner_message_t type, uint64_t value, str_t bytes)
 {
     if (runner->controller != NULL && !channel_send(runner->controller, type, value, bytes, NULL, 0))
-        process_log("runner", "the controller takes no messages");
+        process_log(LOG_PROCESS_MUTE, "runner", "the controller takes no messages");
 }
 
 static void notify_box(runner_t *runner, const runner_box_t *box)
@@ -235,7 +235,7 @@ static void take_conf(runner_t *runner, int fd, uint64_t generation)
     if (conf == NULL) {
         /* The supervisor has checked it, so this process is broken; exit and let the supervisor
          * restart it. */
-        process_log("runner", "cannot take the new configuration: %s", error);
+        process_log(LOG_CONF_NOT_TAKEN, "runner", "cannot take the new configuration: %s", error);
         runner->status = 1;
         end(runner, false);
         return;
@@ -420,7 +420,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
 static void supervisor_closed(void *owner)
 {
     runner_t *runner = owner;
-    process_log("runner", "the supervisor is gone");
+    process_log(LOG_SUPERVISOR_GONE, "runner", "the supervisor is gone");
     channel_free(&runner->supervisor);
     end(runner, false);
 }
@@ -498,8 +498,8 @@ int runner_run(const runner_args_t *args)
 {
     (void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps box inits; their channels report their end */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-        process_log("runner", "orphans of boxes whose box init is killed will not be found: %s",
-                    strerror(errno));
+        process_log(LOG_ORPHANS_UNSEEN, "runner",
+                    "orphans of boxes whose box init is killed will not be found: %s", strerror(errno));
     (void)descriptors_keep_reserve();
     loop_t *loop = loop_new();
     runner_t *runner = runner_new(loop, args);

@@ -429,7 +429,8 @@ static void stop(runner_box_t *box, bool again)
         box->start_next = false;
     } else if (box->state != RUNNER_STOPPED && box->state != RUNNER_STOPPING) {
         if (!channel_send(box->channel, BOX_INIT_STOP, 0, STR(""), NULL, 0))
-            process_log("runner", "the box init of %s takes no messages", box->process->id); /* it is dying */
+            process_log(LOG_BOX_INIT_MUTE, "runner", "the box init of %s takes no messages",
+                        box->process->id); /* it is dying */
         set_state(box, RUNNER_STOPPING);
     }
     if (!again)

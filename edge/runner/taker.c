@@ -49,7 +49,8 @@ static void finish(taker_t *taker, bool ok)
 
 static void fail(taker_t *taker, const char *why)
 {
-    process_log("runner", "boxes of the old edge cannot be taken over, and end with it: %s", why);
+    process_log(LOG_BOXES_NOT_GIVEN, "runner",
+                "boxes of the old edge cannot be taken over, and end with it: %s", why);
     finish(taker, false);
 }
 

@@ -184,6 +184,7 @@ void child_send(child_slot_t *child, uint32_t type, uint64_t value, str_t bytes,
     if (result == IPC_OK || is_ending)
         return;
     if (child->pid != 0 && result != IPC_CLOSED)
-        process_log(NULL, "%s (process %d) takes no message; it is replaced", child->name, (int)child->pid);
+        process_log(LOG_PROCESS_MUTE, NULL, "%s (process %d) takes no message; it is replaced", child->name,
+                    (int)child->pid);
     child_kill(child);
 }

@@ -93,7 +93,8 @@ static void on_message(supervisor_t *s, size_t i, const ipc_message_t *message)
 static void join(supervisor_t *s, size_t i)
 {
     if (elders_shares(s, i) && ipc_send(s->elders[i].fd, HANDOVER_JOIN, 0, STR(""), NULL, 0) == IPC_FAILED)
-        process_log(NULL, "the old edge with process %d takes no message", (int)s->elders[i].pid);
+        process_log(LOG_UPGRADE_MUTE, NULL, "the old edge with process %d takes no message",
+                    (int)s->elders[i].pid);
 }
 
 void elders_join(supervisor_t *s)
@@ -108,7 +109,7 @@ static void lost(supervisor_t *s, size_t i)
     bool was_predecessor = s->elders[i].fd == s->predecessor_fd;
     forget(s, i);
     if (was_predecessor)
-        process_log(NULL, "the previous process has ended");
+        process_log(LOG_UPGRADE_OLD_ENDED, NULL, "the previous process has ended");
     if (was_predecessor && s->awaits_go)
         supervisor_start_children(s);
 }
@@ -133,7 +134,8 @@ void elders_send_log(supervisor_t *s)
 {
     for (size_t i = 0; i < s->elder_count; i++)
         if (ipc_send(s->elders[i].fd, HANDOVER_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0) != IPC_OK)
-            process_log(NULL, "the old edge with process %d keeps its access log", (int)s->elders[i].pid);
+            process_log(LOG_UPGRADE_OLD_LOG, NULL, "the old edge with process %d keeps its access log",
+                        (int)s->elders[i].pid);
 }
 
 void elders_end(supervisor_t *s, size_t keep)
@@ -149,7 +151,7 @@ void elders_watch(supervisor_t *s, uint64_t now_ms)
 {
     if (s->elders_due_ms == 0 || now_ms < s->elders_due_ms || s->elder_count == 0)
         return;
-    process_log(NULL, "old edges have not ended in time; they are killed");
+    process_log(LOG_UPGRADE_OLD_KILLED, NULL, "old edges have not ended in time; they are killed");
     elders_kill(s);
     s->elders_due_ms = now_ms + 1000;
 }

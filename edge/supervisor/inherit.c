@@ -55,7 +55,8 @@ static void take_listener(supervisor_t *s, str_t line, int fd)
     memcpy(text, line.p, line.n);
     text[line.n] = '\0';
     if (!listener_set_adopt(s->listeners, text, (unsigned)worker, fd))
-        process_log(NULL, "a socket for %s that was handed over cannot be used", text);
+        process_log(LOG_UPGRADE_SOCKET_LOST, NULL, "a socket for %s that was handed over cannot be used",
+                    text);
 }
 
 static void take_passed(supervisor_t *s, int fd)
@@ -63,7 +64,7 @@ static void take_passed(supervisor_t *s, int fd)
     char name[32], error[256];
     snprintf(name, sizeof(name), "%d", fd);
     if (!passed_sockets_add(&s->passed, fd, name, error, sizeof(error)))
-        process_log(NULL, "%s", error);
+        process_log(LOG_UPGRADE_SOCKET_LOST, NULL, "%s", error);
 }
 
 static void take_line(supervisor_t *s, str_t line)
@@ -127,13 +128,13 @@ bool inherit_handoff(supervisor_t *s)
 void inherit_prepared(supervisor_t *s)
 {
     if (ipc_send(s->predecessor_fd, HANDOVER_PREPARED, s->shares, STR(""), NULL, 0) != IPC_OK)
-        process_log(NULL, "the previous process takes no message");
+        process_log(LOG_UPGRADE_MUTE, NULL, "the previous process takes no message");
 }
 
 void inherit_served(supervisor_t *s)
 {
     if (s->predecessor_fd >= 0 && ipc_send(s->predecessor_fd, HANDOVER_SERVES, 0, STR(""), NULL, 0) != IPC_OK)
-        process_log(NULL, "the previous process takes no message");
+        process_log(LOG_UPGRADE_MUTE, NULL, "the previous process takes no message");
     s->predecessor_fd = -1; /* it is one of the elders */
     elders_end(s, s->shares ? ELDERS_KEPT : 0);
 }

@@ -34,8 +34,8 @@ void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value)
         if (child->state != CHILD_DRAINING && worker < SHM_WORKERS_MAX)
             queue_loans_forget_loan(&s->loans, (unsigned)worker, child->index);
     } else {
-        process_log(NULL, "%s lost a message of type %u, which brings no descriptors", child->name,
-                    (unsigned)type);
+        process_log(LOG_MESSAGE_LOST, NULL, "%s lost a message of type %u, which brings no descriptors",
+                    child->name, (unsigned)type);
     }
 }
 

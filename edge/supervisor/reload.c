@@ -19,6 +19,11 @@
 /* The previous configuration's workers may still drain a port. */
 #define LISTEN_PATIENCE_MS 300
 
+void reload_set_messages(const conf_t *conf)
+{
+    logger_set_format(conf->log_messages == CONF_MESSAGES_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
+}
+
 bool reload_open_log(const conf_t *conf, int *fd)
 {
     *fd = -1;
@@ -33,15 +38,6 @@ bool reload_open_log(const conf_t *conf, int *fd)
     return *fd >= 0 && fcntl(*fd, F_SETFL, O_APPEND) == 0;
 }
 
-static void log_lines(const char *text)
-{
-    for (const char *line = text; *line != '\0';) {
-        size_t n = strcspn(line, "\n");
-        process_log(NULL, "%.*s", (int)n, line);
-        line += n + (line[n] == '\n');
-    }
-}
-
 /* Reports the result of a reload to the controller, with its errors or warnings. */
 static void send_result(supervisor_t *s, bool done, const char *lines)
 {
@@ -52,8 +48,8 @@ static void send_result(supervisor_t *s, bool done, const char *lines)
 
 static void report_failed(supervisor_t *s, const char *lines)
 {
-    log_lines(lines);
-    process_log(NULL, "not reloaded: the previous configuration stays in use");
+    process_log_lines(LOG_CONF_ERROR, lines);
+    process_log(LOG_RELOAD_REFUSED, NULL, "not reloaded: the previous configuration stays in use");
     send_result(s, false, lines);
 }
 
@@ -61,8 +57,9 @@ static void report_failed(supervisor_t *s, const char *lines)
 static void report_done(supervisor_t *s)
 {
     const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";
-    log_lines(lines);
-    process_log(NULL, "reloaded: configuration %llu is in use", (unsigned long long)s->generation);
+    process_log_lines(LOG_CONF_WARNING, lines);
+    process_log(LOG_RELOAD_DONE, NULL, "reloaded: configuration %llu is in use",
+                (unsigned long long)s->generation);
     if (s->reload_asked)
         send_result(s, true, lines);
     free(s->reload_warnings);
@@ -100,6 +97,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, i
 {
     snapshot_free(&s->snapshot);
     s->snapshot = next;
+    reload_set_messages(next->conf);
     listener_set_free(&s->listeners); /* the sockets that remain are dup'ed in the new set */
     s->listeners = listeners;
     s->generation++;
@@ -214,7 +212,7 @@ static bool swap_keys(supervisor_t *s, snapshot_t *next, const char *what)
     listener_set_t *listeners = listener_set_open(next->conf, &from, 0, error, sizeof(error));
     int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
-        process_log(NULL, "%s until the next reload: %s", what, strerror(errno));
+        process_log(LOG_CERTIFICATES_WAIT, NULL, "%s until the next reload: %s", what, strerror(errno));
         if (log_fd >= 0)
             close(log_fd);
         listener_set_free(&listeners);
@@ -232,7 +230,7 @@ void reload_local_certificate(supervisor_t *s)
     process_lines_t lines;
     process_lines_open(&lines);
     snapshot_t *next = snapshot_renew(s->snapshot, (uint64_t)time(NULL), lines.out);
-    process_lines_log(&lines);
+    process_lines_log(&lines, next != NULL ? LOG_CONF_WARNING : LOG_CONF_ERROR);
     if (next != NULL)
         (void)swap_keys(s, next, "the local authority's new leaf waits");
 }
@@ -245,12 +243,14 @@ void reload_changed_certificates(supervisor_t *s, uint64_t now_ms)
     process_lines_t lines;
     process_lines_open(&lines);
     snapshot_t *next = snapshot_reread(s->snapshot, (uint64_t)time(NULL), lines.out);
-    process_lines_log(&lines);
+    process_lines_log(&lines, next != NULL ? LOG_CONF_WARNING : LOG_CONF_ERROR);
     if (next == NULL)
-        process_log(NULL, "the files of certificates changed, and cannot be used: the previous ones stay in "
-                          "use until the files change again");
+        process_log(LOG_CERTIFICATES_REFUSED, NULL,
+                    "the files of certificates changed, and cannot be used: the previous ones stay in "
+                    "use until the files change again");
     else if (swap_keys(s, next, "the new certificates wait"))
-        process_log(NULL, "the files of certificates changed: new connections get the new ones");
+        process_log(LOG_CERTIFICATES_DONE, NULL,
+                    "the files of certificates changed: new connections get the new ones");
 }
 
 void reload_check_done(supervisor_t *s)
@@ -275,7 +275,8 @@ void reload_log(supervisor_t *s)
     if (s->state == SUPERVISOR_STARTING || strcmp(s->snapshot->conf->access_log, "off") == 0)
         return;
     if (!reload_open_log(s->snapshot->conf, &fd)) {
-        process_log(NULL, "the access log %s cannot be reopened: %s; lines still go to the old file",
+        process_log(LOG_ACCESS_LOG_FAILED, NULL,
+                    "the access log %s cannot be reopened: %s; lines still go to the old file",
                     s->snapshot->conf->access_log, strerror(errno));
         return;
     }
@@ -285,5 +286,5 @@ void reload_log(supervisor_t *s)
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         reload_send_log(s, &s->workers[i]);
     elders_send_log(s);
-    process_log(NULL, "the access log was reopened");
+    process_log(LOG_ACCESS_LOG_OPENED, NULL, "the access log was reopened");
 }

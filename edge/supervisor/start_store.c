@@ -26,17 +26,18 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
     switch (kind) {
     case STORE_CHECK_RECORD: /* here once; the check of a store in use does not repeat it */
         (void)!store_health_report_record(outcome->health, str_from(sentence));
-        process_log(NULL, "the store is damaged: %s", sentence);
+        process_log(LOG_STORE_DAMAGED, NULL, "the store is damaged: %s", sentence);
         break;
     case STORE_CHECK_BOXES:
-        process_log(NULL, "the states of boxes are damaged: %s", sentence);
+        process_log(LOG_STORE_DAMAGED, NULL, "the states of boxes are damaged: %s", sentence);
         outcome->boxes = true;
         break;
     case STORE_CHECK_UNDONE:
-        process_log(NULL, STORE_UNDONE ", and the edge starts: %s", sentence);
+        process_log(LOG_STORE_NOT_CHECKED, NULL, STORE_UNDONE ", and the edge starts: %s", sentence);
         break;
     case STORE_CHECK_TREE:
-        process_log(NULL, "%s: %s", refused ? "the store cannot be opened" : STORE_DAMAGED, sentence);
+        process_log(LOG_STORE_DAMAGED, NULL, "%s: %s", refused ? "the store cannot be opened" : STORE_DAMAGED,
+                    sentence);
         outcome->damaged = true;
     }
 }
@@ -50,13 +51,13 @@ static void remove_boxes(const char *dir)
         snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
         (void)unlink(path); /* otherwise the controller cannot open it, and reports that */
     }
-    process_log(NULL, "the states of boxes are made anew");
+    process_log(LOG_STORE_BOXES_NEW, NULL, "the states of boxes are made anew");
 }
 
 static void on_progress(const char *dir, unsigned percent, void *arg)
 {
     (void)arg;
-    process_log(NULL, "checking the store: %u %% of %s", percent, dir);
+    process_log(LOG_STORE_CHECKING, NULL, "checking the store: %u %% of %s", percent, dir);
 }
 
 bool supervisor_check_store(const supervisor_t *s)
@@ -85,13 +86,13 @@ bool supervisor_check_store(const supervisor_t *s)
     case STORE_CHILD_UNDONE:
         break;
     case STORE_CHILD_LATE:
-        process_log(NULL,
+        process_log(LOG_STORE_NOT_CHECKED, NULL,
                     "the check of the store is not complete after %u s, and the edge starts: `boxedge store "
                     "check` completes it",
                     STORE_CHILD_START_MS / 1000);
         break;
     case STORE_CHILD_FAILED:
-        process_log(NULL, "the store cannot be checked: %s", strerror(errno));
+        process_log(LOG_STORE_NOT_CHECKED, NULL, "the store cannot be checked: %s", strerror(errno));
         break;
     }
     if (outcome.boxes && !outcome.damaged && !in_use)

@@ -42,17 +42,17 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
     switch (kind) {
     case STORE_CHECK_RECORD:
         if (store_health_report_record(health, str_from(sentence)))
-            process_log(NULL, "the store is damaged: %s", sentence);
+            process_log(LOG_STORE_DAMAGED, NULL, "the store is damaged: %s", sentence);
         break;
     case STORE_CHECK_UNDONE:
-        process_log(NULL, STORE_UNDONE ": %s", sentence);
+        process_log(LOG_STORE_NOT_CHECKED, NULL, STORE_UNDONE ": %s", sentence);
         break;
     case STORE_CHECK_TREE:
     case STORE_CHECK_BOXES:
         if (!store_health_report_pages(health, outcome->sum->damaged))
             break;
         shm_epoch_bump(outcome->shm);
-        process_log(NULL, STORE_HEALTH_PAGES ": %s", sentence);
+        process_log(LOG_STORE_DAMAGED, NULL, STORE_HEALTH_PAGES ": %s", sentence);
     }
 }
 
@@ -74,12 +74,12 @@ static void check(const supervisor_t *s)
     case STORE_CHILD_UNDONE: /* a finding has the reason */
         break;
     case STORE_CHILD_LATE:
-        process_log(NULL,
+        process_log(LOG_STORE_NOT_CHECKED, NULL,
                     "the check of the store is not complete after %u s (`boxedge store check` completes it)",
                     BOUND_MS / 1000);
         break;
     case STORE_CHILD_FAILED:
-        process_log(NULL, "the store cannot be checked: %s", strerror(errno));
+        process_log(LOG_STORE_NOT_CHECKED, NULL, "the store cannot be checked: %s", strerror(errno));
     }
 }
 
@@ -132,7 +132,7 @@ void store_watch_turn(supervisor_t *s, uint64_t now_ms)
     if (watch->pid == 0)
         run(s);
     if (watch->pid < 0) {
-        process_log(NULL, "the store cannot be checked: %s", strerror(errno));
+        process_log(LOG_STORE_NOT_CHECKED, NULL, "the store cannot be checked: %s", strerror(errno));
         watch->pid = 0;
     }
 }

@@ -36,7 +36,7 @@ static void enter_child(const supervisor_t *s, const child_slot_t *child)
 {
     if (privileges_drop(&s->snapshot->privileges, s->pid))
         return;
-    process_log(child->name, "cannot give up its rights: %s", strerror(errno));
+    process_log(LOG_RIGHTS_KEPT, child->name, "cannot give up its rights: %s", strerror(errno));
     _exit(EXIT_NO_PRIVILEGES);
 }
 
@@ -119,7 +119,8 @@ static void close_fd(int *fd)
 /* A fork or a pair failed for lack of resources: try again in a second. */
 static void start_failed(child_slot_t *child, uint64_t now_ms)
 {
-    process_log(NULL, "%s cannot be started: %s; tried again in 1 s", child->name, strerror(errno));
+    process_log(LOG_PROCESS_NOT_STARTED, NULL, "%s cannot be started: %s; tried again in 1 s", child->name,
+                strerror(errno));
     child->due_ms = now_ms + 1000;
     if (child->state != CHILD_WAITING)
         child_set_state(child, CHILD_WAITING);
@@ -175,7 +176,7 @@ void supervise_join_runner(supervisor_t *s)
     if (!child_alive(&s->controller) || !child_alive(&s->runner))
         return;
     if (!ipc_pair(pair)) {
-        process_log(NULL, "the controller and the runner cannot be joined: %s", strerror(errno));
+        process_log(LOG_PROCESSES_APART, NULL, "controller and runner cannot be joined: %s", strerror(errno));
         return;
     }
     child_send(&s->controller, PROCESS_RUNNER, 0, STR(""), &pair[0], 1);
@@ -190,7 +191,8 @@ void supervise_join_worker(supervisor_t *s, child_slot_t *worker)
     if (!child_alive(&s->controller) || !child_alive(worker))
         return;
     if (!ipc_pair(pair)) {
-        process_log(NULL, "the controller and %s cannot be joined: %s", worker->name, strerror(errno));
+        process_log(LOG_PROCESSES_APART, NULL, "the controller and %s cannot be joined: %s", worker->name,
+                    strerror(errno));
         return;
     }
     child_send(&s->controller, PROCESS_LINK, worker->number, STR(""), &pair[0], 1);
@@ -412,7 +414,8 @@ static void replace(supervisor_t *s, child_slot_t *child, bool was_draining, uin
     }
     uint32_t delay = was_draining ? 0 : backoff_after_death(&child->backoff, child->started_ms, now_ms);
     if (delay > 0)
-        process_log(NULL, "%s died three times within 10 s; it is started again in %u s", child->name,
+        process_log(LOG_PROCESS_DIES_OFTEN, NULL,
+                    "%s died three times within 10 s; it is started again in %u s", child->name,
                     (unsigned)(delay / 1000));
     if (!was_draining)
         atomic_fetch_add(&child->slot->restarts, 1);
@@ -425,7 +428,7 @@ static void on_death(supervisor_t *s, child_slot_t *child, int status, uint64_t 
     bool was_draining = child->state == CHILD_DRAINING;
     char how[64];
     if (!was_draining || status != 0)
-        process_log(NULL, "%s (process %d) died: %s", child->name, (int)child->pid,
+        process_log(LOG_PROCESS_DIED, NULL, "%s (process %d) died: %s", child->name, (int)child->pid,
                     children_end_text(status, how));
     unsigned number = child->number;
     if (child->kind == CHILD_WORKER)
@@ -487,7 +490,8 @@ static void note_store(const supervisor_t *s)
 {
     char durable[PATH_MAX], fleeting[PATH_MAX];
     if (process_store_dirs(s->snapshot->conf, durable, fleeting, PATH_MAX) && !store_made_note(durable))
-        process_log(NULL, "%s.made cannot be written: %s; a store that is removed would count as a new one",
+        process_log(LOG_STORE_UNMARKED, NULL,
+                    "%s.made cannot be written: %s; a store that is removed would count as a new one",
                     durable, strerror(errno));
 }
 
@@ -499,7 +503,7 @@ static void on_ready(supervisor_t *s, child_slot_t *child)
         note_store(s);
     child_set_state(child, CHILD_READY);
     if (s->state != SUPERVISOR_STARTING && child->ever_ready)
-        process_log(NULL, "%s is back (process %d)", child->name, (int)child->pid);
+        process_log(LOG_PROCESS_BACK, NULL, "%s is back (process %d)", child->name, (int)child->pid);
     child->ever_ready = true;
     if (child->kind == CHILD_CONTROLLER)
         upgrade_report(s);
@@ -533,7 +537,8 @@ static void on_message(supervisor_t *s, child_slot_t *child, const ipc_message_t
             supervisor_leave(s);
         break;
     default:
-        process_log(NULL, "%s (process %d) sent a message of unknown type %u; it is replaced", child->name,
+        process_log(LOG_PROCESS_FAULTY, NULL,
+                    "%s (process %d) sent a message of unknown type %u; it is replaced", child->name,
                     (int)child->pid, (unsigned)message->type);
         child_kill(child);
     }
@@ -563,12 +568,12 @@ static void watch_child(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     uint64_t limit = s->snapshot->conf->timeouts.heartbeat;
     seen = seen > s->watch_from_ms ? seen : s->watch_from_ms;
     if (now_ms > seen && now_ms - seen > limit) {
-        process_log(NULL, "%s (process %d) has shown no life for %u ms; it is killed", child->name,
-                    (int)child->pid, (unsigned)(now_ms - seen));
+        process_log(LOG_PROCESS_HUNG, NULL, "%s (process %d) has shown no life for %u ms; it is killed",
+                    child->name, (int)child->pid, (unsigned)(now_ms - seen));
         child_kill(child);
     } else if (child->state == CHILD_DRAINING && now_ms >= child->due_ms) {
-        process_log(NULL, "%s (process %d) has not finished in time; it is killed", child->name,
-                    (int)child->pid);
+        process_log(LOG_PROCESS_LATE, NULL, "%s (process %d) has not finished in time; it is killed",
+                    child->name, (int)child->pid);
         child_kill(child);
     }
 }

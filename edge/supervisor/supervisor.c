@@ -53,13 +53,13 @@ void supervisor_set_state(supervisor_t *s, supervisor_state_t state)
 
 static bool fail(const char *sentence)
 {
-    process_log(NULL, "%s", sentence);
+    process_log(LOG_NOT_STARTED, NULL, "%s", sentence);
     return false;
 }
 
 static bool fail_errno(const char *what)
 {
-    process_log(NULL, "%s: %s", what, strerror(errno));
+    process_log(LOG_NOT_STARTED, NULL, "%s: %s", what, strerror(errno));
     return false;
 }
 
@@ -120,7 +120,7 @@ static shm_t *join_shm(const supervisor_t *s)
         shm_free(&shm);
     }
     if (why != NULL)
-        process_log(NULL,
+        process_log(LOG_SHARED_MEMORY_NEW, NULL,
                     "the shared memory of the previous process cannot be used (%s): limits and lockouts "
                     "start anew",
                     why);
@@ -157,7 +157,9 @@ static bool load_first(supervisor_t *s)
     process_lines_t lines;
     process_lines_open(&lines);
     s->snapshot = snapshot_load(s->conf_path, NULL, lines.out);
-    process_lines_log(&lines);
+    process_lines_log(&lines, s->snapshot != NULL ? LOG_CONF_WARNING : LOG_CONF_ERROR);
+    if (s->snapshot != NULL)
+        reload_set_messages(s->snapshot->conf);
     return s->snapshot != NULL || fail("not started");
 }
 
@@ -169,7 +171,7 @@ static bool limits_suffice(const supervisor_t *s)
     bool ok = conf_errors_count(errors) == 0;
     process_lines_open(&lines);
     conf_errors_print(errors, lines.out);
-    process_lines_log(&lines);
+    process_lines_log(&lines, LOG_CONF_ERROR);
     conf_errors_free(&errors);
     return ok || fail("not started");
 }
@@ -186,7 +188,7 @@ static bool load_keys(supervisor_t *s)
     process_lines_t lines;
     process_lines_open(&lines);
     bool ok = snapshot_load_keys(s->snapshot, (uint64_t)time(NULL), lines.out);
-    process_lines_log(&lines);
+    process_lines_log(&lines, ok ? LOG_CONF_WARNING : LOG_CONF_ERROR);
     return ok || fail("not started");
 }
 
@@ -212,7 +214,7 @@ static bool take_lock(int *fd, const char *dir, const char *name, const char *ke
     if (*fd >= 0)
         return true;
     if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path)) {
-        process_log(NULL, "%s is too long a path", key);
+        process_log(LOG_NOT_STARTED, NULL, "%s is too long a path", key);
         return false;
     }
     *fd = lockfile_acquire(path, key, error, sizeof(error));
@@ -244,7 +246,7 @@ static bool open_sockets(supervisor_t *s)
 
     process_lines_open(&lines);
     passed_sockets_warn(&s->passed, s->snapshot->conf, lines.out);
-    process_lines_log(&lines);
+    process_lines_log(&lines, LOG_CONF_WARNING);
     s->listeners =
         listener_set_open(s->snapshot->conf, &from, START_LISTEN_PATIENCE_MS, error, sizeof(error));
     listener_set_free(&inherited);
@@ -267,7 +269,7 @@ void supervisor_check_descriptors(const supervisor_t *s)
     uint32_t most = descriptors_for_clients(descriptors_usable(s->descriptors), wanted);
     if (most < wanted)
         process_log(
-            NULL,
+            LOG_DESCRIPTORS_FEW, NULL,
             "a process may have %zu descriptors: a worker holds %u client connections instead of the %u of "
             "limits.connections (raise LimitNOFILE, or lower limits.connections)",
             s->descriptors, most, wanted);
@@ -289,7 +291,7 @@ static bool start(supervisor_t *s)
         return fail(error);
     s->descriptors = privileges_raise_descriptors();
     if (inherit_handoff(s))
-        process_log(NULL, "taking over from process %d", (int)getppid());
+        process_log(LOG_UPGRADE_TAKES_OVER, NULL, "taking over from process %d", (int)getppid());
     if (!load_first(s) || !make_shm(s) || !limits_suffice(s) || !take_locks(s) || !check_store(s) ||
         !load_keys(s) || !open_sockets(s))
         return false;
@@ -347,7 +349,7 @@ static void announce(const supervisor_t *s)
     for (size_t i = 0; i < conf->listener_count; i++)
         fprintf(out, "%s%s %s", i > 0 ? ", " : "", kinds[conf->listeners[i].kind], conf->listeners[i].text);
     fclose(out);
-    process_log(NULL, "ready: %u workers, %s", conf->workers, text);
+    process_log(LOG_READY, NULL, "ready: %u workers, %s", conf->workers, text);
     free(text);
 }
 
@@ -372,7 +374,7 @@ static void check_ready(supervisor_t *s)
     supervisor_set_state(s, SUPERVISOR_SERVING);
     if (s->snapshot->local_authority) {
         local_ca_advice(s->snapshot->conf->state_dir, advice, sizeof(advice));
-        process_log(NULL, "%s", advice);
+        process_log(LOG_LOCAL_AUTHORITY, NULL, "%s", advice);
     }
     if (s->predecessor_fd >= 0)
         reload_log(s); /* a rotation during the start reached the predecessor only */
@@ -488,7 +490,8 @@ static void turn(supervisor_t *s)
     upgrade_watch(s, now);
     if (now >= s->tickets_due_ms && s->state == SUPERVISOR_SERVING) {
         if (!rotate_tickets(s, now))
-            process_log(NULL, "the system provides no random bytes: ticket keys stay as they are");
+            process_log(LOG_TICKET_KEYS_KEPT, NULL,
+                        "the system provides no random bytes: ticket keys stay as they are");
         reload_local_certificate(s);
     }
     supervisor_leave_turn(s, now);
@@ -541,7 +544,7 @@ int supervisor_run(const char *conf_path, char **argv, const supervisor_children
     } else {
         while (s->state != SUPERVISOR_ENDED)
             turn(s);
-        process_log(NULL, "ended");
+        process_log(LOG_ENDED, NULL, "ended");
     }
     clean_up(s);
     logger_finish(&s->logger);

@@ -51,7 +51,7 @@ void supervisor_hasten(supervisor_t *s)
         return;
     s->keeps_open = false;
     become_old(s);
-    process_log(NULL, "open requests and WebSockets have %u ms", (unsigned)open_ms(s));
+    process_log(LOG_DRAIN_TUNNELS, NULL, "open requests and WebSockets have %u ms", (unsigned)open_ms(s));
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_OTHERS_ACCEPT);
 }
@@ -93,14 +93,15 @@ void supervisor_drain(supervisor_t *s)
         return;
     }
     if (s->state == SUPERVISOR_DRAINING) {
-        process_log(NULL, "second signal to end: ending without waiting");
+        process_log(LOG_DRAIN_CUT, NULL, "second signal to end: ending without waiting");
         kill_all(s);
         return;
     }
     if (s->upgrade_pid != 0 && !s->handed_over)
         kill(s->upgrade_pid, SIGKILL);
     supervisor_set_state(s, SUPERVISOR_DRAINING);
-    process_log(NULL, "draining: open requests and WebSockets have %u ms", (unsigned)within);
+    process_log(LOG_DRAIN_STARTED, NULL, "draining: open requests and WebSockets have %u ms",
+                (unsigned)within);
     if (!s->handed_over)
         notify_end(within);
     /* Close ours first, so that a socket closes when its worker closes it. */
@@ -124,7 +125,8 @@ void supervisor_leave(supervisor_t *s)
     if (s->upgrade_pid != 0)
         kill(s->upgrade_pid, SIGKILL);
     s->leave_due_ms = clock_now_ms() + delay;
-    process_log(NULL, "leaving: not ready from now on, draining in %u ms", (unsigned)delay);
+    process_log(LOG_DRAIN_LEAVING, NULL, "leaving: not ready from now on, draining in %u ms",
+                (unsigned)delay);
     notify_end(delay + s->snapshot->conf->timeouts.drain);
     child_send(&s->controller, PROCESS_LEAVING, 0, STR(""), NULL, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)

@@ -218,6 +218,8 @@ void reload_changed_certificates(supervisor_t *s, uint64_t now_ms);
 void reload_check_done(supervisor_t *s);
 /* SIGUSR1: opens the access log again. */
 void reload_log(supervisor_t *s);
+/* Gives the edge's own messages the form of conf->log_messages. */
+void reload_set_messages(const conf_t *conf);
 /* Opens the log of conf->access_log. Returns false with errno; *fd is -1 for "off". */
 MUST_USE bool reload_open_log(const conf_t *conf, int *fd);
 

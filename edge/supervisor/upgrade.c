@@ -108,7 +108,7 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
     if (pipe_end >= 0)
         (void)dup2(pipe_end, STDERR_FILENO);
     errno = saved;
-    process_log(NULL, "%s cannot be run: %s", s->argv[0], strerror(errno));
+    process_log(LOG_UPGRADE_FAILED, NULL, "%s cannot be run: %s", s->argv[0], strerror(errno));
     _exit(127);
 }
 
@@ -162,7 +162,7 @@ static void close_channel(supervisor_t *s)
 static void give_up(supervisor_t *s, const char *why)
 {
     char state[256];
-    process_log(NULL, "the new binary did not take over: %s; this one continues", why);
+    process_log(LOG_UPGRADE_FAILED, NULL, "the new binary did not take over: %s; this one continues", why);
     /* The number distinguishes it from the failure before (deploy/hand-over). */
     snprintf(state, sizeof(state), "STATUS=upgrade %u: the new binary did not take over: %s", s->upgrades,
              why);
@@ -206,12 +206,12 @@ void upgrade_begin(supervisor_t *s, bool now)
     s->upgrades++;
     s->upgrade_failure[0] = '\0';
     if (why != NULL) {
-        process_log(NULL, "no new binary is started: %s", why);
+        process_log(LOG_UPGRADE_REFUSED, NULL, "no new binary is started: %s", why);
         snprintf(s->upgrade_failure, sizeof(s->upgrade_failure), "%s", why);
         upgrade_report(s);
         return;
     }
-    process_log(NULL, "starting the new binary %s", s->argv[0]);
+    process_log(LOG_UPGRADE_STARTED, NULL, "starting the new binary %s", s->argv[0]);
     sd_notify_send("STATUS=starting a new binary");
     supervisor_set_state(s, SUPERVISOR_UPGRADING);
     s->upgrade_phase = UPGRADE_PREPARING;
@@ -250,8 +250,8 @@ static void link_workers(supervisor_t *s)
         if (!child_alive(worker))
             continue;
         if (!ipc_pair(pair)) {
-            process_log(NULL, "the new controller and %s cannot be joined: %s", worker->name,
-                        strerror(errno));
+            process_log(LOG_PROCESSES_APART, NULL, "the new controller and %s cannot be joined: %s",
+                        worker->name, strerror(errno));
             continue;
         }
         if (ipc_send(s->upgrade_fd, HANDOVER_LINK, worker->number, STR(""), &pair[0], 1) == IPC_OK)
@@ -274,12 +274,13 @@ static void on_serves(supervisor_t *s)
 {
     if (s->state != SUPERVISOR_UPGRADING || s->upgrade_phase != UPGRADE_SWITCHING)
         return;
-    process_log(NULL, "process %d serves now", (int)s->upgrade_pid);
+    process_log(LOG_UPGRADE_DONE, NULL, "process %d serves now", (int)s->upgrade_pid);
     s->handed_over = true;
     s->keeps_open = s->upgrade_shares && !s->upgrade_now;
     if (!s->upgrade_shares)
-        process_log(NULL, "the new binary cannot share memory and store with this one: open requests and "
-                          "WebSockets end within timeouts.drain");
+        process_log(LOG_UPGRADE_APART, NULL,
+                    "the new binary cannot share memory and store with this one: open requests and "
+                    "WebSockets end within timeouts.drain");
     /* The successor alone has the locks and speaks with the elders from now on. */
     int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->admin_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
@@ -362,7 +363,8 @@ static void report_death(supervisor_t *s, const char *how)
     upgrade_receive(s);
     if (s->upgrade_fd >= 0)
         return;
-    process_log(NULL, "the new edge has ended (%s): the service manager is asked to start another one", how);
+    process_log(LOG_UPGRADE_DIED, NULL,
+                "the new edge has ended (%s): the service manager is asked to start another one", how);
     sd_notify_send("WATCHDOG=trigger");
 }
 
@@ -381,7 +383,7 @@ void upgrade_watch(supervisor_t *s, uint64_t now_ms)
 {
     if (s->upgrade_pid == 0 || s->handed_over || now_ms < s->upgrade_due_ms)
         return;
-    process_log(NULL, "the new binary does not start within %u s; it is killed",
+    process_log(LOG_UPGRADE_FAILED, NULL, "the new binary does not start within %u s; it is killed",
                 (s->upgrade_phase == UPGRADE_SWITCHING ? SWITCH_WITHIN_MS : START_WITHIN_MS) / 1000);
     kill(s->upgrade_pid, SIGKILL);
     s->upgrade_due_ms = UINT64_MAX;

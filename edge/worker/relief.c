@@ -123,11 +123,11 @@ static void shed_idle(context_t *context, uint64_t now)
         more = crowd_make_room(context, CROWD_MEMORY);
 }
 
-static void log_memory(const context_t *context, const char *text)
+static void log_memory(const context_t *context, log_code_t code, const char *text)
 {
     char name[24];
     (void)snprintf(name, sizeof(name), "worker %u", context->index);
-    process_log(name, "%s", text);
+    process_log(code, name, "%s", text);
 }
 
 /* One line when memory becomes short, and one when it has not been for RELIEF_QUIET_MS. */
@@ -143,7 +143,7 @@ static void note_shortage(context_t *context, uint64_t now)
         "memory is short: %llu of the %llu bytes of limits.memory are held. Clients and boxes over "
         "their share get 503 (boxedge_shed_total); raise limits.memory if they are no attack",
         (unsigned long long)context->memory.held, (unsigned long long)context->conf->limits.memory_bytes);
-    log_memory(context, text);
+    log_memory(context, LOG_MEMORY_SHORT, text);
 }
 
 static void note_room(context_t *context, uint64_t now)
@@ -151,7 +151,7 @@ static void note_room(context_t *context, uint64_t now)
     if (!context->memory_short_logged || now - context->memory_short_ms < RELIEF_QUIET_MS)
         return;
     context->memory_short_logged = false;
-    log_memory(context, "memory is no longer short");
+    log_memory(context, LOG_MEMORY_ENOUGH, "memory is no longer short");
 }
 
 void relief_turn(context_t *context)

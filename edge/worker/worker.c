@@ -287,7 +287,7 @@ static void on_conf(worker_process_t *process, ipc_message_t *message)
         return;
     if (!take_conf(process, message, error, sizeof(error))) {
         /* The supervisor has checked it. This process is broken; exit and let the supervisor restart it. */
-        process_log(process->name, "cannot take the new configuration: %s", error);
+        process_log(LOG_CONF_NOT_TAKEN, process->name, "cannot take the new configuration: %s", error);
         end(process, 1);
         return;
     }
@@ -326,7 +326,8 @@ static void on_message(void *owner, ipc_message_t *message)
         }
         break;
     default:
-        process_log(process->name, "a message of unknown type %u from the supervisor", message->type);
+        process_log(LOG_PROCESS_FAULTY, process->name, "a message of unknown type %u from the supervisor",
+                    message->type);
     }
 }
 
@@ -365,7 +366,7 @@ static bool open_store(worker_process_t *process, bool must_open)
         return false; /* the supervisor made them: they fit */
     process->store = store_open(durable, fleeting, conf->store_map_bytes, false, error, sizeof(error));
     if (process->store == NULL)
-        process_log(process->name, "the store cannot be opened: %s", error);
+        process_log(LOG_STORE_NOT_OPENED, process->name, "the store cannot be opened: %s", error);
     if (process->store == NULL && !must_open)
         process->store = store_open_patiently(durable, fleeting, conf->store_map_bytes, false, 0, &closed,
                                               error, sizeof(error));
@@ -374,9 +375,9 @@ static bool open_store(worker_process_t *process, bool must_open)
     return process->store != NULL;
 }
 
-static void log_of_blocks(const char *sentence)
+static void log_of_blocks(bool readable, const char *sentence)
 {
-    process_log("worker", "%s", sentence);
+    process_log(readable ? LOG_BLOCKS_READ : LOG_BLOCKS_UNREAD, "worker", "%s", sentence);
 }
 
 /* From here on this process opens no file. Without the filter it still serves. */
@@ -386,7 +387,7 @@ static void restrict_system_calls(worker_process_t *process)
     json_object_seed(0); /* otherwise the first object would read /dev/urandom for it */
     bool restricted = system_calls_restrict(error, sizeof(error));
     if (!restricted)
-        process_log(process->name, "its system calls are not filtered: %s", error);
+        process_log(LOG_SYSTEM_CALLS_OPEN, process->name, "its system calls are not filtered: %s", error);
     atomic_store(&process->slot->restricted, restricted);
 }
 
@@ -410,13 +411,13 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     if (args->pem_count > 0) {
         worker->context.tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
         if (worker->context.tls == NULL) {
-            process_log(process->name, "%s", error);
+            process_log(LOG_NOT_STARTED, process->name, "%s", error);
             return false;
         }
     }
     worker->origin_tls = origin_tls_new(worker->context.conf, args->origin_pems, NULL, error, sizeof(error));
     if (worker->origin_tls == NULL) {
-        process_log(process->name, "%s", error);
+        process_log(LOG_NOT_STARTED, process->name, "%s", error);
         return false;
     }
     worker->context.origins = origin_pool_new(worker->context.loop, POOL_CONNECTIONS);
@@ -455,7 +456,7 @@ static void report_damage(worker_process_t *process)
     if (!store_health_report_pages(shm_store_health(worker->context.shm), damaged))
         return;
     shm_epoch_bump(worker->context.shm);
-    process_log("worker", STORE_HEALTH_PAGES);
+    process_log(LOG_STORE_DAMAGED, "worker", STORE_HEALTH_PAGES);
 }
 
 static void serve(worker_process_t *process)

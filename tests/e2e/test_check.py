@@ -493,7 +493,7 @@ def runs(place):
     with subprocess.Popen([str(BINARY), "run", "-c", str(place.folder / "boxedge.yaml")], stderr=subprocess.PIPE, text=True,
                           stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
         try:
-            assert any(line.startswith("boxedge: ready:") for line in process.stderr)
+            assert any(" boxedge: ready:" in line for line in process.stderr)
         finally:
             process.terminate()
             process.stderr.read()

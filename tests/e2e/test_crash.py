@@ -19,8 +19,8 @@ SIGNALS = [signal.SIGABRT] + ([] if SANITIZED else [signal.SIGSEGV, signal.SIGBU
 
 def words(edge, name):
     """The lines of the crash of `name`, without their beginning."""
-    begin = f"boxedge[{name}]: crash: " if name else "boxedge: crash: "
-    return [line.removeprefix(begin) for line in edge.stderr.lines if line.startswith(begin)]
+    begin = f" error crash boxedge[{name}]: crash: " if name else " error crash boxedge: crash: "
+    return [line.split(begin, 1)[1] for line in edge.stderr.lines if begin in line]
 
 
 def status_of(edge):

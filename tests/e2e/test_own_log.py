@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import signal
@@ -114,10 +115,10 @@ def test_the_reader_that_comes_back_learns_how_much_it_missed(stalled):
     said = int(stalled.read_until(rb"boxedge: (\d+) messages were lost here, because")[1])
     assert said >= lost
     stalled.command("reload")
-    stalled.read_until(rb"\nboxedge: reloaded: ")
+    stalled.read_until(rb" boxedge: reloaded: ")
     os.set_blocking(stalled.read_fd, True)
     stalled.process.send_signal(signal.SIGTERM)
-    stalled.read_until(rb"\nboxedge: ended\n")
+    stalled.read_until(rb" boxedge: ended\n")
     assert stalled.process.wait(PATIENCE * SLOW) == 0
 
 
@@ -144,7 +145,7 @@ def test_a_killed_logger_is_followed_by_another(stalled):
     os.kill(victim, signal.SIGKILL)
     stalled.wait_until(lambda: stalled.pids("logger") not in ([], [victim]), PATIENCE * SLOW, "another logger")
     stalled.command("reload")
-    stalled.read_until(rb"\nboxedge: reloaded: ")
+    stalled.read_until(rb" boxedge: reloaded: ")
     assert stalled.finish() == 0
 
 
@@ -157,7 +158,8 @@ def test_all_that_is_wrong_finds_room(tmp_path):
                                  check=False, timeout=PATIENCE * SLOW) for verb in ("run", "check"))
     assert len(run.stderr) > 65536
     wrong = [line for line in (check.stdout + check.stderr).splitlines() if "is not a known key" in line]
-    assert run.stderr.splitlines()[: len(wrong)] == wrong
+    said = [line.split(" conf_error boxedge: ", 1)[-1] for line in run.stderr.splitlines()]
+    assert said[: len(wrong)] == wrong
     assert run.returncode == 1 and run.stderr.endswith("boxedge: not started\n")
 
 
@@ -169,3 +171,40 @@ def test_what_is_wrong_is_said_before_it_ends(tmp_path):
                           timeout=PATIENCE * SLOW)
     assert done.returncode == 1
     assert "nonsense" in done.stderr and done.stderr.endswith("boxedge: not started\n")
+
+
+def test_each_message_has_its_time_level_and_code(tmp_path):
+    with Edge(tmp_path / "edge") as edge:
+        edge.expect_deaths = True
+        victim = edge.pids("worker")[0]
+        os.kill(victim, signal.SIGKILL)
+        edge.stderr.wait_for(lambda line: "worker 0 is back" in line)
+        for level, code, sentence in (("notice", "ready", "boxedge: ready: "), ("error", "process_died", "boxedge: worker 0 "),
+                                      ("notice", "process_back", "boxedge: worker 0 is back")):
+            line = next(line for line in edge.stderr.lines if sentence in line)
+            assert re.match(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z {level} {code} {re.escape(sentence)}", line)
+
+
+def messages(lines, code):
+    return [line for line in map(json.loads, lines) if line["code"] == code]
+
+
+def test_messages_are_json_on_request(tmp_path):
+    """Also the last words of a crash, and the errors of a reload, which can change the form back."""
+    with Edge(tmp_path / "edge", config={"log": {"messages": "json"}}) as edge:
+        edge.expect_deaths = True
+        ready, = messages(edge.stderr.lines, "ready")
+        assert (ready["level"], ready["process"]) == ("notice", "supervisor") and ready["message"].startswith("ready: ")
+        os.kill(edge.pids("worker")[0], signal.SIGABRT)
+        edge.stderr.wait_for(lambda line: "worker 0 is back" in line)
+        crash = messages(edge.stderr.lines, "crash")
+        assert {line["process"] for line in crash} == {"worker 0"} and "crash: signal SIGABRT" in crash[0]["message"]
+        good = edge.config_path.read_text()
+        edge.config_path.write_text(good + "nonsense: 1\n")
+        edge.process.send_signal(signal.SIGHUP)
+        edge.stderr.wait_for(lambda line: '"reload_refused"' in line)
+        wrong, = messages(edge.stderr.lines, "conf_error")
+        assert wrong["level"] == "error" and "nonsense" in wrong["message"]
+        edge.config_path.write_text(re.sub(r"(messages\W+)json", r"\1text", good))
+        edge.command("reload")
+        edge.stderr.wait_for(lambda line: " notice reload_done boxedge: reloaded" in line)

@@ -55,7 +55,7 @@ def test_it_has_everything_from_a_running_edge(make_edge, origin):
     assert "no errors" in parts["check.txt"] and "runs with this state_dir" in parts["check.txt"]
     assert json.loads(parts["status.json"])["workers"]
     assert "boxedge_worker_up" in parts["metrics.txt"]
-    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ boxedge: ready: 1 workers", parts["messages.txt"], re.M)
+    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z notice ready boxedge: ready: 1 workers", parts["messages.txt"], re.M)
     assert f"{edge.state_dir}/store" in parts["files.txt"] and f"{edge.admin_socket}" in parts["files.txt"]
     assert "subject: " in parts["certificates.txt"] and "until: " in parts["certificates.txt"]
     shown = yaml.safe_load(parts["configuration.yaml"])

@@ -72,7 +72,7 @@ def refuse_filters():
 def check_unfiltered(edge):
     refuse_filters()
     edge.start()
-    edge.stderr.wait_for(lambda line: line.startswith("boxedge[worker 0]: its system calls are not filtered: "))
+    edge.stderr.wait_for(lambda line: " boxedge[worker 0]: its system calls are not filtered: " in line)
     with HttpOrigin() as app:
         assert edge.get(edge.create_preview(app), "/echo").status == 200
     assert [worker["system_calls_filtered"] for worker in workers_of(edge)] == [False]

@@ -95,6 +95,22 @@ def test_a_journal_that_stands_still_holds_nothing_up(started):
         started.run("kill", f"-{signal.SIGCONT.value}", journald)
 
 
+def test_messages_are_fields_of_the_journal(started):
+    """systemctl restart: the last edge ends, and another one is ready."""
+    started.run("systemctl", "restart", "boxedge")
+    wait_in(started, "journalctl -u boxedge -q -o cat BOXEDGE_CODE=ready | grep -q .")
+    found = started.run("journalctl", "-u", "boxedge", "-q", "-o", "json", "BOXEDGE_CODE=ready").stdout.splitlines()
+    line = json.loads(found[-1])
+    assert line["MESSAGE"].startswith("ready: ") and line["PRIORITY"] == "5", line
+    assert (line["SYSLOG_IDENTIFIER"], line["BOXEDGE_PROCESS"], line["_TRANSPORT"]) == ("boxedge", "supervisor", "journal")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["BOXEDGE_TIME"])
+    worker = json.loads(started.run("boxedge", "status", "--json").stdout)["workers"][0]["pid"]
+    started.run("kill", f"-{signal.SIGABRT.value}", worker)
+    wait_in(started, "journalctl -u boxedge -q -o cat BOXEDGE_CODE=process_back | grep -q .")
+    worst = started.run("journalctl", "-u", "boxedge", "-q", "-o", "cat", "-p", "err").stdout
+    assert "worker 0: crash: signal SIGABRT" in worst and f"worker 0 (process {worker}) died" in worst, worst
+
+
 # ---- the unit's promises
 
 

@@ -97,8 +97,9 @@ static void no_message(void *owner, ipc_message_t *message)
     (void)message;
 }
 
-static void log_nothing(const char *sentence)
+static void log_nothing(bool readable, const char *sentence)
 {
+    (void)readable;
     (void)sentence;
 }
 

@@ -6,8 +6,9 @@
 #include "blocks.h"
 #include "store_fixture.h"
 
-static void log_nothing(const char *sentence)
+static void log_nothing(bool readable, const char *sentence)
 {
+    (void)readable;
     (void)sentence;
 }
 

@@ -20,8 +20,9 @@ typedef struct world {
 
 static char logged[1024];
 
-static void log_sentence(const char *sentence)
+static void log_sentence(bool readable, const char *sentence)
 {
+    (void)readable;
     strncat(logged, sentence, sizeof(logged) - strlen(logged) - 1);
 }
 
