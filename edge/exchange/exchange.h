@@ -201,6 +201,7 @@ struct exchange {
 
     char request_id[37];
     const char *detail; /* the reason of a refusal or failure, if more specific than the code; else NULL */
+    const char *cause;  /* the same for the access line alone (cause.h); else NULL */
     const char *local_code; /* the stable code of an answer that the edge made, else NULL */
     int status;             /* sent; 0: none */
     uint64_t request_bytes; /* of the body, received from the client */

@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "arena.h"
+#include "cause.h"
 #include "client.h"
 #include "context.h"
 #include "exchange.h"
@@ -138,6 +139,7 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
                                const fields_t *extra)
 {
     ex->local_code = code;
+    cause_of_answer(ex, status, sentence);
     if (ex->state >= EXCHANGE_RESPONSE) {
         exchange_cut(ex);
         return;

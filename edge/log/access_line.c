@@ -7,6 +7,7 @@
 #include "address.h"
 #include "api.h"
 #include "arena.h"
+#include "cause.h"
 #include "client.h"
 #include "log_json.h"
 #include "target_text.h"
@@ -248,8 +249,9 @@ static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, 
         at = write_own(at, STR(",\"origin\":\""), ex->origin_text, ORIGIN_BYTES);
     if (ex->local_code != NULL)
         at = write_own(at, STR(",\"reason\":\""), ex->local_code, CODE_BYTES);
-    if (ex->detail != NULL)
-        at = write_text(at, STR(",\"detail\":\""), str_from(ex->detail), DETAIL_BYTES);
+    const char *cause = cause_text(ex);
+    if (cause != NULL)
+        at = write_text(at, STR(",\"detail\":\""), str_from(cause), DETAIL_BYTES);
     at = write_bool(at, STR(",\"tunnel\":"), ex->response.tunnel);
     at = write_bool(at, STR(",\"resent\":"), ex->sent_again);
     at = log_json_raw(at, STR(",\"end\":\""));

@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "arena.h"
+#include "cause.h"
 #include "client.h"
 #include "context.h"
 #include "descriptors.h"
@@ -80,8 +81,11 @@ void http1_client_lost(http1_client_t *client)
     resend_facts_t facts = resend_facts(client);
     SSL *ssl = conn_ssl(client->conn);
     bool refused = ssl != NULL && origin_tls_refused(ssl);
-    if (refused)
-        target_tls_failed(ex->context, ssl);
+    if (refused) {
+        char reason[TARGET_TLS_REASON_MAX];
+        target_tls_failed(ex->context, ssl, reason);
+        cause_note(ex, "TLS: %s", reason);
+    }
     if (http1_client_elsewhere(client))
         return;
     if (ex->target.elsewhere != NULL || !resend_allowed(&facts)) {

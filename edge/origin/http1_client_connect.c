@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "address.h"
+#include "cause.h"
 #include "client.h"
 #include "context.h"
 #include "descriptors.h"
@@ -32,6 +33,7 @@ static void connect_failed(http1_client_t *client, origin_failure_t failure)
 static void connect_error(http1_client_t *client, int error)
 {
     exchange_t *ex = client->ex;
+    cause_note_connect(ex, error);
     if (descriptors_ran_out(error)) { /* not the origin's fault, and another one would not help */
         http1_client_fail(client, ORIGIN_NO_DESCRIPTOR);
         return;
@@ -54,8 +56,10 @@ static void connect_error(http1_client_t *client, int error)
 static void connect_timeout(loop_timer_t *timer)
 {
     http1_client_t *client = CONTAINER_OF(http1_client_t, timer, timer);
-    if (exchange_origin_connected(client->ex))
-        connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
+    if (!exchange_origin_connected(client->ex))
+        return;
+    cause_note(client->ex, "connect: no answer within %u ms", client->ex->context->conf->timeouts.connect);
+    connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
 /* Connecting succeeded, or failed with `failure` unless that is NULL. */
@@ -78,10 +82,13 @@ void http1_client_handshake(http1_client_t *client)
     if (result == CONN_AGAIN)
         return;
     bool good = result == CONN_OK && origin_tls_agreed(ssl);
-    if (!good)
-        target_tls_failed(client->ex->context, ssl);
-    else
+    if (!good) {
+        char reason[TARGET_TLS_REASON_MAX];
+        target_tls_failed(client->ex->context, ssl, reason);
+        cause_note(client->ex, "TLS: %s", reason);
+    } else {
         conn_set_account(client->conn, &client->ex->context->memory.account, CONN_TLS_STATE_BYTES);
+    }
     connect_ended(client, good ? NULL : &failure);
 }
 

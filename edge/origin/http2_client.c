@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "arena.h"
+#include "cause.h"
 #include "context.h"
 #include "descriptors.h"
 #include "http2_client_internal.h"
@@ -294,8 +295,10 @@ static void fail_connect(http2_client_t *client, origin_failure_t failure)
 static void connect_timeout(loop_timer_t *timer)
 {
     http2_client_t *client = CONTAINER_OF(http2_client_t, timer, timer);
-    if (exchange_origin_connected(client->ex))
-        fail_connect(client, ORIGIN_CONNECT_TIMEOUT);
+    if (!exchange_origin_connected(client->ex))
+        return;
+    cause_note(client->ex, "connect: no answer within %u ms", client->ex->context->conf->timeouts.connect);
+    fail_connect(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
 static void refused(http2_client_t *client)
@@ -314,7 +317,9 @@ static void refused(http2_client_t *client)
 
 void http2_client_connect_failed(http2_client_t *client, int error)
 {
-    const exchange_t *ex = client->ex;
+    exchange_t *ex = client->ex;
+    if (error != 0 && error != EPROTO)
+        cause_note_connect(ex, error);
     if (error == 0)
         http2_client_fail(client, ORIGIN_IS_EDGE);
     else if (descriptors_ran_out(error))

@@ -189,8 +189,10 @@ static void ended(http2_origin_t *origin)
 {
     SSL *ssl = conn_ssl(origin->conn);
     origin->refused = ssl != NULL && origin_tls_refused(ssl);
-    if (origin->refused)
-        target_tls_failed(http2_origin_context(origin), ssl);
+    if (origin->refused) {
+        char reason[TARGET_TLS_REASON_MAX];
+        target_tls_failed(http2_origin_context(origin), ssl, reason);
+    }
     close_as(origin, false);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "address.h"
+#include "cause.h"
 #include "context.h"
 #include "http2_client.h"
 #include "http2_client_internal.h"
@@ -61,7 +62,8 @@ static void open_session(http2_origin_t *origin)
     http2_origin_schedule(origin);
 }
 
-static void connect_failed(http2_origin_t *origin, int error)
+/* `reason`: why TLS failed, with EPROTO; else NULL. */
+static void connect_failed(http2_origin_t *origin, int error, const char *reason)
 {
     list_t waiting;
     take_waiting(origin, &waiting);
@@ -69,6 +71,8 @@ static void connect_failed(http2_origin_t *origin, int error)
     while (!list_is_empty(&waiting)) {
         http2_client_t *client = http2_client_take(&waiting);
         loop_timer_stop(&client->timer);
+        if (reason != NULL)
+            cause_note(client->ex, "TLS: %s", reason);
         if (exchange_origin_connected(client->ex))
             http2_client_connect_failed(client, error);
     }
@@ -86,15 +90,16 @@ static void handshake(http2_origin_t *origin)
         open_session(origin);
         return;
     }
-    target_tls_failed(http2_origin_context(origin), ssl);
-    connect_failed(origin, EPROTO);
+    char reason[TARGET_TLS_REASON_MAX];
+    target_tls_failed(http2_origin_context(origin), ssl, reason);
+    connect_failed(origin, EPROTO, reason);
 }
 
 static void connected(http2_origin_t *origin)
 {
     int error = conn_connect_error(origin->conn);
     if (error != 0) {
-        connect_failed(origin, error);
+        connect_failed(origin, error, NULL);
         return;
     }
     conn_probe_peer(conn_fd(origin->conn)); /* no timer bounds a response */

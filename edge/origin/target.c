@@ -97,10 +97,10 @@ bool target_tls(exchange_t *ex, SSL **ssl)
     return *ssl != NULL;
 }
 
-void target_tls_failed(context_t *context, SSL *ssl)
+void target_tls_failed(context_t *context, SSL *ssl, char reason[TARGET_TLS_REASON_MAX])
 {
-    char reason[256], process[24];
-    if (!origin_tls_failed(ssl, loop_now(context->loop), reason, sizeof(reason)))
+    char process[24];
+    if (!origin_tls_failed(ssl, loop_now(context->loop), reason, TARGET_TLS_REASON_MAX))
         return;
     snprintf(process, sizeof(process), "worker %u", context->index);
     process_log(LOG_SERVER_TLS_FAILED, process, "no TLS with a server of the API: %s", reason);

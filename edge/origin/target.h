@@ -30,7 +30,9 @@ void target_start(exchange_t *ex);
 /* Prepares TLS for a new connection to ex->target. *ssl is for conn_start_tls; NULL without TLS. False: the
  * target requires TLS and it is not available. */
 MUST_USE bool target_tls(exchange_t *ex, SSL **ssl);
-/* The handshake failed, or the origin refused the connection. Logs the reason, at a limited rate. */
-void target_tls_failed(context_t *context, SSL *ssl);
+/* The handshake failed, or the origin refused the connection. Writes the reason, and logs it at a limited
+ * rate. */
+#define TARGET_TLS_REASON_MAX 256
+void target_tls_failed(context_t *context, SSL *ssl, char reason[TARGET_TLS_REASON_MAX]);
 
 #endif

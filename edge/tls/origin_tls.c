@@ -382,9 +382,8 @@ bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len)
     const char *name = server != NULL ? server->name : "a server that is no longer configured";
     if (server != NULL)
         drop_sessions(server);
-    if (server != NULL && server->reported && now_ms - server->reported_ms < ORIGIN_TLS_REPORT_MS)
-        return false;
-    if (server != NULL) {
+    bool again = server != NULL && server->reported && now_ms - server->reported_ms < ORIGIN_TLS_REPORT_MS;
+    if (server != NULL && !again) {
         server->reported = true;
         server->reported_ms = now_ms;
     }
@@ -399,5 +398,5 @@ bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len)
                  SSL_is_init_finished(ssl) == 1 ? "the server does not speak the protocol that was asked for"
                                                 : "the connection ended in the middle of the handshake",
                  name);
-    return true;
+    return !again;
 }

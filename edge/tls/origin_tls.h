@@ -55,8 +55,8 @@ MUST_USE bool origin_tls_agreed(const SSL *ssl);
 MUST_USE bool origin_tls_refused(const SSL *ssl);
 /*
  * After a failed handshake or a refused connection: drops the server's sessions. Writes the reason
- * as a sentence for the log: "certificate has expired (api.example.com)". Returns false if this
- * server's last failure was reported less than ORIGIN_TLS_REPORT_MS ago.
+ * as a sentence for logs: "certificate has expired (api.example.com)". Returns false, after the reason, if
+ * this server's last failure was reported less than ORIGIN_TLS_REPORT_MS ago.
  */
 MUST_USE bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len);
 

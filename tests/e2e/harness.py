@@ -239,6 +239,9 @@ class Edge:
     def check_reports(self):
         reports = [line for line in self.stderr.lines if _REPORT.search(line)]
         assert not reports, "\n".join(reports)
+        mute = [line for line in self.access.lines if line.get("status") in (400, 502, 504) and "detail" not in line
+                and line.get("reason") not in (None, "upstream_refused")]
+        assert not mute, mute
         if not self.expect_deaths:
             deaths = [line for line in self.stderr.lines if _DEATH.search(line)]
             assert not deaths, "\n".join(deaths)

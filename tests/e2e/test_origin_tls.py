@@ -103,7 +103,8 @@ def test_a_server_is_taken_by_its_name_only(tmp_path, certificates, version):
             assert b"mismatch" not in refused.body and NAME.encode() not in refused.body
             assert not bad.requests
             edge.stderr.wait_for(lambda line: f"hostname mismatch ({NAME})" in line)
-            assert edge.wait_for_line(kind="api", status=502)["reason"] == "origin_tls_failed"
+            line = edge.wait_for_line(kind="api", status=502)
+            assert (line["reason"], line["detail"]) == ("origin_tls_failed", f"TLS: hostname mismatch ({NAME})")
 
 
 def test_an_address_is_looked_for_among_addresses(tmp_path, certificates):
