@@ -157,6 +157,11 @@ MUST_USE bool admin_take_verb(str_t rest, str_t *id, str_t *verb, str_t *query);
 void admin_no_such_address(exchange_t *ex);
 void admin_no_such_process(exchange_t *ex, const char *id);
 
+/* ---- workers without an answer (admin_requests.c), for admin_traffic.c ---- */
+
+/* Adds `missing`, and a `note` about them if there are any. */
+void admin_add_missing(json_t *answer, const traffic_missing_t *missing, size_t count);
+
 /* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);
@@ -178,6 +183,7 @@ void admin_box_log(exchange_t *ex, str_t body, void *arg);
 void admin_process_act(exchange_t *ex, str_t body, void *arg);
 void admin_requests_list(exchange_t *ex, str_t body, void *arg);
 void admin_requests_kill(exchange_t *ex, str_t body, void *arg);
+void admin_traffic(exchange_t *ex, str_t body, void *arg);
 void admin_explain(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);

@@ -129,8 +129,7 @@ static void name_missing(const traffic_missing_t *missing, size_t count, char ou
     assert(used < NAMES_BYTES);
 }
 
-/* Adds the workers without an answer, and a sentence about them. */
-static void add_missing(json_t *answer, const traffic_missing_t *missing, size_t count)
+void admin_add_missing(json_t *answer, const traffic_missing_t *missing, size_t count)
 {
     json_t *list = json_array();
     char names[NAMES_BYTES];
@@ -162,7 +161,7 @@ static void list_done(void *owner, const traffic_missing_t *missing, size_t coun
         json_pack("{s:o,s:I,s:I,s:I}", "requests", list, "open", (json_int_t)job->end.open, "matched",
                   (json_int_t)matched, "left_out", (json_int_t)(matched - job->count));
     assert(answer != NULL);
-    add_missing(answer, missing, count);
+    admin_add_missing(answer, missing, count);
     local_wait_end(ex);
     job_free(job);
     admin_reply(ex, 200, answer);
@@ -245,7 +244,7 @@ static void answer_kill(exchange_t *ex, const requests_job_t *job, uint64_t ende
     json_t *answer = json_pack("{s:s,s:I,s:s}", "request_id", job->question.request_id, "ended",
                                (json_int_t)ended, "how", ending_text(&job->end));
     assert(answer != NULL);
-    add_missing(answer, missing, count);
+    admin_add_missing(answer, missing, count);
     process_log(LOG_REQUEST_KILLED, "controller", "request %s ended by uid %ld: %s", job->question.request_id,
                 admin_peer_uid(ex), ending_text(&job->end));
     admin_reply(ex, 200, answer);

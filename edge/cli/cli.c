@@ -39,6 +39,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->now;
     if (str_eq(name, STR("--wait")) && (takes & CLI_WAIT) != 0)
         return &cli->wait;
+    if (str_eq(name, STR("--once")) && (takes & CLI_TOP) != 0)
+        return &cli->once;
     if (str_eq(name, STR("--ready")) && (takes & CLI_READY) != 0)
         return &cli->ready;
     if (str_eq(name, STR("--stdin")) && (takes & CLI_KEY) != 0)
@@ -58,6 +60,10 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->lines;
     if ((str_eq(name, STR("-n")) || str_eq(name, STR("--limit"))) && (takes & CLI_LIMIT) != 0)
         return &cli->limit;
+    if (str_eq(name, STR("--by")) && (takes & CLI_TOP) != 0)
+        return &cli->by;
+    if (str_eq(name, STR("--sort")) && (takes & CLI_TOP) != 0)
+        return &cli->sort;
     if (str_eq(name, STR("--state")) && (takes & CLI_REQUESTS) != 0)
         return &cli->state;
     if (str_eq(name, STR("--older-than")) && (takes & CLI_REQUESTS) != 0)

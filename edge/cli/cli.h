@@ -39,6 +39,8 @@ typedef struct cli {
     const char *state;            /* --state */
     const char *older_than;       /* --older-than */
     const char *limit;            /* -n, --limit */
+    const char *by;               /* --by */
+    const char *sort;             /* --sort */
     const char
         *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; with room for the one that exceeds the limit */
     size_t origin_count;
@@ -54,6 +56,7 @@ typedef struct cli {
     bool follow;                    /* -f, --follow */
     bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
+    bool once;                      /* --once */
     bool help;                      /* -h, --help */
     const char *args[CLI_ARGS_MAX]; /* arguments in order */
     size_t arg_count;
@@ -62,7 +65,8 @@ typedef struct cli {
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
  * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_CLIENT: --client;
- * CLI_OUTPUT: --output; CLI_WAIT: --wait; CLI_REQUESTS: --state and --older-than; CLI_LIMIT: --limit. */
+ * CLI_OUTPUT: --output; CLI_WAIT: --wait; CLI_REQUESTS: --state and --older-than; CLI_LIMIT: --limit;
+ * CLI_TOP: --by, --sort and --once. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -77,7 +81,8 @@ typedef enum cli_takes {
     CLI_OUTPUT = 1024,
     CLI_WAIT = 2048,
     CLI_REQUESTS = 4096,
-    CLI_LIMIT = 8192
+    CLI_LIMIT = 8192,
+    CLI_TOP = 16384
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

@@ -24,6 +24,7 @@ int cmd_run(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_support_bundle(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_unblock(int argc, char **argv);
 int cmd_upgrade(int argc, char **argv);
 int cmd_upstream(int argc, char **argv);

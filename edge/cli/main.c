@@ -30,6 +30,7 @@ static const command_t commands[] = {
     {"store", cmd_store, "check the store, back it up and restore it"},
     {"explain", cmd_explain, "explain the edge's answer to a request for a host"},
     {"status", cmd_status, "show the state of the running edge"},
+    {"top", cmd_top, "show who makes the requests, live in the terminal"},
     {"requests", cmd_requests, "list the requests in flight, end one of them"},
     {"metrics", cmd_metrics, "print the metrics of the running edge"},
     {"support-bundle", cmd_support_bundle, "collect the parts of a report, without secrets"},

@@ -17,6 +17,7 @@ typedef struct refused refused_t;
 typedef struct routes routes_t;
 typedef struct store store_t;
 typedef struct activity activity_t;
+typedef struct traffic traffic_t;
 typedef struct wake_client wake_client_t;
 typedef struct worker worker_t;
 
@@ -34,6 +35,7 @@ struct worker {
     upstream_queue_t *upstream_queue; /* requests that wait for a slot at an upstream */
     activity_t *activity;             /* the use of boxes by exchanges; NULL: none (tests) */
     access_log_t *log;                /* NULL: no access log */
+    traffic_t *traffic;               /* who makes its requests; NULL: does not count (tests) */
     unsigned wake_streams;            /* open ones (wake_events.c) */
     uint32_t birth;                   /* process_birth of this process */
 };

@@ -68,6 +68,7 @@ size_t traffic_question_write(const traffic_question_t *question, char out[TRAFF
     char *at = out;
     assert(question->limit <= TRAFFIC_ROWS_MAX);
     *at++ = (char)question->op;
+    *at++ = (char)question->by;
     at = put64(at, question->limit);
     at = put64(at, question->older_than_us);
     at = put_text(at, str_from(question->box), BOX_ID_MAX);
@@ -80,16 +81,17 @@ size_t traffic_question_write(const traffic_question_t *question, char out[TRAFF
 bool traffic_question_read(str_t bytes, traffic_question_t *out)
 {
     uint64_t limit;
-    if (bytes.n == 0)
+    if (bytes.n < 2 || (uint8_t)bytes.p[1] >= TRAFFIC_BYS)
         return false;
-    *out = (traffic_question_t){.op = (traffic_op_t)bytes.p[0]};
-    bytes = str_from_offset(bytes, 1);
+    *out = (traffic_question_t){.op = (traffic_op_t)bytes.p[0], .by = (traffic_by_t)bytes.p[1]};
+    bytes = str_from_offset(bytes, 2);
     if (!take64(&bytes, &limit) || limit > TRAFFIC_ROWS_MAX || !take64(&bytes, &out->older_than_us) ||
         !copy_text(&bytes, BOX_ID_MAX, out->box) || !copy_text(&bytes, TRAFFIC_WORD_MAX, out->state) ||
         !copy_text(&bytes, TRAFFIC_ID_MAX, out->request_id))
         return false;
     out->limit = (uint32_t)limit;
-    return out->op == TRAFFIC_LIST || (out->op == TRAFFIC_KILL && out->request_id[0] != '\0');
+    return out->op == TRAFFIC_LIST || out->op == TRAFFIC_TOP ||
+           (out->op == TRAFFIC_KILL && out->request_id[0] != '\0');
 }
 
 /* ---- rows ---- */
@@ -133,6 +135,115 @@ bool traffic_request_read(str_t *bytes, traffic_request_t *out)
     *bytes = str_from_offset(*bytes, 2);
     return take64(bytes, &out->age_us) && take64(bytes, &out->request_bytes) &&
            take64(bytes, &out->response_bytes);
+}
+
+/* ---- figures ---- */
+
+/* The first bucket begins at 0, and the second at 768 us. */
+#define LOWEST_POWER 9
+
+unsigned traffic_latency_bucket(uint64_t us)
+{
+    unsigned power = 63 - (unsigned)__builtin_clzll(us | 1);
+    if (power < LOWEST_POWER)
+        return 0;
+    unsigned bucket = 2 * (power - LOWEST_POWER) + (unsigned)(us >> (power - 1) & 1);
+    return bucket < TRAFFIC_LATENCIES ? bucket : TRAFFIC_LATENCIES - 1;
+}
+
+static uint64_t bucket_begin(unsigned bucket)
+{
+    return bucket == 0 ? 0 : (2 + (uint64_t)(bucket & 1)) << (bucket / 2 + LOWEST_POWER - 1);
+}
+
+uint64_t traffic_timed(const traffic_figures_t *figures)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < TRAFFIC_LATENCIES; i++)
+        count += figures->latencies[i];
+    return count;
+}
+
+uint64_t traffic_percentile(const traffic_figures_t *figures, unsigned percent)
+{
+    uint64_t wanted = (traffic_timed(figures) * percent + 99) / 100, before = 0;
+    for (unsigned i = 0; i < TRAFFIC_LATENCIES; i++) {
+        uint64_t here = figures->latencies[i];
+        if (here == 0 || before + here < wanted) {
+            before += here;
+            continue;
+        }
+        uint64_t begin = bucket_begin(i);
+        if (i == TRAFFIC_LATENCIES - 1)
+            return begin; /* it has no end */
+        return begin + (bucket_begin(i + 1) - begin) * (wanted - before) / here;
+    }
+    return 0;
+}
+
+/* Only buckets that are not empty. */
+static char *put_latencies(char *at, const traffic_figures_t *figures)
+{
+    char *count = at++;
+    *count = 0;
+    for (unsigned i = 0; i < TRAFFIC_LATENCIES; i++) {
+        if (figures->latencies[i] == 0)
+            continue;
+        ++*count;
+        *at++ = (char)i;
+        uint32_t value = htole32(figures->latencies[i]);
+        memcpy(at, &value, sizeof(value));
+        at += sizeof(value);
+    }
+    return at;
+}
+
+static bool take_latencies(str_t *bytes, traffic_figures_t *figures)
+{
+    if (bytes->n == 0)
+        return false;
+    size_t count = (uint8_t)bytes->p[0];
+    *bytes = str_from_offset(*bytes, 1);
+    if (count > TRAFFIC_LATENCIES || bytes->n < 5 * count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        unsigned bucket = (uint8_t)bytes->p[5 * i];
+        uint32_t value;
+        if (bucket >= TRAFFIC_LATENCIES)
+            return false;
+        memcpy(&value, bytes->p + 5 * i + 1, sizeof(value));
+        figures->latencies[bucket] = le32toh(value);
+    }
+    *bytes = str_from_offset(*bytes, 5 * count);
+    return true;
+}
+
+size_t traffic_row_write(const traffic_row_t *row, char out[TRAFFIC_ROW_BYTES])
+{
+    const traffic_figures_t *figures = &row->figures;
+    char *at = put_text(out, row->name, TRAFFIC_PLACE_MAX);
+    *at++ = (char)((row->approximate ? 1 : 0) | (row->full ? 2 : 0));
+    at = put64(put64(at, row->window_us), row->open);
+    at = put64(put64(put64(at, figures->requests), figures->errors), figures->own_errors);
+    at = put64(put64(put64(at, figures->request_bytes), figures->response_bytes), figures->latency_us);
+    at = put_latencies(at, figures);
+    assert(at - out <= TRAFFIC_ROW_BYTES);
+    return (size_t)(at - out);
+}
+
+bool traffic_row_read(str_t *bytes, traffic_row_t *out)
+{
+    *out = (traffic_row_t){.open = 0};
+    traffic_figures_t *figures = &out->figures;
+    if (!take_text(bytes, TRAFFIC_PLACE_MAX, &out->name) || bytes->n == 0)
+        return false;
+    out->approximate = (bytes->p[0] & 1) != 0;
+    out->full = (bytes->p[0] & 2) != 0;
+    *bytes = str_from_offset(*bytes, 1);
+    return take64(bytes, &out->window_us) && take64(bytes, &out->open) && take64(bytes, &figures->requests) &&
+           take64(bytes, &figures->errors) && take64(bytes, &figures->own_errors) &&
+           take64(bytes, &figures->request_bytes) && take64(bytes, &figures->response_bytes) &&
+           take64(bytes, &figures->latency_us) && take_latencies(bytes, figures);
 }
 
 /* ---- the end ---- */

@@ -22,7 +22,17 @@
 typedef enum traffic_op {
     TRAFFIC_LIST = 1, /* the requests in flight, the oldest first */
     TRAFFIC_KILL,     /* end the requests of an id */
+    TRAFFIC_TOP,      /* who makes the requests of the last seconds */
 } traffic_op_t;
+
+/* By what TRAFFIC_TOP counts. */
+typedef enum traffic_by {
+    TRAFFIC_BY_BOX,
+    TRAFFIC_BY_PREVIEW,
+    TRAFFIC_BY_KEY,
+    TRAFFIC_BY_UPSTREAM,
+} traffic_by_t;
+#define TRAFFIC_BYS 4
 
 typedef struct traffic_question {
     traffic_op_t op;
@@ -30,10 +40,11 @@ typedef struct traffic_question {
     uint64_t older_than_us;              /* TRAFFIC_LIST: only requests of at least this age */
     char box[BOX_ID_MAX + 1];            /* TRAFFIC_LIST: only those of this box; "": all */
     char state[TRAFFIC_WORD_MAX + 1];    /* TRAFFIC_LIST: only those in this state; "": all */
+    traffic_by_t by;                     /* TRAFFIC_TOP */
     char request_id[TRAFFIC_ID_MAX + 1]; /* TRAFFIC_KILL */
 } traffic_question_t;
 
-#define TRAFFIC_QUESTION_BYTES (1 + 8 + 8 + 3 * 1 + BOX_ID_MAX + TRAFFIC_WORD_MAX + TRAFFIC_ID_MAX)
+#define TRAFFIC_QUESTION_BYTES (2 + 8 + 8 + 3 * 1 + BOX_ID_MAX + TRAFFIC_WORD_MAX + TRAFFIC_ID_MAX)
 
 /* Returns the length. The texts fit (asserted). */
 size_t traffic_question_write(const traffic_question_t *question, char out[TRAFFIC_QUESTION_BYTES]);
@@ -68,6 +79,42 @@ size_t traffic_request_write(const traffic_request_t *request, char out[TRAFFIC_
 /* Takes a row off `*bytes`. False if it is malformed. */
 MUST_USE bool traffic_request_read(str_t *bytes, traffic_request_t *out);
 
+/* Buckets of durations: two for each power of two, from below 768 us to 25 s and more. */
+#define TRAFFIC_LATENCIES 32
+
+/* Figures of a time. */
+typedef struct traffic_figures {
+    uint64_t requests;
+    uint64_t errors;     /* 5xx, and responses that were cut */
+    uint64_t own_errors; /* answers of the edge itself with 400 or more */
+    uint64_t request_bytes;
+    uint64_t response_bytes;
+    uint64_t latency_us; /* the sum of the durations, of all but tunnels */
+    uint32_t latencies[TRAFFIC_LATENCIES];
+} traffic_figures_t;
+
+unsigned traffic_latency_bucket(uint64_t us);
+/* How many requests have a duration. */
+uint64_t traffic_timed(const traffic_figures_t *figures);
+/* The duration within which `percent` of these are, within a bucket by a straight line; 0 without any. */
+uint64_t traffic_percentile(const traffic_figures_t *figures, unsigned percent);
+
+/* The figures of a name. */
+typedef struct traffic_row {
+    str_t name;         /* "": all requests of the worker */
+    bool approximate;   /* the figures may lack a part of the time */
+    bool full;          /* the worker has no room for more names: it may have requests of others */
+    uint64_t window_us; /* 0: the worker has only begun to count */
+    uint64_t open;      /* requests now */
+    traffic_figures_t figures;
+} traffic_row_t;
+
+#define TRAFFIC_ROW_BYTES (1 + TRAFFIC_PLACE_MAX + 1 + 8 * 8 + 1 + TRAFFIC_LATENCIES * 5)
+
+size_t traffic_row_write(const traffic_row_t *row, char out[TRAFFIC_ROW_BYTES]);
+/* Takes a row off `*bytes`. False if it is malformed. */
+MUST_USE bool traffic_row_read(str_t *bytes, traffic_row_t *out);
+
 /* How a request was ended. */
 typedef enum traffic_ending {
     TRAFFIC_ANSWERED, /* with 503 */
@@ -84,7 +131,11 @@ typedef struct traffic_end {
 #define TRAFFIC_END_BYTES (8 * (2 + TRAFFIC_ENDINGS))
 
 /* The first byte of a message of an answer. */
-typedef enum traffic_part { TRAFFIC_PART_REQUESTS = 1, TRAFFIC_PART_END } traffic_part_t;
+typedef enum traffic_part {
+    TRAFFIC_PART_REQUESTS = 1, /* traffic_request_t */
+    TRAFFIC_PART_END,
+    TRAFFIC_PART_ROWS, /* traffic_row_t */
+} traffic_part_t;
 
 size_t traffic_end_write(const traffic_end_t *end, char out[TRAFFIC_END_BYTES]);
 MUST_USE bool traffic_end_read(str_t bytes, traffic_end_t *out);

@@ -12,6 +12,7 @@
 #include "route.h"
 #include "slots.h"
 #include "steps.h"
+#include "traffic.h"
 #include "tunnel.h"
 #include "wake.h"
 #include "wake_events.h"
@@ -94,8 +95,8 @@ static const exchange_hook_t drain[] = {tunnel_drain, NULL};
 /* The tunnel's timer first: the other hooks give claims back, which resumes other exchanges. */
 static const exchange_hook_t leave[] = {tunnel_leave, wake_turn_end, slots_release, api_deletion_end, NULL};
 
-/* The access line needs ex->api, so api_end comes last. */
-static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, api_end, NULL};
+/* The access line and the figures need ex->api, so api_end comes last. */
+static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, traffic_end, api_end, NULL};
 
 const pipeline_t edge_pipeline = {
     .preview = preview_steps,

@@ -9,7 +9,9 @@
 #include "process.h"
 #include "step.h"
 #include "target_text.h"
+#include "traffic.h"
 #include "tunnel.h"
+#include "worker.h"
 
 /* Policy Violation (RFC 6455 section 7.4.1). */
 #define CLOSE_POLICY 1008
@@ -210,6 +212,12 @@ void requests_take(context_t *context, channel_t *channel, const ipc_message_t *
         break;
     case TRAFFIC_KILL:
         kill_requests(context, str_from(question.request_id), channel, message->value);
+        break;
+    case TRAFFIC_TOP:
+        if (worker_of(context)->traffic != NULL)
+            traffic_answer(worker_of(context)->traffic, question.by, loop_precise_us(), channel,
+                           message->value);
+        send_end(channel, message->value, &(traffic_end_t){.open = 0});
         break;
     }
 }

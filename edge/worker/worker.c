@@ -50,6 +50,7 @@
 #include "store.h"
 #include "system_calls.h"
 #include "tls.h"
+#include "traffic.h"
 #include "tunnel.h"
 #include "upstream_queue.h"
 #include "wake.h"
@@ -431,6 +432,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->upstream_queue = upstream_queue_new(worker);
     worker->context.slots = slots_new(&worker->context);
     worker->preview_client = preview_client_new(worker);
+    worker->traffic = traffic_new(&worker->context);
     worker->store = process->store;
     worker->log =
         args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->context.counters) : NULL;
@@ -497,6 +499,7 @@ static void finish(worker_process_t *process)
     slots_free(&worker->context.slots);
     preview_client_free(&worker->preview_client);
     keys_free(&worker->keys);
+    traffic_free(&worker->traffic);
     access_log_free(&worker->log);
     channel_free(&process->controller);
     channel_free(&process->supervisor);

@@ -21,7 +21,8 @@ COMMANDS = [
     "preview create box 3001 --bearer", "preview create box 3002 --basic --json", "preview update box 3000 --label x",
     "preview delete box 3002", "block box other", "block list", "unblock box other", "key create ci --plan free", "key list",
     "key set-plan ci free", "key revoke ci", "key forget ci", "box list", "box list --json", "upstream list",
-    "explain box-3000.preview.box.localhost", "requests", "requests --json", "reload", "check", "store check"]
+    "explain box-3000.preview.box.localhost", "requests", "requests --json",
+    "top --once", "top --json", "reload", "check", "store check"]
 
 
 def test_output_that_is_lost(make_edge):

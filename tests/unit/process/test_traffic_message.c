@@ -106,6 +106,62 @@ static void nothing_for_a_terminal(void **state)
     assert_false(traffic_request_read(&rest, &out));
 }
 
+/* The longest row of figures fits. */
+static void the_longest_figures(void **state)
+{
+    (void)state;
+    char bytes[TRAFFIC_ROW_BYTES], text[400];
+    traffic_row_t in = {.name = long_text(text, 'n'), .full = true, .window_us = UINT64_MAX, .open = 1}, out;
+    memset(&in.figures, 0xff, sizeof(in.figures));
+    size_t n = traffic_row_write(&in, bytes);
+    assert_int_equal(n, TRAFFIC_ROW_BYTES);
+    str_t rest = str_make(bytes, n);
+    assert_true(traffic_row_read(&rest, &out));
+    assert_int_equal(rest.n, 0);
+    assert_int_equal(out.name.n, TRAFFIC_PLACE_MAX);
+    assert_true(out.full && !out.approximate && out.window_us == UINT64_MAX && out.open == 1);
+    assert_memory_equal(&out.figures, &in.figures, sizeof(in.figures));
+    for (size_t i = 0; i < n; i++) {
+        rest = str_make(bytes, i);
+        assert_false(traffic_row_read(&rest, &out));
+    }
+    bytes[n - 5] = TRAFFIC_LATENCIES; /* no such bucket */
+    rest = str_make(bytes, n);
+    assert_false(traffic_row_read(&rest, &out));
+}
+
+static void durations(void **state)
+{
+    (void)state;
+    traffic_figures_t figures = {.requests = 0};
+    assert_int_equal(traffic_latency_bucket(0), 0);
+    assert_int_equal(traffic_latency_bucket(767), 0);
+    assert_int_equal(traffic_latency_bucket(768), 1);
+    assert_int_equal(traffic_latency_bucket(UINT64_MAX), TRAFFIC_LATENCIES - 1);
+    unsigned before = 0;
+    for (uint64_t us = 0; us < 40000000; us += us / 64 + 1) {
+        unsigned bucket = traffic_latency_bucket(us);
+        assert_true(bucket == before || bucket == before + 1);
+        before = bucket;
+        /* Of a thousand equal durations, each percentile is off by less than half. */
+        figures = (traffic_figures_t){.requests = 1000};
+        figures.latencies[bucket] = 1000;
+        assert_int_equal(traffic_timed(&figures), 1000);
+        uint64_t p50 = traffic_percentile(&figures, 50), p95 = traffic_percentile(&figures, 95);
+        assert_true(p50 <= p95);
+        if (us >= 1000 && us < 25000000) {
+            assert_true(p50 * 2 >= us && p50 * 2 <= 3 * us);
+            assert_true(p95 * 2 >= us && p95 * 2 <= 3 * us);
+        }
+    }
+    assert_int_equal(before, TRAFFIC_LATENCIES - 1);
+    figures = (traffic_figures_t){.requests = 0};
+    assert_int_equal(traffic_percentile(&figures, 95), 0);
+    figures.latencies[traffic_latency_bucket(1000)] = 95;
+    figures.latencies[traffic_latency_bucket(1000000)] = 5;
+    assert_true(traffic_percentile(&figures, 95) < 2000 && traffic_percentile(&figures, 96) > 700000);
+}
+
 static void ends(void **state)
 {
     (void)state;
@@ -124,6 +180,8 @@ int main(void)
         cmocka_unit_test(no_questions),
         cmocka_unit_test(the_longest_row),
         cmocka_unit_test(nothing_for_a_terminal),
+        cmocka_unit_test(the_longest_figures),
+        cmocka_unit_test(durations),
         cmocka_unit_test(ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
