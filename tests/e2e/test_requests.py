@@ -9,11 +9,12 @@ import threading
 import pytest
 
 from api_world import answer
+from dataplane import accept_for
 from harness import RawOrigin, WebSocketOrigin, merge
 from processes import ends_whole, upgrade
 from test_answered_waits import at_rest, said_of
 from tunnel_clients import Echoes
-from waits_clients import LONG, WINDOW, Http1, Http2, small
+from waits_clients import CONNECT_PROTOCOL, LONG, WINDOW, Http1, Http2, small
 from waits_world import (AwaitedBody, Connect, DeletedBox, FailedWake, FirstByte, HeldBody, Line, Slots, Subrequest,
                          SubrequestInLine, Tunnel, Wake)
 from h2wire import Client
@@ -301,3 +302,53 @@ def test_no_edge(make_edge):
     for words in (["requests"], ["requests", "kill", "a"]):
         done = edge.command(*words, check=False)
         assert done.returncode == 1 and "not running" in done.stderr.lower() + done.stdout.lower(), done
+
+
+def test_a_tunnel_over_http2_and_one_within_a_frame(make_edge):
+    """A Close frame cannot stand within a frame of the box: that tunnel is reset."""
+    go = threading.Event()
+
+    def app(conn):
+        head = conn.read_head(3600)
+        conn.send(accept_for(head))
+        if head.target == "/within":
+            conn.send(b"\x82\x7e\x01\x00" + b"part of it")  # of 256 bytes
+        with contextlib.suppress(OSError, WireError):
+            go.wait(LONG)
+
+    with RawOrigin(app) as origin:
+        edge = make_edge(config=PATIENT)
+        host = edge.create_preview(origin)
+        try:
+            with Client(edge, host) as h2:
+                h2.until(lambda: CONNECT_PROTOCOL in h2.h2.remote_settings, LONG)
+                fields = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
+                streams = [h2.request(path, "CONNECT", fields, end=False) for path in ("/whole", "/within")]
+                whole, within = (h2.answer(stream) for stream in streams)
+                h2.until(lambda: whole.status == 200 and within.body.endswith(b"part of it"), LONG)
+                rows = {row["path"]: row for row in listed(edge, 2, "--state", "tunnel")}
+                assert {row["http"] for row in rows.values()} == {"2"}
+                assert "was reset" in kill(edge, rows["/within"])
+                h2.until(lambda: within.reset is not None, LONG)
+                assert whole.reset is None and not whole.ended
+                assert "closed with a Close frame" in kill(edge, rows["/whole"])
+                h2.until(lambda: len(whole.body) > 4, LONG)
+                assert whole.body[0] == 0x88 and int.from_bytes(whole.body[2:4], "big") == 1008
+        finally:
+            go.set()
+
+
+def test_an_id_that_a_proxy_gives_to_two_requests(make_edge):
+    with Streaming() as app:
+        edge = make_edge(config=merge(PATIENT, {"trusted_proxies": ["127.0.0.1"]}))
+        host = edge.create_preview(app)
+        with edge.connect("plain") as first, edge.connect("plain") as second, edge.connect("plain") as third:
+            for client, name in ((first, "same-id"), (second, "same-id"), (third, "other-id")):
+                client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: {name}\r\nContent-Length: 0\r\n\r\n".encode())
+            rows = listed(edge, 3, "--state", "first_byte")
+            assert sorted(row["request_id"] for row in rows) == ["other-id", "same-id", "same-id"]
+            assert "2 requests had the id same-id" in edge.command("requests", "kill", "same-id")
+            for client in (first, second):
+                assert client.read_message(LONG, request_method="POST").status == 503
+            app.go.set()
+            assert third.read_message(LONG, request_method="POST").status == 200
