@@ -115,8 +115,8 @@ static void take_token(admin_listener_t *listener, const conf_listener_t *conf)
         secret_hash(str_from(token), listener->token);
     listener->has_token |= read;
     if (!read)
-        process_log(LOG_METRICS_LISTENER_FILES, "controller", "listener %s: its token file cannot be read: %s",
-                    conf->text, strerror(errno));
+        process_log(LOG_METRICS_LISTENER_FILES, "controller",
+                    "listener %s: its token file cannot be read: %s", conf->text, strerror(errno));
     OPENSSL_cleanse(token, sizeof(token));
 }
 

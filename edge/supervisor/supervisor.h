@@ -4,7 +4,9 @@
  *
  *   supervisor.c         start, the loop, signals
  *   supervisor_drain.c   the end
- *   supervise.c          forking children, their deaths, the watchdog
+ *   supervise_start.c    the start of children, and their channels
+ *   supervise.c          their drain, deaths and messages, the watchdog
+ *   store_watch.c        checks of the store while the edge serves
  *   queues.c             queues of workers that cannot accept
  *   reload.c             a new configuration, a new log file
  *   upgrade.c            a new binary: the old one's side; inherit.c: the new one's

@@ -165,6 +165,16 @@ bool store_watch_ended(supervisor_t *s, pid_t pid);
 /* Whether a controller that died must wait for a check. */
 bool store_watch_holds(const supervisor_t *s, uint64_t now_ms);
 
+/* ---- supervise_start.c ---- */
+/* Starts the children that are due. Workers wait for the first controller that serves, because it
+ * makes the stores. */
+void supervise_start_due(supervisor_t *s, uint64_t now_ms);
+/* Restarts the logger a second after its death. */
+void supervise_logger(supervisor_t *s, uint64_t now_ms);
+/* Makes a new channel between a worker, or the runner, and the controller, if both exist. */
+void supervise_join_worker(supervisor_t *s, child_slot_t *worker);
+void supervise_join_runner(supervisor_t *s);
+
 /* ---- supervise.c ---- */
 /* Adjusts the slots to conf->workers: new ones wait for their start, surplus ones drain. */
 void supervise_workers(supervisor_t *s, uint64_t now_ms);
@@ -172,18 +182,10 @@ void supervise_workers(supervisor_t *s, uint64_t now_ms);
 void supervise_runner(supervisor_t *s, uint64_t now_ms);
 /* Makes the runner end, and stop all boxes that no new edge has taken. */
 void supervise_drain_runner(supervisor_t *s);
-/* Starts the children that are due. Workers wait for the first controller that serves, because it
- * makes the stores. */
-void supervise_start_due(supervisor_t *s, uint64_t now_ms);
-/* Restarts the logger a second after its death. */
-void supervise_logger(supervisor_t *s, uint64_t now_ms);
 /* Reaps ended children. */
 void supervise_reap(supervisor_t *s, uint64_t now_ms);
 /* Kills children without a heartbeat, and those that drain past their time. */
 void supervise_watch(supervisor_t *s, uint64_t now_ms);
-/* Makes a new channel between a worker, or the runner, and the controller, if both exist. */
-void supervise_join_worker(supervisor_t *s, child_slot_t *worker);
-void supervise_join_runner(supervisor_t *s);
 /* Takes the messages in the channel of `child`. */
 void supervise_receive(supervisor_t *s, child_slot_t *child);
 void supervise_drain_child(child_slot_t *child, uint64_t within_ms);

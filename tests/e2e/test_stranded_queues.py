@@ -103,6 +103,6 @@ def test_the_metric_of_a_full_worker(make_edge):
             open_ones.enter_context(socket.create_connection(("127.0.0.1", edge.port["plain"]))).sendall(b"GET / HTTP/1.1\r\n")
         edge.wait_until(full, what="the metric")
         done = edge.command("status", "--ready", check=False)
-        assert done.returncode == 1 and "no worker accepts connections" in done.stderr, done
+        assert done.returncode == 1 and "no worker has room for a connection" in done.stderr, done
     edge.wait_until(lambda: not full(), what="room")
     edge.command("status", "--ready")

@@ -80,6 +80,20 @@ static void test_memory_and_room(void **state)
     assert_fault(NULL);
 }
 
+/* A stopped worker, or one in an endless loop, is still SHM_READY. */
+static void test_silence(void **state)
+{
+    (void)state;
+    readiness_facts_t facts = {.workers = 2, .memory_bytes = MEMORY, .now_ms = 100000 + READINESS_SILENT_MS};
+    atomic_store(&shm_worker(shm, numbers[0])->heartbeat_ms, 100000);
+    atomic_store(&shm_worker(shm, numbers[1])->heartbeat_ms, 1);
+    assert_null(readiness_fault(shm, &facts));
+    facts.now_ms++;
+    assert_string_equal(readiness_fault(shm, &facts), "no worker serves");
+    facts.now_ms = 0;
+    assert_null(readiness_fault(shm, &facts));
+}
+
 static void test_facts_of_the_process_and_damage(void **state)
 {
     (void)state;
@@ -87,7 +101,7 @@ static void test_facts_of_the_process_and_damage(void **state)
     const readiness_facts_t blind = {.workers = 2, .memory_bytes = MEMORY, .store_unreadable = true};
     assert_string_equal(readiness_fault(shm, &leaves), "draining");
     assert_string_equal(readiness_fault(shm, &blind), "the store cannot be read");
-    assert_true(store_health_report_pages(shm_store_health(shm)));
+    assert_true(store_health_report_pages(shm_store_health(shm), 1));
     assert_fault("the store is damaged");
 }
 
@@ -96,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_worker_suffices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_and_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_facts_of_the_process_and_damage, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
