@@ -10,7 +10,8 @@ static bool (*const no_origin_left[])(exchange_t *, const origin_failure_t *) = 
 static void (*const no_failure[])(exchange_t *, origin_failure_t) = {NULL};
 
 const pipeline_t bare_pipeline = {
-    .hooks = {.origin_connected = no_origin_connected,
+    .hooks = {.begin = no_hook,
+              .origin_connected = no_origin_connected,
               .origin_unreachable = no_hook,
               .may_pool = no_may_pool,
               .judge_head = no_judge,

@@ -183,6 +183,7 @@ void exchange_begin(exchange_t *ex)
     begin(ex);
     ex->request_complete = !ex->request.has_body && !ex->request.websocket;
     set_state(ex, EXCHANGE_STEPS);
+    run_hooks(hooks_of(ex)->begin, ex);
     ex->step = ex->client->steps;
     if (budget_refuses(ex))
         exchange_count(ex);

@@ -199,6 +199,8 @@ struct exchange {
     slot_claim_t slots;     /* for connections to origins */
     struct wake_turn *wake; /* its wake (wake_times.h); NULL: its box ran already */
 
+    uint16_t flight; /* its record (flights.h); 0: none */
+
     char request_id[37];
     const char *detail; /* the reason of a refusal or failure, if more specific than the code; else NULL */
     const char *cause;  /* the same for the access line alone (cause.h); else NULL */

@@ -9,6 +9,7 @@
 typedef struct access access_t;
 typedef struct access_log access_log_t;
 typedef struct blocks blocks_t;
+typedef struct flights flights_t;
 typedef struct keys keys_t;
 typedef struct origin_tls origin_tls_t;
 typedef struct upstream_queue upstream_queue_t;
@@ -36,6 +37,7 @@ struct worker {
     activity_t *activity;             /* the use of boxes by exchanges; NULL: none (tests) */
     access_log_t *log;                /* NULL: no access log */
     traffic_t *traffic;               /* who makes its requests; NULL: does not count (tests) */
+    flights_t *flights;               /* the requests in flight, in the shared segment; NULL: none (tests) */
     unsigned wake_streams;            /* open ones (wake_events.c) */
     uint32_t birth;                   /* process_birth of this process */
 };

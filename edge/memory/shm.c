@@ -78,6 +78,11 @@ counters_t *shm_counters(shm_t *shm, unsigned index)
     return &slot(shm, index)->counters;
 }
 
+flight_table_t *shm_flights(shm_t *shm, unsigned index)
+{
+    return &slot(shm, index)->flights;
+}
+
 _Atomic uint64_t *shm_conf_generation(shm_t *shm)
 {
     return &shm->segment->conf_generation;
@@ -104,6 +109,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
     for (size_t i = 0; i < sizeof(dead->shares.cell) / sizeof(dead->shares.cell[0]); i++)
         if (atomic_load_explicit(&dead->shares.cell[i], memory_order_relaxed) != 0)
             atomic_store(&dead->shares.cell[i], 0);
+    flights_wipe(&dead->flights);
     limit_worker_wipe(shm->limit, index);
     balance_worker_wipe(shm->balance, index);
 }

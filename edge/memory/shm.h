@@ -23,6 +23,7 @@
 
 #include "balance.h"
 #include "counters.h"
+#include "flights.h"
 #include "limit.h"
 #include "lockout.h"
 #include "store_health.h"
@@ -121,6 +122,8 @@ shm_child_t *shm_worker(shm_t *shm, unsigned index);
 shm_child_t *shm_controller(shm_t *shm);
 shm_child_t *shm_runner(shm_t *shm);
 counters_t *shm_counters(shm_t *shm, unsigned index);
+/* The requests in flight at a worker. */
+flight_table_t *shm_flights(shm_t *shm, unsigned index);
 /* After the death of a worker: zeroes its gauges, client counts and open requests; keeps its counters. */
 void shm_worker_wipe(shm_t *shm, unsigned index);
 

@@ -36,6 +36,7 @@ typedef struct worker_slot {
     alignas(4096) _Atomic uint32_t waiters;
     _Atomic uint32_t waiters_of_box[WAITER_CELLS];
     alignas(4096) share_table_t shares;
+    alignas(4096) flight_table_t flights;
 } worker_slot_t;
 
 _Static_assert(offsetof(worker_slot_t, clients) == 4096, "counters can grow without another layout");

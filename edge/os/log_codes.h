@@ -53,6 +53,8 @@
     X(PROCESS_DIED, "process_died", ERROR,                                                                   \
       "A process ended unexpectedly; its requests failed. The edge "                                         \
       "starts another.")                                                                                     \
+    X(REQUESTS_LOST, "requests_lost", ERROR,                                                                 \
+      "A dead process had requests in flight; the access log has those that it names, with `worker_died`.")  \
     X(PROCESS_BACK, "process_back", NOTICE, "Another process is in its place.")                              \
     X(PROCESS_DIES_OFTEN, "process_dies_often", ERROR, "The next start waits.")                              \
     X(PROCESS_NOT_STARTED, "process_not_started", ERROR,                                                     \

@@ -15,6 +15,7 @@
 
 #include "children.h"
 #include "clock.h"
+#include "lost_requests.h"
 #include "process.h"
 #include "process_log.h"
 #include "store_made.h"
@@ -155,8 +156,10 @@ static void on_death(supervisor_t *s, child_slot_t *child, int status, uint64_t 
         process_log(LOG_PROCESS_DIED, NULL, "%s (process %d) died: %s", child->name, (int)child->pid,
                     children_end_text(status, how));
     unsigned number = child->number;
-    if (child->kind == CHILD_WORKER)
+    if (child->kind == CHILD_WORKER) {
+        lost_requests_bury(s, child, status);
         shm_worker_wipe(s->shm, number);
+    }
     child_buried(child);
     if (child->kind == CHILD_WORKER)
         child_send(&s->controller, PROCESS_WORKER_DIED, number, STR(""), NULL, 0);

@@ -8,6 +8,7 @@
 #include "activity.h"
 #include "api.h"
 #include "cors.h"
+#include "flight.h"
 #include "refused.h"
 #include "route.h"
 #include "slots.h"
@@ -95,8 +96,11 @@ static const exchange_hook_t drain[] = {tunnel_drain, NULL};
 /* The tunnel's timer first: the other hooks give claims back, which resumes other exchanges. */
 static const exchange_hook_t leave[] = {tunnel_leave, wake_turn_end, slots_release, api_deletion_end, NULL};
 
+static const exchange_hook_t begin[] = {flight_begin, NULL};
+
 /* The access line and the figures need ex->api, so api_end comes last. */
-static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, traffic_end, api_end, NULL};
+static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, flight_end, traffic_end,
+                                      api_end,      NULL};
 
 const pipeline_t edge_pipeline = {
     .preview = preview_steps,
@@ -104,7 +108,8 @@ const pipeline_t edge_pipeline = {
     .health = health_steps,
     .api = api_steps,
     .api_upstream = api_upstream_steps,
-    .hooks = {.still_allowed = steps_still_allowed,
+    .hooks = {.begin = begin,
+              .still_allowed = steps_still_allowed,
               .origin_connected = origin_connected,
               .origin_unreachable = origin_unreachable,
               .may_pool = may_pool,

@@ -63,6 +63,7 @@
 
 typedef struct worker_process {
     worker_t worker;
+    flights_t flights;
     char name[24];  /* "worker 3", in log lines */
     unsigned index; /* 3 */
     shm_child_t *slot;
@@ -533,6 +534,8 @@ int worker_run(const worker_args_t *args)
     worker->context.conf = args->conf;
     worker->context.shm = args->shm;
     worker->context.counters = shm_counters(args->shm, args->number);
+    flights_init(&process->flights, shm_flights(args->shm, args->number));
+    worker->flights = &process->flights;
     worker->context.scratch = malloc(CONN_TURN_BYTES);
     assert(worker->context.scratch != NULL);
     account_root_init(&worker->context.memory, shm_shares(args->shm, args->number));

@@ -1,0 +1,25 @@
+/*
+ * The requests that a dead worker had in flight (flights.h): each leaves an access line with
+ * `"end": "worker_died"`.
+ */
+#ifndef BOXEDGE_LOST_REQUESTS_H
+#define BOXEDGE_LOST_REQUESTS_H
+
+#include "flights.h"
+#include "supervisor_internal.h"
+
+/* Maximum bytes of one line. */
+#define LOST_LINE_MAX 4096
+
+/* Writes the line of a request that ended at `now_us` because of `cause`. Returns its length. */
+size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const char *cause, uint64_t now_us);
+
+/*
+ * Writes the lines of all requests of the dead worker `child`, which waitpid gave `status`, to the access
+ * log, and one line to the edge's own log if there are any. A process of its own writes, since a reader may
+ * stall; it ends in LOST_WRITE_S. At the edge's end, waits for it for at most a second.
+ */
+#define LOST_WRITE_S 5
+void lost_requests_bury(const supervisor_t *s, const child_slot_t *child, int status);
+
+#endif

@@ -1,0 +1,55 @@
+#include "flight.h"
+
+#include <string.h>
+
+#include "client.h"
+#include "flights.h"
+#include "target_text.h"
+#include "worker.h"
+
+static size_t copy(char *to, size_t most, str_t text)
+{
+    size_t n = text.n < most ? text.n : most;
+    if (n != 0)
+        memcpy(to, text.p, n);
+    return n;
+}
+
+static void add_path(str_t part, void *arg)
+{
+    flight_t *flight = arg;
+    if (flight->path_n > FLIGHT_PATH_BYTES)
+        return;
+    size_t n = copy(flight->path + flight->path_n, FLIGHT_PATH_BYTES - flight->path_n, part);
+    flight->path_n = (uint16_t)(flight->path_n + n + (n < part.n));
+}
+
+void flight_begin(exchange_t *ex)
+{
+    flights_t *flights = worker_of(ex->context)->flights;
+    const request_t *request = &ex->request;
+    flight_t *flight;
+    if (flights == NULL || ex->client->local)
+        return;
+    ex->flight = flights_take(flights, &flight);
+    if (flight == NULL)
+        return;
+    flight->client = *remote_address(ex);
+    flight->version = (uint8_t)request->version;
+    flight->https = remote_is_https(ex);
+    flight->id_n = (uint8_t)strnlen(ex->request_id, FLIGHT_ID_BYTES);
+    memcpy(flight->id, ex->request_id, FLIGHT_ID_BYTES);
+    flight->method_n = (uint8_t)copy(flight->method, FLIGHT_METHOD_BYTES, request->method);
+    flight->host_n = (uint8_t)copy(flight->host, FLIGHT_HOST_BYTES, request->authority);
+    flight->path_n = 0;
+    target_text_parts(request->target, add_path, flight);
+    atomic_store_explicit(&flight->wall_us, ex->times.wall_us, memory_order_release);
+}
+
+void flight_end(exchange_t *ex)
+{
+    if (ex->flight == 0)
+        return;
+    flights_give(worker_of(ex->context)->flights, ex->flight);
+    ex->flight = 0;
+}
