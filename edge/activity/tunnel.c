@@ -189,9 +189,9 @@ static uint32_t drain_delay(const exchange_t *ex)
     const context_t *context = ex->context;
     uint64_t place = place_in_period(ex), now = loop_now(context->loop);
     uint32_t period = context->conf->timeouts.drain;
-    if (context->open_until_ms == 0)
+    if (context->tunnels_until_ms == 0)
         return (uint32_t)(period / 4 + period * place * 7 / 13000);
-    uint64_t left = context->open_until_ms > now ? context->open_until_ms - now : 0;
+    uint64_t left = context->tunnels_until_ms > now ? context->tunnels_until_ms - now : 0;
     uint64_t spread = left < 2 * (uint64_t)LAST_MS ? left / 2 : LAST_MS;
     return (uint32_t)(left - spread + spread * place * 9 / 10000);
 }
@@ -344,4 +344,17 @@ void tunnels_drain(context_t *context)
     list_t *all = &context->tunnels;
     for (list_t *at = all->next; at != NULL && at != all; at = at->next)
         tunnel_drain(CONTAINER_OF(tunnel_t, link, at)->ex);
+}
+
+void tunnels_cut(context_t *context)
+{
+    list_t *all = &context->tunnels;
+    for (list_t *at = all->next, *next; at != NULL && at != all; at = next) {
+        next = at->next; /* exchanges end at the end of a turn only, so the next one stays */
+        exchange_t *ex = CONTAINER_OF(tunnel_t, link, at)->ex;
+        if (ex->state != EXCHANGE_TUNNEL)
+            continue;
+        ex->local_code = "drained";
+        exchange_cut(ex);
+    }
 }

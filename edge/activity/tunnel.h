@@ -12,7 +12,7 @@ MUST_USE bool tunnel_judge_head(exchange_t *ex);
 /* Opens the tunnel that the head announces: from here on, the box's bytes are frames. No-op without one. */
 void tunnel_response_head(exchange_t *ex);
 /* The worker prepares for its end: closes the tunnel with code 1012 between two frames, at a time spread over
- * the drain period, or over the last minute before context_t.open_until_ms. Called again, it follows the
+ * the drain period, or over the last minute before context_t.tunnels_until_ms. Called again, it follows the
  * new time. No-op without a tunnel, and if it closes already. */
 void tunnel_drain(exchange_t *ex);
 /* The exchange is answered, cut, or ends: stops the timer of a drain. No-op without a tunnel. */
@@ -49,5 +49,7 @@ void tunnels_close_expired(context_t *context);
 
 /* Calls tunnel_drain for all. */
 void tunnels_drain(context_t *context);
+/* Cuts all that have no Close frame yet. */
+void tunnels_cut(context_t *context);
 
 #endif

@@ -46,8 +46,7 @@ struct context {
     bool relieving;            /* relief.h is ending exchanges */
     bool leaving;              /* it drains soon */
     bool draining;
-    uint64_t open_until_ms; /* draining: exchanges and tunnels live on until then (loop_now); 0: for
-                             * timeouts.drain */
+    uint64_t tunnels_until_ms; /* draining: tunnels live on until then (loop_now); 0: for timeouts.drain */
 
     /* Connections of clients. */
     tls_t *tls;

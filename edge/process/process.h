@@ -94,7 +94,8 @@ typedef enum process_message {
 #define PROCESS_DRAIN_OTHERS_ACCEPT 1u
 /* Open exchanges and tunnels live on until they end, at most for timeouts.drain_tunnels. */
 #define PROCESS_DRAIN_KEEPS_OPEN 2u
-/* No controller will come back for waiting requests. */
+/* No controller will come back: waiting requests are answered, and tunnels, which no change would reach, end
+ * within timeouts.drain. */
 #define PROCESS_DRAIN_NO_CONTROLLER 4u
 
 /* The callee owns everything except `shm`. */

@@ -136,5 +136,7 @@ void inherit_served(supervisor_t *s)
     if (s->predecessor_fd >= 0 && ipc_send(s->predecessor_fd, HANDOVER_SERVES, 0, STR(""), NULL, 0) != IPC_OK)
         process_log(LOG_UPGRADE_MUTE, NULL, "the previous process takes no message");
     s->predecessor_fd = -1; /* it is one of the elders */
-    elders_end(s, s->shares ? ELDERS_KEPT : 0);
+    /* No change reaches elders that do not share. The predecessor, the newest, knows that and ends its
+     * tunnels alone; older ones end their requests too. */
+    elders_end(s, s->shares ? ELDERS_KEPT : 1);
 }

@@ -12,7 +12,7 @@
  * "handover". "apart FD" follows the line of an elder whose segment or store is not ours.
  *
  * A new binary whose segment has another layout starts with an empty one. Our workers then see no change of
- * the store, and their requests and tunnels end within timeouts.drain.
+ * the store, and their tunnels end within timeouts.drain.
  */
 #include "supervisor_internal.h"
 
@@ -276,11 +276,11 @@ static void on_serves(supervisor_t *s)
         return;
     process_log(LOG_UPGRADE_DONE, NULL, "process %d serves now", (int)s->upgrade_pid);
     s->handed_over = true;
-    s->keeps_open = s->upgrade_shares && !s->upgrade_now;
+    s->keeps_open = !s->upgrade_now;
     if (!s->upgrade_shares)
         process_log(LOG_UPGRADE_APART, NULL,
-                    "the new binary cannot share memory and store with this one: open requests and "
-                    "WebSockets end within timeouts.drain");
+                    "the new binary cannot share memory and store with this one: open WebSockets end within "
+                    "timeouts.drain");
     /* The successor alone has the locks and speaks with the elders from now on. */
     int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->admin_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {

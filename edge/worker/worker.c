@@ -209,6 +209,7 @@ static void begin_drain(worker_process_t *process, uint64_t how)
     worker_t *worker = &process->worker;
     bool others_accept = (how & PROCESS_DRAIN_OTHERS_ACCEPT) != 0;
     bool keeps_open = (how & PROCESS_DRAIN_KEEPS_OPEN) != 0;
+    bool controller = (how & PROCESS_DRAIN_NO_CONTROLLER) == 0;
     if (worker->context.draining) {
         if (!keeps_open)
             drain_hasten(&process->drain);
@@ -220,8 +221,11 @@ static void begin_drain(worker_process_t *process, uint64_t how)
     listeners_close(&process->listeners, !others_accept);
     if (keeps_open)
         name_old(process);
-    drain_begin(&process->drain, &worker->context, keeps_open);
-    if ((how & PROCESS_DRAIN_NO_CONTROLLER) != 0)
+    drain_begin(&process->drain, &worker->context,
+                !keeps_open  ? DRAIN_KEEPS_NOTHING
+                : controller ? DRAIN_KEEPS_ALL
+                             : DRAIN_KEEPS_EXCHANGES);
+    if (!controller)
         wake_client_give_up(worker->wake_client);
 }
 
