@@ -16,6 +16,7 @@ from tunnel_clients import frame as websocket_frame
 from wire import WireError, parse_head
 
 REFUSED_STREAM = 7
+ENABLE_CONNECT_PROTOCOL = 8  # RFC 8441
 OPCODE_CLOSE = 8
 # Errors by which an exchange can fail. ssl.SSLError is an OSError, asyncio.IncompleteReadError an EOFError.
 ERRORS = (OSError, EOFError, asyncio.TimeoutError, WireError)
@@ -75,6 +76,8 @@ class Connection:
 class Http1(Connection):
     """One request after the other."""
 
+    events = 0  # of the body that comes, so far
+
     reusable = True
 
     def usable(self):
@@ -95,8 +98,10 @@ class Http1(Connection):
         if message.get("Transfer-Encoding") != "chunked":
             return await self.reader.readexactly(int(message.get("Content-Length", 0)))
         body = bytearray()
+        self.events = 0
         while size := int(await self.reader.readuntil(b"\r\n"), 16):
             body += (await self.reader.readexactly(size + 2))[:-2]
+            self.events += 1
         await self.reader.readexactly(2)
         return bytes(body)
 
@@ -124,6 +129,7 @@ class Http2(Connection):
         super().__init__(*arguments)
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.next, self.streams, self.going = 1, {}, False
+        self.tunnels, self.takes_tunnels = {}, asyncio.get_running_loop().create_future()
         window = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535))
         self.writer.write(PREFACE + frame(SETTINGS) + window)
         self.task = asyncio.ensure_future(self._run())
@@ -131,13 +137,31 @@ class Http2(Connection):
     def usable(self):
         return not self.going and not self.writer.is_closing()
 
-    async def ask(self, name, path):
-        """The body of a 200."""
+    def _begin(self, flags, method, name, path, *fields):
+        """Sends a head; the number of its stream, and its answer to come."""
         stream, self.next = self.next, self.next + 2
         answer = asyncio.get_running_loop().create_future()
         self.streams[stream] = [answer, None, bytearray()]
-        block = self.encoder.encode([(":method", "GET"), (":scheme", "https"), (":authority", name), (":path", path)])
-        self.writer.write(frame(HEADERS, END_STREAM | END_HEADERS, stream, block))
+        block = self.encoder.encode([(":method", method), (":scheme", "https"), (":authority", name), (":path", path),
+                                     *fields])
+        self.writer.write(frame(HEADERS, flags | END_HEADERS, stream, block))
+        return stream, answer
+
+    async def tunnel(self, name):
+        """A WebSocket (RFC 8441); None if the server has none over HTTP/2."""
+        if not await self.takes_tunnels:
+            return None
+        inbox = asyncio.StreamReader()
+        self.tunnels[self.next] = inbox
+        stream, answer = self._begin(0, "CONNECT", name, "/ws", (":protocol", "websocket"), ("sec-websocket-version", "13"))
+        status, _ = await answer
+        if status != "200":
+            raise Failed(f"no WebSocket: {status}")
+        return Http2Tunnel(self, stream, inbox)
+
+    async def ask(self, name, path):
+        """The body of a 200."""
+        stream, answer = self._begin(END_STREAM, "GET", name, path)
         try:
             status, body = await answer
         finally:
@@ -146,13 +170,23 @@ class Http2(Connection):
             raise Failed(f"status {status} {body[:120]!r}")
         return body
 
+    @property
+    def events(self):
+        """Of the bodies that come, so far."""
+        return sum(body.count(b"\n\n") for _, _, body in self.streams.values())
+
     def _fail(self, stream, error):
+        if stream in self.tunnels:
+            self.tunnels.pop(stream).set_exception(error)
         entry = self.streams.pop(stream, None)
         if entry is not None and not entry[0].done():
             entry[0].set_exception(error)
 
     def _take(self, kind, flags, stream, payload):
         if kind == SETTINGS and not flags & ACK:
+            pairs = dict(struct.iter_unpack(">HI", payload))
+            if not self.takes_tunnels.done():
+                self.takes_tunnels.set_result(pairs.get(ENABLE_CONNECT_PROTOCOL) == 1)
             self.writer.write(frame(SETTINGS, ACK))
         elif kind == PING and not flags & ACK:
             self.writer.write(frame(PING, ACK, 0, payload))
@@ -170,12 +204,24 @@ class Http2(Connection):
             fields = dict(self.decoder.decode(payload[5:] if flags & 0x20 else payload))
             if stream in self.streams:
                 self.streams[stream][1] = fields.get(":status", self.streams[stream][1])
+            self._head_came(stream)
+        elif kind == DATA and stream in self.tunnels:
+            self.tunnels[stream].feed_data(payload)
         elif kind == DATA and stream in self.streams:
             self.streams[stream][2] += payload
+        if kind in (HEADERS, DATA) and flags & END_STREAM and stream in self.tunnels:
+            self.tunnels.pop(stream).feed_eof()
         if kind in (HEADERS, DATA) and flags & END_STREAM and stream in self.streams:
             answer, status, body = self.streams[stream]
             if not answer.done():
                 answer.set_result((status, bytes(body)))
+
+    def _head_came(self, stream):
+        """A tunnel is open with its head."""
+        if stream in self.tunnels and stream in self.streams:
+            answer, status, _ = self.streams.pop(stream)
+            if not answer.done():
+                answer.set_result((status, b""))
 
     async def _run(self):
         why = "the connection ended with open streams"
@@ -188,7 +234,10 @@ class Http2(Connection):
             why += f" ({error!r})"
         finally:
             self.going = True
-            for stream in list(self.streams):
+            if not self.takes_tunnels.done():
+                self.takes_tunnels.set_exception(Failed(why))
+                self.takes_tunnels.exception()  # nobody may wait for it
+            for stream in [*self.streams, *self.tunnels]:
                 self._fail(stream, Failed(why))
 
     def close(self):
@@ -196,8 +245,48 @@ class Http2(Connection):
         super().close()
 
 
-class WebSocket(Http1):
-    """Text messages to an app that echoes."""
+class Echo:
+    """Text messages to an app that echoes, over what has `frames` to read from and `say` to write."""
+
+    async def next(self):
+        """(opcode, payload) of the next frame, of a short message."""
+        opcode, length = await self.frames.readexactly(2)
+        return opcode & 0x0F, await self.frames.readexactly(length)
+
+    async def echo(self, word):
+        self.say(websocket_frame(1, word))
+        opcode, payload = await self.next()
+        if opcode == OPCODE_CLOSE:
+            self.say(websocket_frame(OPCODE_CLOSE, payload[:2]))
+            raise Failed(f"Close {int.from_bytes(payload[:2], 'big')}")
+        if (opcode, payload) != (1, word):
+            raise Failed(f"frame {opcode} {payload[:40]!r} in place of an echo")
+
+
+class Http2Tunnel(Echo):
+    """A WebSocket on a stream of `connection`."""
+
+    def __init__(self, connection, stream, inbox):
+        self.connection, self.stream, self.frames, self.port = connection, stream, inbox, connection.port
+
+    def say(self, data):
+        self.connection.writer.write(frame(DATA, 0, self.stream, data))
+
+    def close(self):
+        self.connection.close()
+
+    async def close_gently(self):
+        self.connection.task.cancel()
+        await self.connection.close_gently()
+
+
+class WebSocket(Http1, Echo):
+    """A WebSocket on a connection of its own."""
+
+    frames = property(lambda self: self.reader)
+
+    def say(self, data):
+        self.writer.write(data)
 
     async def greet(self, name):
         lines = ["GET /ws HTTP/1.1", f"Host: {name}", "Connection: Upgrade", "Upgrade: websocket",
@@ -206,17 +295,3 @@ class WebSocket(Http1):
         message = await self.head()
         if message.status != 101:
             raise Failed(f"no WebSocket: {message.start.decode('latin-1')}")
-
-    async def next(self):
-        """(opcode, payload) of the next frame, of a short message."""
-        opcode, length = await self.reader.readexactly(2)
-        return opcode & 0x0F, await self.reader.readexactly(length)
-
-    async def echo(self, word):
-        self.writer.write(websocket_frame(1, word))
-        opcode, payload = await self.next()
-        if opcode == OPCODE_CLOSE:
-            self.writer.write(websocket_frame(OPCODE_CLOSE, payload[:2]))
-            raise Failed(f"Close {int.from_bytes(payload[:2], 'big')}")
-        if (opcode, payload) != (1, word):
-            raise Failed(f"frame {opcode} {payload[:40]!r} in place of an echo")

@@ -4,8 +4,8 @@ import collections
 import time
 
 # NONE: no exchange fails, no WebSocket closes. OWN: only exchanges of the killed process fail. DRAIN:
-# exchanges that began before the signal end well, and WebSockets end with Close 1012. RESTART: after the next
-# start nothing fails.
+# exchanges that began before the signal end well, WebSockets end with Close 1012, and streams without an end are
+# cut. RESTART: after the next start nothing fails.
 NONE, OWN, DRAIN, RESTART = "none", "own", "drain", "restart"
 
 Event = collections.namedtuple("Event", "name title rule act setup")
@@ -15,10 +15,11 @@ PAUSE = 0.6
 
 
 class Outcome:
-    """The judge's input: client ports of killed processes, and the time of a signal or of the next start."""
+    """The judge's input: client ports of killed processes, kinds of traffic that end with them, and the time of a
+    signal or of the next start."""
 
     def __init__(self):
-        self.killed, self.at = set(), None
+        self.killed, self.kinds, self.at = set(), set(), None
 
 
 def each(count, act):
@@ -50,9 +51,16 @@ def fewer_listeners(server, load, n):
 
 def kill(role):
     def run(server, load, outcome):
+        outcome.kinds = {"process"} if role == "runner" else set()  # its boxes end with it
         outcome.killed = server.kill(role)
         time.sleep(PAUSE)
     return run
+
+
+def reload_processes(server, load, outcome):
+    """A box with another environment stops, with its requests, and starts with the next one."""
+    outcome.kinds = {"process"}
+    reload(process=[1, 2, 3])(server, load, outcome)
 
 
 def hang(server, load, outcome):
@@ -84,7 +92,7 @@ EVENTS = [
     Event("reload-certificates", "reload, other files of certificates, ×3", NONE, reload(pair=["b", "a", "b"]), {}),
     Event("reload-routes", "reload, more names and origins, ×3", NONE, reload(routes=[1, 2, 3]), {}),
     Event("reload-log", "reload, another access log, ×3", NONE, reload(log=[1, 2, 3]), {}),
-    Event("reload-processes", "reload, another environment of a process box, ×3", NONE, reload(process=[1, 2, 3]), {}),
+    Event("reload-processes", "reload, another environment of a process box, ×3", OWN, reload_processes, {}),
     Event("reload-listeners-more", "reload, one more listener, ×3", NONE, each(3, more_listeners), {}),
     Event("reload-listeners-fewer", "reload, one listener less, ×3", NONE, each(3, fewer_listeners), {"extra": 3}),
     Event("reload-workers-more", "reload, one more worker, ×3", NONE, reload(workers=[3, 4, 5]), {}),
@@ -109,7 +117,7 @@ EVENTS = [
     Event("stop-runner", "SIGSTOP of the runner for 3 s", NONE, stop("runner"), {}),
     Event("stop-supervisor", "SIGSTOP of the supervisor (the master) for 3 s", NONE, stop("supervisor"), {}),
     Event("hang-worker", "SIGSTOP of a worker for good", OWN, hang, {}),
-    Event("drain", "end in order (SIGTERM; nginx: QUIT, HAProxy: USR1)", DRAIN, drain, {}),
+    Event("drain", "end in order (SIGTERM; nginx: QUIT, HAProxy: USR1)", DRAIN, drain, {"short_drain": False}),
 ]
 GROUPS = [
     Group("reload: nothing changed, a limit, a timeout, another access log, each ×3",
@@ -126,13 +134,14 @@ QUICK = ["reload-timeouts", "renewal", "upgrade-twice", "kill-worker", "kill-con
 def is_fault(rule, failure, outcome):
     """Whether the rule forbids this failure. Without access to the sockets (only root has it), the owner of a
     failure is unknown."""
-    own = outcome.killed is None or bool(outcome.killed & set(failure.ports))
+    own = outcome.killed is None or failure.kind in outcome.kinds or bool(outcome.killed & set(failure.ports))
     if rule == NONE:
         return True
     if rule == OWN:
         return not own
     if rule == RESTART:
         return not own and failure.began > outcome.at
-    if failure.kind == "websocket":
+    if failure.kind in ("websocket", "h2-websocket"):
         return failure.why != "Close 1012"
-    return failure.began < outcome.at
+    connected = bool(failure.ports)  # the event loop may begin an exchange long before its connection
+    return failure.kind != "stream" and connected and failure.began < outcome.at

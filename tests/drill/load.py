@@ -1,16 +1,24 @@
-"""Mixed traffic over TLS at bounded rates, with its failures by kind: fresh and kept HTTP/1.1, streams of HTTP/2, uploads,
-slow answers, event streams, WebSockets."""
+"""Mixed traffic over TLS at bounded rates, with its failures by kind: fresh and kept HTTP/1.1, POSTs that are not sent
+again, streams of HTTP/2, uploads, slow answers, event streams, short and without an end, WebSockets over both versions,
+and a process box."""
 
 import asyncio
 import collections
 import json
+import math
 import random
 import time
 
-from connections import ERRORS, Http1, Http2, Trace, Unanswered, WebSocket
+from connections import ERRORS, Failed, Http1, Http2, Trace, Unanswered, WebSocket
 
-RATES = {"fresh": 30, "upload": 3, "slow": 3, "sse": 3}  # a second, each on a separate connection
+RATES = {"fresh": 30, "upload": 3, "slow": 3, "sse": 3, "process": 3}  # a second, each on a separate connection
 KEPT, H2_CONNECTIONS = 8, 2
+# Connections of POSTs without a pause. The head of each answer leaves before its events.
+POSTS, POST_EVENTS, POST_MS = 4, 3, 40
+# Event streams from the start to the finish; as many over HTTP/2. At the finish each must still bring an event.
+STREAMS, STREAM_MS, STREAM_LOOK = 4, 100, 0.1
+# Of the WebSockets, beside them over HTTP/2.
+H2_WEBSOCKETS = 0.1
 KEPT_EVERY, H2_EVERY = 0.3, 0.08
 UPLOAD_PIECE, UPLOAD_PIECES, UPLOAD_PAUSE = b"u" * 32768, 8, 0.1
 SLOW_MS, H2_SLOW_MS, SSE_EVENTS, SSE_MS = 1500, 400, 30, 50
@@ -25,10 +33,12 @@ Failure = collections.namedtuple("Failure", "kind began ended ports why")
 
 class Load:
     """The traffic to a server: from `start` until `finish`. `ports` are the listeners that new connections may choose.
-    `scale` multiplies rates, `patience` bounds an exchange."""
+    `names` are hosts: an app, one with WebSockets, and a process box if there is one. `scale` multiplies rates,
+    `patience` bounds an exchange."""
 
     def __init__(self, ports, names, context, websockets, scale=1.0, patience=PATIENCE):
-        self.ports, self.app, self.ws_app = list(ports), *names
+        self.ports, self.app, self.ws_app = list(ports), *names[:2]
+        self.box = names[2] if len(names) > 2 else None
         self.context, self.context_h2 = context(("http/1.1",)), context(("h2",))
         self.websockets, self.scale, self.patience = websockets, scale, patience
         self.done, self.again, self.failures = collections.Counter(), collections.Counter(), []
@@ -37,11 +47,11 @@ class Load:
 
     # ---- exchanges
 
-    async def _exchange(self, kind, work):
+    async def _exchange(self, kind, work, bounded=True):
         """Runs `work(trace)` and counts its result; its return value, or None."""
         trace = Trace(kind, time.monotonic())
         try:
-            result = await asyncio.wait_for(work(trace), self.patience)
+            result = await asyncio.wait_for(work(trace), self.patience if bounded else None)
         except ERRORS as error:
             self.failures.append(Failure(kind, trace.begin, time.monotonic(), tuple(trace.ports), str(error) or repr(error)))
             return None
@@ -49,12 +59,12 @@ class Load:
         return result
 
     async def _open(self, of, trace):
-        h2 = of is Http2
+        h2 = issubclass(of, Http2)
         return await of.open(self.random.choice(self.ports), self.context_h2 if h2 else self.context,
                              self.ws_app if of is WebSocket else self.app, trace)
 
-    def _head(self, target, *fields):
-        return "\r\n".join([f"{target} HTTP/1.1", f"Host: {self.app}", *fields, "", ""]).encode()
+    def _head(self, target, *fields, host=None):
+        return "\r\n".join([f"{target} HTTP/1.1", f"Host: {host or self.app}", *fields, "", ""]).encode()
 
     async def _one(self, trace, request, pieces=()):
         """A request on a separate connection; the body of the answer."""
@@ -66,6 +76,9 @@ class Load:
 
     async def fresh(self, trace):
         await self._one(trace, self._head("GET /echo", "Connection: close"))
+
+    async def process(self, trace):
+        await self._one(trace, self._head("GET /", "Connection: close", host=self.box))
 
     async def slow(self, trace):
         await self._one(trace, self._head(f"GET /slow?ms={SLOW_MS}", "Connection: close"))
@@ -100,11 +113,49 @@ class Load:
         """A connection that failed is held no longer: a late answer must not meet the next request."""
         connection = held.pop()
         try:
-            await connection.ask(request)
+            body = await connection.ask(request)
         except BaseException:
             connection.close()
             raise
         held.append(connection)
+        return body
+
+    async def _post(self, held, trace):
+        """On the connection that `held` has, unless its end is known. Never sent again."""
+        if held and not held[0].usable():
+            held.pop().close()
+        if held:
+            trace.ports.append(held[0].port)
+        else:
+            held.append(await self._open(Http1, trace))
+        body = await self._ask(held, self._head(f"POST /sse?n={POST_EVENTS}&ms={POST_MS}", "Content-Length: 1") + b"x")
+        if body.count(b"data: ") != POST_EVENTS:
+            raise EOFError(f"{body.count(b'data: ')} of {POST_EVENTS} events")
+        return body
+
+    async def _follow(self, of, opened, trace):
+        """An event stream without an end, until the finish and one event more."""
+        connection = await self._open(of, trace)
+        path = f"/sse?n=1000000&ms={STREAM_MS}"
+        asked = asyncio.ensure_future(connection.ask(self.app, path) if of is Http2 else
+                                      connection.ask(self._head(f"GET {path}")))
+        try:
+            last, since = 0, time.monotonic()
+            while self.running or connection.events == last:
+                if self.running:
+                    last, since = connection.events, time.monotonic()
+                elif time.monotonic() - since > self.patience:
+                    raise Failed("no event comes")
+                if connection.events:
+                    opened.set()
+                await asyncio.wait([asked], timeout=STREAM_LOOK)
+                if asked.done():
+                    asked.result()
+                    raise Failed("the stream has ended")
+            return True
+        finally:
+            asked.cancel()
+            connection.close()
 
     # ---- starting exchanges
 
@@ -128,6 +179,20 @@ class Load:
             await self._exchange("kept", lambda trace: self._kept(held, request, trace))
         for connection in held:
             await connection.close_gently()
+
+    async def _drive_posts(self):
+        held = []
+        while self.running:
+            if await self._exchange("post", lambda trace: self._post(held, trace)) is None:
+                await self._pause(AGAIN * self.random.uniform(0.5, 1.5))
+        for connection in held:
+            await connection.close_gently()
+
+    async def _drive_stream(self, of, opened):
+        while self.running:
+            if await self._exchange("stream", lambda trace: self._follow(of, opened, trace), bounded=False) is None:
+                opened.set()
+                await self._pause(AGAIN)
 
     async def _drive_h2(self):
         """Streams overlap; half of them are open for a while."""
@@ -168,14 +233,17 @@ class Load:
             await asyncio.sleep(0.05)
         connection.close()
 
-    async def _tunnel(self, opened):
+    async def _tunnel(self, kind, opened):
         """One WebSocket, which opens anew after each failure."""
         socket = None
 
         async def greet(trace):
-            one = await self._open(WebSocket, trace)
-            await one.greet(self.ws_app)
-            return one
+            if kind == "websocket":
+                one = await self._open(WebSocket, trace)
+                await one.greet(self.ws_app)
+                return one
+            connection = await self._open(Http2, trace)
+            return await connection.tunnel(self.ws_app) or connection
 
         async def echo(trace):
             trace.ports.append(socket.port)
@@ -186,7 +254,10 @@ class Load:
             if socket is None:
                 socket = await self._exchange("open", greet)
                 opened.set()
-            elif await self._exchange("websocket", echo) is None:
+                if isinstance(socket, Http2):  # this server has none over HTTP/2
+                    socket.close()
+                    return
+            elif await self._exchange(kind, echo) is None:
                 socket.close()
                 socket = None
             if socket is None:
@@ -194,7 +265,7 @@ class Load:
             else:
                 await self._pause(WEBSOCKET_EVERY * self.random.uniform(0.5, 1.5))
         if socket is not None:
-            await self._exchange("websocket", echo)  # the final echo on each
+            await self._exchange(kind, echo)  # the final echo on each
             await socket.close_gently()
 
     async def _pause(self, seconds):
@@ -205,11 +276,19 @@ class Load:
     # ---- life
 
     async def start(self):
-        for n in range(0, self.websockets, BATCH):
-            opened = [asyncio.Event() for _ in range(min(BATCH, self.websockets - n))]
-            self.drivers += [asyncio.ensure_future(self._tunnel(event)) for event in opened]
+        streams = math.ceil(STREAMS * self.scale)
+        works = ([("websocket", None)] * self.websockets
+                 + [("h2-websocket", None)] * math.ceil(self.websockets * H2_WEBSOCKETS)
+                 + [("stream", Http1), ("stream", Http2)] * streams)
+        for n in range(0, len(works), BATCH):
+            opened = []
+            for kind, of in works[n : n + BATCH]:
+                opened.append(asyncio.Event())
+                self.drivers.append(asyncio.ensure_future(
+                    self._drive_stream(of, opened[-1]) if of else self._tunnel(kind, opened[-1])))
             await asyncio.gather(*(event.wait() for event in opened))
-        self.drivers += [asyncio.ensure_future(self._drive(kind)) for kind in RATES]
+        self.drivers += [asyncio.ensure_future(self._drive(kind)) for kind in RATES if kind != "process" or self.box]
+        self.drivers += [asyncio.ensure_future(self._drive_posts()) for _ in range(math.ceil(POSTS * self.scale))]
         self.drivers += [asyncio.ensure_future(self._drive_kept()) for _ in range(KEPT)]
         self.drivers += [asyncio.ensure_future(self._drive_h2()) for _ in range(H2_CONNECTIONS)]
 

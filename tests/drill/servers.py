@@ -18,7 +18,8 @@ from processes import IMPOSTOR, gone, said, serving
 
 STOPPED_S = 3  # shorter than timeouts.heartbeat
 HUNG_S = 5
-DRAIN_S = 12
+# The time for an end in order. In other events it is shorter than the exchanges, which outlive it beside a successor.
+DRAIN_S, SHORT_DRAIN_S = 12, 1
 # "A binary" that ends immediately, or hangs.
 FAILING = "#!/bin/sh\nexit 3\n"
 HANGING = "#!/bin/sh\nexec sleep 1000\n"
@@ -37,6 +38,7 @@ class Settings:
     log: int = 0  # the number of the access log's file
     process: int = 0  # changes a process box
     broken: bool = False
+    short_drain: bool = True
 
 
 class Keys:
@@ -208,16 +210,18 @@ class Boxedge(Server):
 
     def configure(self):
         now = self.settings
+        drain = SHORT_DRAIN_S if now.short_drain else DRAIN_S * SLOW
         listeners = [{"kind": "tls", "address": f"127.0.0.1:{port}"} for port in (self.port, *now.extra)]
         boxes = [harness.local_box("box", *self.apps)]
         config = {
             "listeners": listeners, "workers": now.workers, "public_port": self.port,
             "certificates": [{"chain": str(self.keys.chain(now.pair)), "key": str(self.keys.key(now.pair))}],
             "limits": {"head_fields": now.fields, "connections_per_client": 0},
-            "timeouts": {"drain": f"{DRAIN_S * SLOW}s", "keep_alive": f"{now.keep_alive}s"},
+            "timeouts": {"drain": f"{drain}s", "keep_alive": f"{now.keep_alive}s"},
             "log": {"access": str(self.directory / f"access-{now.log}.log")},
-            # Its command never runs: the box only gives the edge a runner.
-            "processes": [{"id": "process", "command": ["sleep", "1000"], "ports": [self.process_port],
+            "processes": [{"id": "process", "ports": [self.process_port],
+                           "command": ["/usr/bin/python3", "-m", "http.server", "--bind", "127.0.0.1",
+                                       "--directory", "/usr", str(self.process_port)],
                            "environment": [f"NUMBER={now.process}"], "user": "nobody"}],
             "boxes": boxes + [harness.local_box(f"more-{n}", self.apps[0]) for n in range(now.routes)],
         }
@@ -241,9 +245,14 @@ class Boxedge(Server):
             harness.BINARY = self.good
         return self
 
+    def names(self):
+        """Only root may start processes as another user."""
+        return super().names() + ([harness.Edge.host(self.process_port, "process")] if os.geteuid() == 0 else [])
+
     def prepare(self):
         for port in self.apps:
             self.edge.create_preview(port)
+        self.edge.create_preview(self.process_port, "process")
 
     def reload(self):
         if self.settings.broken:  # the command would find the fault by itself

@@ -7,10 +7,11 @@ import events
 
 # The kinds of traffic (load.py), as the table names them.
 KINDS = {"fresh": "fresh", "kept": "kept", "h2": "h2", "upload": "upload", "slow": "slow", "sse": "SSE",
-         "websocket": "WebSocket", "open": "new WebSocket"}
+         "post": "POST", "stream": "stream", "process": "process box", "websocket": "WebSocket",
+         "h2-websocket": "h2 WebSocket", "open": "new WebSocket"}
 SERVERS = {"haproxy": "HAProxy"}
 # The meaning of a failure that the rule of its event allows.
-ALLOWED = {events.OWN: "its own", events.DRAIN: "with Close 1012", events.RESTART: "until the next start"}
+ALLOWED = {events.OWN: "its own", events.DRAIN: "in time", events.RESTART: "until the next start"}
 
 
 def title(server):
@@ -28,7 +29,7 @@ def cell(results, rule):
     if not any(results):
         return "–"
     if rule == events.DRAIN:  # a request that began after the signal is no failure
-        allowed = [f for f in allowed if f["kind"] == "websocket"]
+        allowed = [f for f in allowed if f["kind"] in ("websocket", "h2-websocket", "stream")]
     return (by_kind(faults) or "0") + (f" ({ALLOWED[rule]}: {by_kind(allowed)})" if allowed else "")
 
 

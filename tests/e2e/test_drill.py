@@ -1,6 +1,7 @@
 """The short form of the drill (tests/drill/run): an operator's events under mixed load cause only permitted
 failures, and the drill finds failures."""
 
+import json
 import os
 import re
 import signal
@@ -29,8 +30,8 @@ def drill(*options):
     return process.returncode, output, dict(ROW.findall(output))
 
 
-def test_reload_renewal_upgrade_and_deaths_fail_nothing_else():
-    status, output, table = drill()
+def test_reload_renewal_upgrade_and_deaths_fail_nothing_else(tmp_path):
+    status, output, table = drill("--json", tmp_path / "drill.json")
     assert status == 0, output
     assert output.rstrip().endswith("boxedge kept every rule")
     for event in ("reload", "renewal", "upgrade", "`kill -9` of a worker", "`kill -9` of the controller"):
@@ -38,6 +39,10 @@ def test_reload_renewal_upgrade_and_deaths_fail_nothing_else():
     # The rule lets the killed worker's own exchanges fail, and some must: the death met traffic.
     assert re.match(r"0 \(its own: .*WebSocket \d+", table.pop("`kill -9` of a worker"))
     assert set(table.values()) == {"0"}
+    # The upgrade met every kind of traffic.
+    done = json.loads((tmp_path / "drill.json").read_text())["results"]["upgrade-twice"]["boxedge"]["done"]
+    kinds = {"fresh", "kept", "post", "h2", "upload", "slow", "sse", "stream", "websocket", "h2-websocket"}
+    assert kinds <= done.keys() and ("process" in done) == (os.geteuid() == 0), done
     assert ("not known whose" in output) == (os.geteuid() != 0)
 
 
@@ -51,5 +56,6 @@ def test_failures_are_counted_and_named(tmp_path):
     assert drill("--table", tmp_path / "failed.json")[2] == table
     found = dict(re.findall(r"(\w+) (\d+)", table.popitem()[1]))
     assert int(found.pop("WebSocket")) > 0
-    assert found, "only WebSockets failed"
+    assert int(found.pop("stream")) > 0
+    assert found, "only WebSockets and streams without an end failed"
     assert "× websocket: Close 1012" in output
