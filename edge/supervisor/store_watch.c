@@ -25,7 +25,7 @@
 /* Of a check. Its read transaction keeps all pages of its commit. */
 #define BOUND_MS (5u * 60 * 1000)
 /* A controller that crashed waits this long for the check: a change could crash its successor too. */
-#define HOLD_MS 2000u
+#define HOLD_MS 10000u
 
 /* ---- in the helper ---- */
 
@@ -83,7 +83,8 @@ static void check(const supervisor_t *s)
     }
 }
 
-static _Noreturn void run(supervisor_t *s)
+/* `urgent`: the node waits for the result. */
+static _Noreturn void run(supervisor_t *s, bool urgent)
 {
     child_become_helper("store-check");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -91,7 +92,8 @@ static _Noreturn void run(supervisor_t *s)
         _exit(1);
     snapshot_forget_keys(s->snapshot);
     OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
-    (void)setpriority(PRIO_PROCESS, 0, 19);
+    if (!urgent)
+        (void)setpriority(PRIO_PROCESS, 0, 19);
     check(s);
     _exit(0);
 }
@@ -126,11 +128,12 @@ void store_watch_turn(supervisor_t *s, uint64_t now_ms)
     if (now_ms < watch->started_ms + pause)
         return;
     watch->started_ms = now_ms;
+    bool urgent = watch->sign;
     watch->checked = true;
     watch->sign = false;
     watch->pid = fork();
     if (watch->pid == 0)
-        run(s);
+        run(s, urgent);
     if (watch->pid < 0) {
         process_log(LOG_STORE_NOT_CHECKED, NULL, "the store cannot be checked: %s", strerror(errno));
         watch->pid = 0;

@@ -367,7 +367,7 @@ static bool open_store(worker_process_t *process, bool must_open)
 {
     char durable[PATH_MAX], fleeting[PATH_MAX], error[512];
     const conf_t *conf = process->worker.context.conf;
-    uint64_t closed;
+    uint64_t closed = 0;
     if (!process_store_dirs(conf, durable, fleeting, PATH_MAX))
         return false; /* the supervisor made them: they fit */
     process->store = store_open(durable, fleeting, conf->store_map_bytes, false, error, sizeof(error));
@@ -376,6 +376,9 @@ static bool open_store(worker_process_t *process, bool must_open)
     if (process->store == NULL && !must_open)
         process->store = store_open_patiently(durable, fleeting, conf->store_map_bytes, false, 0, &closed,
                                               error, sizeof(error));
+    /* What is not damaged, as where descriptors are short, a successor may open. */
+    if (process->store != NULL && (closed & ~store_damaged(process->store)) != 0)
+        store_close(&process->store);
     if (process->store != NULL)
         store_set_known_damage(process->store, &shm_store_health(process->worker.context.shm)->damaged);
     return process->store != NULL;

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from disks import figure
-from harness import BINARY, DOMAIN, Edge, HttpOrigin  # noqa: F401
+from harness import DOMAIN, SLOW, Edge, HttpOrigin
 
 PREVIEWS = 60
 KEYS = {"plans": [{"name": "free", "rate": "0"}]}
@@ -70,9 +70,8 @@ def is_unready(edge):
     """By /readyz and by the command; and it takes no time."""
     start = time.monotonic()
     done = edge.command("status", "--ready", check=False)
-    assert done.returncode == 1 and "does not answer" not in done.stderr, done
-    assert time.monotonic() - start < 10
-    return readyz(edge) == 503
+    assert time.monotonic() - start < 10 * SLOW
+    return done.returncode == 1 and "the store cannot be read" in done.stderr and readyz(edge) == 503
 
 
 def messages(edge):
@@ -151,7 +150,7 @@ def test_changes_after_damage(edge, app, damage):
     start = time.monotonic()
     assert json.loads(edge.command("status", "--json"))["store"] is None
     assert figure(edge, "boxedge_store_damaged") == 1
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 10 * SLOW
     assert edge.pids("controller") == second
     deaths = [line for line in edge.stderr.lines if "controller (process" in line and "died" in line]
     assert len(deaths) == (second != controller) <= 1, deaths

@@ -185,10 +185,52 @@ static void a_patient_writer(void **state)
     assert_int_equal(store_get_preview(f->store, STR("box"), 80, &preview), STORE_OK);
 }
 
+/* A reader tells damage from what may pass. */
+static void a_patient_reader(void **state)
+{
+    fixture_t *f = *state;
+    char path[160], aside[170], kept[8192], zeros[8192] = "", error[512];
+    uint64_t closed;
+    store_preview_t preview = fixture_preview("box", 80);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    store_close(&f->store);
+    assert_true(store_made_note(f->durable));
+    snprintf(path, sizeof(path), "%s/keys/lock.mdb", f->durable);
+    snprintf(aside, sizeof(aside), "%s.aside", path);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        if (damaged) {
+            snprintf(path, sizeof(path), "%s/keys/data.mdb", f->durable);
+            int fd = open(path, O_RDWR | O_CLOEXEC);
+            assert_int_equal(pread(fd, kept, sizeof(kept), 0), sizeof(kept));
+            assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+            close(fd);
+        } else {
+            assert_int_equal(rename(path, aside), 0);
+            assert_int_equal(mkdir(path, 0700), 0); /* no file that can be opened */
+        }
+        f->store = store_open_patiently(f->durable, f->scratch, FIXTURE_MAP_BYTES, false, 0, &closed, error,
+                                        sizeof(error));
+        assert_int_equal(closed, STORE_PART(STORE_PART_KEYS));
+        assert_int_equal(store_damaged(f->store), damaged ? closed : 0);
+        assert_int_equal(store_get_preview(f->store, STR("box"), 80, &preview), STORE_OK);
+        store_close(&f->store);
+        if (!damaged) {
+            assert_int_equal(rmdir(path), 0);
+            assert_int_equal(rename(aside, path), 0);
+        }
+    }
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, kept, sizeof(kept), 0), sizeof(kept));
+    close(fd);
+    snprintf(path, sizeof(path), "%s.made", f->durable);
+    assert_int_equal(unlink(path), 0);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {TEST(a_flipped_bit_hides_nothing), TEST(what_is_absent),
-                                       TEST(known_damage), TEST(a_patient_writer)};
+                                       TEST(known_damage), TEST(a_patient_writer), TEST(a_patient_reader)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
