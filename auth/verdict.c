@@ -51,6 +51,8 @@ secret_check_t secret_check(const verdict_guard_t *guard, str_t secret, const ui
     if (matches(secret, sha256))
         return SECRET_RIGHT;
     note_failure(guard, secret);
+    if (guard->lockouts != NULL && locked_for(guard) != 0)
+        atomic_fetch_add_explicit(guard->lockouts, 1, memory_order_relaxed);
     return SECRET_WRONG;
 }
 

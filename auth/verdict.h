@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_VERDICT_H
 #define BOXEDGE_VERDICT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,7 +33,8 @@ typedef struct verdict_shown {
  * out, and guesses that pretend to be embedded count as well.
  */
 typedef struct verdict_guard {
-    lockout_t *lockout; /* NULL: none */
+    lockout_t *lockout;         /* NULL: none */
+    _Atomic uint64_t *lockouts; /* counts those that begin; NULL: they are not counted */
     const struct in6_addr *client;
     uint64_t preview; /* its version, below 2^63 */
     bool embedded;

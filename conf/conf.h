@@ -30,6 +30,7 @@ typedef struct conf_listener {
     conf_listener_kind_t kind;
     conf_address_t address;
     char text[64];       /* for printing: "127.0.0.1:8443", "[::]:443" */
+    uint64_t id;         /* a hash of the text, not 0 */
     bool ipv4;           /* "[::]": takes IPv4 clients, too */
     bool proxy_protocol; /* each connection begins with a PROXY protocol header */
     bool tls_terminated; /* plain: a trusted proxy's X-Forwarded-Proto tells whether its client came over TLS
@@ -186,6 +187,7 @@ typedef struct conf_upstream {
 /* The limits of a key or a client address. */
 typedef struct conf_plan {
     char name[CONF_NAME_MAX + 1];
+    uint64_t id;         /* a hash of the name, not 0 */
     uint64_t rate_count; /* units in `rate_period_ms`; 0: no limit on the rate */
     uint64_t rate_period_ms;
     uint32_t burst;     /* units in one burst, 1 or more */

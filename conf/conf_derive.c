@@ -107,10 +107,17 @@ static void derive_origins(conf_t *conf)
     }
 }
 
+/* The same in all processes, and never 0. */
+static uint64_t id_of(const char *name)
+{
+    static const siphash_key_t key;
+    uint64_t id = siphash(&key, name, strlen(name));
+    return id != 0 ? id : 1;
+}
+
 static void derive_upstream(conf_upstream_t *upstream)
 {
-    static const siphash_key_t key; /* zero, so the same in all processes */
-    upstream->id = siphash(&key, upstream->name, strlen(upstream->name));
+    upstream->id = id_of(upstream->name);
     (void)snprintf(upstream->pool, sizeof(upstream->pool), "=%s", upstream->name);
     none(&upstream->tls_name);
     none(&upstream->tls_ca);
@@ -153,6 +160,8 @@ static void derive_api(conf_t *conf, const conf_node_t *root)
         derive_upstream(&conf->upstreams[i]);
     if (conf->api.upstream == NULL && conf->upstream_count == 1)
         conf->api.upstream = conf_copy(str_from(conf->upstreams[0].name));
+    for (size_t i = 0; i < conf->plan_count; i++)
+        conf->plans[i].id = id_of(conf->plans[i].name);
     none(&conf->api.upstream);
     none(&conf->api.default_plan);
     none(&conf->api.client_plan);
@@ -198,6 +207,7 @@ static void derive_listener(conf_listener_t *listener, bool named)
     }
     if (listener->address.len != 0)
         conf_net_print(&listener->address, listener->text);
+    listener->id = id_of(listener->text);
     none(&listener->tls_certificate);
     none(&listener->tls_key);
     none(&listener->token_file);

@@ -13,6 +13,7 @@
 #include "exchange.h"
 #include "list.h"
 #include "local_server.h"
+#include "metrics.h"
 #include "preview_make.h"
 
 /* Maximum bytes of a request's body. */
@@ -215,6 +216,9 @@ void admin_listeners_set_conf(admin_t *admin, const conf_t *conf);
 void admin_listeners_drain(admin_t *admin);
 uint64_t admin_listeners_clients(const admin_t *admin);
 void admin_listeners_free(admin_t *admin);
+metrics_admin_t admin_listeners_figures(const admin_t *admin);
+/* Adds the figures of one server (admin_status.c). */
+void admin_add_figures(const local_server_t *server, metrics_admin_t *figures);
 
 /* The table of addresses (admin_routes.c). */
 extern const exchange_step_t admin_steps[];

@@ -246,3 +246,11 @@ void admin_listeners_free(admin_t *admin)
     while (!list_is_empty(&admin->listeners))
         listener_free(CONTAINER_OF(admin_listener_t, link, admin->listeners.next));
 }
+
+metrics_admin_t admin_listeners_figures(const admin_t *admin)
+{
+    metrics_admin_t figures = {0};
+    for (list_t *link = admin->listeners.next; link != &admin->listeners; link = link->next)
+        admin_add_figures(CONTAINER_OF(admin_listener_t, link, link)->server, &figures);
+    return figures;
+}

@@ -7,6 +7,7 @@
 #include "address.h"
 #include "admin_internal.h"
 #include "clock.h"
+#include "crash.h"
 #include "heap.h"
 #include "list.h"
 #include "logger.h"
@@ -225,14 +226,12 @@ void admin_status(exchange_t *ex, str_t body, void *arg)
     start_stats(ex, status_answer);
 }
 
-static metrics_admin_t admin_figures(const admin_t *admin)
+void admin_add_figures(const local_server_t *server, metrics_admin_t *figures)
 {
-    const counters_t *counters = local_server_counters(admin->server);
-    return (metrics_admin_t){
-        .connections = local_server_clients(admin->server),
-        .given_up = counters->connections_given_up_total,
-        .refused = counters->connections_refused_total + counters->shed_total,
-    };
+    const counters_t *counters = local_server_counters(server);
+    figures->connections += local_server_clients(server);
+    figures->given_up += counters->connections_given_up_total;
+    figures->refused += counters->connections_refused_total + counters->shed_total;
 }
 
 static void metrics_answer(exchange_t *ex, admin_job_t *job)
@@ -246,10 +245,12 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .heap_bytes = heap_allocated(),
         .messages_lost = logger_lost_lines(),
         .clock_jumps = admin->wall_clock != NULL ? admin->wall_clock->jumps : 0,
-        .admin = admin_figures(admin),
+        .build_id = crash_build_id(),
+        .listeners = admin_listeners_figures(admin),
         .names = admin->upstreams != NULL ? upstreams_names(admin->upstreams) : (resolver_figures_t){0},
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
     };
+    admin_add_figures(admin->server, &input.admin);
     size_t len;
     char *text = metrics_text(&input, &len);
     str_t copy = str_dup(&ex->arena, str_make(text, len));

@@ -1,225 +1,145 @@
 #include "metrics.h"
 
 #include <assert.h>
-#include <nghttp2/nghttp2.h>
-#include <stdio.h>
 
-#define PREFIX "boxedge_"
+#include "metrics_internal.h"
 
-static void head(FILE *out, const char *name, const char *type, const char *help)
+#define COUNTER METRICS_COUNTER
+#define GAUGE   METRICS_GAUGE
+
+static void store(metrics_writer_t *w, const store_stats_t *stats)
 {
-    fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
-}
-
-static void single(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    head(out, name, type, help);
-    fprintf(out, PREFIX "%s %llu\n", name, (unsigned long long)value);
-}
-
-static uint64_t load(const _Atomic uint64_t *cell)
-{
-    return atomic_load_explicit(cell, memory_order_relaxed);
-}
-
-/* Every counter, as the sum over all workers' slots. */
-static void sums(FILE *out, const metrics_input_t *input)
-{
-#define X(name, type, help)                                                                                  \
-    uint64_t name = 0;                                                                                       \
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)                                                           \
-        name += load(&shm_counters(input->shm, i)->name);                                                    \
-    single(out, #name, type, help, name);
-    COUNTERS(X)
-#undef X
-}
-
-/* Of the worker with that number. */
-typedef uint64_t (*worker_value_t)(const metrics_input_t *input, unsigned number);
-
-static uint64_t worker_up(const metrics_input_t *input, unsigned number)
-{
-    uint32_t state = atomic_load_explicit(&shm_worker(input->shm, number)->state, memory_order_relaxed);
-    return state == SHM_READY;
-}
-
-static uint64_t worker_restarts(const metrics_input_t *input, unsigned number)
-{
-    return load(&shm_worker(input->shm, number)->restarts);
-}
-
-static uint64_t worker_heartbeat_age(const metrics_input_t *input, unsigned number)
-{
-    uint64_t beat = load(&shm_worker(input->shm, number)->heartbeat_ms);
-    return beat != 0 && input->now_ms > beat ? input->now_ms - beat : 0;
-}
-
-static uint64_t worker_connections(const metrics_input_t *input, unsigned number)
-{
-    return load(&shm_counters(input->shm, number)->connections_open);
-}
-
-static uint64_t worker_exchanges(const metrics_input_t *input, unsigned number)
-{
-    return load(&shm_counters(input->shm, number)->exchanges_total);
-}
-
-static uint64_t worker_full(const metrics_input_t *input, unsigned index)
-{
-    return atomic_load_explicit(&shm_worker(input->shm, index)->full, memory_order_relaxed) != 0;
-}
-
-/* One figure of each configured worker. */
-static void each_worker(FILE *out, const metrics_input_t *input, const char *name, const char *type,
-                        const char *help, worker_value_t value)
-{
-    head(out, name, type, help);
-    for (unsigned i = 0; i < input->workers && i < SHM_WORKERS_MAX; i++) {
-        unsigned number = shm_worker_find(input->shm, i);
-        fprintf(out, PREFIX "%s{worker=\"%u\"} %llu\n", name, i,
-                (unsigned long long)(number < SHM_WORKERS_MAX ? value(input, number) : 0));
-    }
-}
-
-static void workers(FILE *out, const metrics_input_t *input)
-{
-    each_worker(out, input, "worker_up", "gauge", "1 while the worker serves", worker_up);
-    each_worker(out, input, "worker_restarts_total", "counter", "Restarts of the worker", worker_restarts);
-    each_worker(out, input, "worker_heartbeat_age_milliseconds", "gauge",
-                "Time since the last sign of life of the worker", worker_heartbeat_age);
-    each_worker(out, input, "worker_connections_open", "gauge", "Client connections of the worker",
-                worker_connections);
-    each_worker(out, input, "worker_exchanges_total", "counter", "Exchanges ended by the worker",
-                worker_exchanges);
-    each_worker(out, input, "worker_full", "gauge", "1 while new connections of the worker wait for room",
-                worker_full);
-}
-
-static void store(FILE *out, const store_stats_t *stats)
-{
-    single(out, "store_up", "gauge", "1 while the store can be read", stats != NULL);
-    if (stats == NULL)
+    static const store_stats_t nothing;
+    metrics_single(w, "store_up", GAUGE, "1 while the store can be read", stats != NULL);
+    if (stats == NULL && !w->reference)
         return;
-    single(out, "store_previews", "gauge", "Previews recorded", stats->previews);
-    single(out, "store_boxes", "gauge", "Boxes recorded", stats->boxes);
-    head(out, "store_used_bytes", "gauge", "Bytes of the store's map in use");
-    fprintf(out, PREFIX "store_used_bytes{store=\"durable\"} %llu\n",
-            (unsigned long long)stats->durable_bytes);
-    fprintf(out, PREFIX "store_used_bytes{store=\"volatile\"} %llu\n",
-            (unsigned long long)stats->volatile_bytes);
-    head(out, "store_failed_changes_total", "counter",
-         "Changes of the store that its disk or a full map refused, since the controller started");
-    fprintf(out, PREFIX "store_failed_changes_total{store=\"durable\"} %llu\n",
-            (unsigned long long)stats->durable_failed);
-    fprintf(out, PREFIX "store_failed_changes_total{store=\"volatile\"} %llu\n",
-            (unsigned long long)stats->volatile_failed);
-    head(out, "store_writable", "gauge", "0 if the last change of the store was refused so");
-    fprintf(out, PREFIX "store_writable{store=\"durable\"} %d\n", !stats->durable_trouble);
-    fprintf(out, PREFIX "store_writable{store=\"volatile\"} %d\n", !stats->volatile_trouble);
-    single(out, "store_map_bytes", "gauge", "Maximum size of each store in bytes", stats->map_bytes);
-    single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
-}
-
-static void names(FILE *out, const resolver_figures_t *figures)
-{
-    single(out, "resolver_names", "gauge", "Names of servers that the edge resolves", figures->names);
-    single(out, "resolver_names_failing", "gauge", "Those whose last lookup failed", figures->failing);
-    single(out, "resolver_failures_total", "counter", "Failed lookups", figures->failures);
-    head(out, "resolver_oldest_answer_seconds", "gauge",
-         "Age of the oldest addresses in use of a name whose lookups fail");
-    fprintf(out, PREFIX "resolver_oldest_answer_seconds %llu.%03llu\n",
-            (unsigned long long)(figures->oldest_ms / 1000), (unsigned long long)(figures->oldest_ms % 1000));
-}
-
-/* Waiting times of requests for their boxes, over all workers. */
-static void wake_histogram(FILE *out, shm_t *shm)
-{
-    uint64_t count = 0, sum_ms = 0;
-    head(out, "wake_wait_seconds", "histogram", "Wait of the requests that reached their box after a wake");
-    for (unsigned bucket = 0; bucket < COUNTERS_WAKE_BUCKETS; bucket++) {
-        for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-            count += load(&shm_counters(shm, i)->wake_waits[bucket]);
-        if (bucket < COUNTERS_WAKE_BUCKETS - 1)
-            fprintf(out, PREFIX "wake_wait_seconds_bucket{le=\"%g\"} %llu\n",
-                    counters_wake_bounds_ms[bucket] / 1000.0, (unsigned long long)count);
+    stats = stats != NULL ? stats : &nothing;
+    metrics_single(w, "store_previews", GAUGE, "Previews recorded", stats->previews);
+    metrics_single(w, "store_boxes", GAUGE, "Boxes recorded", stats->boxes);
+    const struct {
+        const char *name;
+        metrics_type_t type;
+        const char *help;
+        uint64_t durable, fleeting;
+    } pairs[] = {
+        {"store_used_bytes", GAUGE, "Bytes of the store's map in use", stats->durable_bytes,
+         stats->volatile_bytes},
+        {"store_failed_changes_total", COUNTER,
+         "Changes of the store that its disk or a full map refused, since the controller started",
+         stats->durable_failed, stats->volatile_failed},
+        {"store_writable", GAUGE, "0 if the last change of the store was refused so", !stats->durable_trouble,
+         !stats->volatile_trouble},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        metrics_family(w, pairs[i].name, pairs[i].type, METRICS_LABELS("store"), pairs[i].help);
+        metrics_sample(w, METRICS_LABELS("durable"), pairs[i].durable);
+        metrics_sample(w, METRICS_LABELS("volatile"), pairs[i].fleeting);
     }
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        sum_ms += load(&shm_counters(shm, i)->wake_waits_ms);
-    fprintf(out, PREFIX "wake_wait_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)count);
-    fprintf(out, PREFIX "wake_wait_seconds_sum %llu.%03llu\n", (unsigned long long)(sum_ms / 1000),
-            (unsigned long long)(sum_ms % 1000));
-    fprintf(out, PREFIX "wake_wait_seconds_count %llu\n", (unsigned long long)count);
+    metrics_single(w, "store_map_bytes", GAUGE, "Maximum size of each store in bytes", stats->map_bytes);
+    metrics_single(w, "store_readers", GAUGE, "Reader slots in use", stats->readers);
 }
 
-static void waking(FILE *out, shm_t *shm)
+static void names(metrics_writer_t *w, const resolver_figures_t *figures)
+{
+    metrics_single(w, "resolver_names", GAUGE, "Names of servers that the edge resolves", figures->names);
+    metrics_single(w, "resolver_names_failing", GAUGE, "Those whose last lookup failed", figures->failing);
+    metrics_single(w, "resolver_failures_total", COUNTER, "Failed lookups", figures->failures);
+    metrics_family(w, "resolver_oldest_answer_seconds", GAUGE, NULL,
+                   "Age of the oldest addresses in use of a name whose lookups fail");
+    metrics_sample_us(w, NULL, figures->oldest_ms * 1000);
+}
+
+static void waking(metrics_writer_t *w, shm_t *shm)
 {
     const shm_wakes_t *wakes = shm_wakes(shm);
-    uint64_t waits = 0, resumes = load(&wakes->resumes);
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        waits += load(&shm_counters(shm, i)->wake_waits_total);
-    single(out, "wake_boxes", "gauge", "Boxes that requests wait for, or with a recent failed wake",
-           load(&wakes->boxes));
-    single(out, "wake_resumes_total", "counter", "Resume requests to providers", resumes);
-    single(out, "wake_failures_total", "counter", "Resumes that failed and ports that never listened",
-           load(&wakes->failures));
-    head(out, "wake_coalescing_ratio", "gauge", "Requests that waited, per resume request");
-    fprintf(out, PREFIX "wake_coalescing_ratio %.3f\n", resumes != 0 ? (double)waits / (double)resumes : 0);
-    wake_histogram(out, shm);
+    uint64_t waits = 0, resumes = metrics_load(&wakes->resumes);
+    for (unsigned i = 0; i < shm_workers_used(shm); i++)
+        waits += metrics_load(&shm_counters(shm, i)->wake_waits_total);
+    metrics_single(w, "wake_boxes", GAUGE, "Boxes that requests wait for, or with a recent failed wake",
+                   metrics_load(&wakes->boxes));
+    metrics_single(w, "wake_resumes_total", COUNTER, "Resume requests to providers", resumes);
+    metrics_single(w, "wake_failures_total", COUNTER, "Resumes that failed and ports that never listened",
+                   metrics_load(&wakes->failures));
+    metrics_family(w, "wake_coalescing_ratio", GAUGE, NULL, "Requests that waited, per resume request");
+    metrics_sample_real(w, NULL, resumes != 0 ? (double)waits / (double)resumes : 0);
 }
 
-/* RFC 9113 section 7. */
-static void http2_errors(FILE *out, shm_t *shm)
+/* Idle connections and refused requests of the servers inside the controller. */
+static void local_servers(metrics_writer_t *w, const metrics_input_t *input)
 {
-    head(out, "http2_connection_errors_total", "counter",
-         "HTTP/2 client connections that the edge ended, by GOAWAY code");
-    for (uint32_t code = 1; code < COUNTERS_HTTP2_CODES; code++) {
-        uint64_t sum = 0;
-        for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-            sum += load(&shm_counters(shm, i)->http2_errors[code]);
-        fprintf(out, PREFIX "http2_connection_errors_total{code=\"%s\"} %llu\n", nghttp2_http2_strerror(code),
-                (unsigned long long)sum);
-    }
+    static const char *const servers[] = {"admin", "metrics"};
+    const metrics_admin_t *figures[] = {&input->admin, &input->listeners};
+    metrics_family(w, "admin_connections_open", GAUGE, METRICS_LABELS("server"),
+                   "Connections open now: of the admin socket, of listeners of kind metrics");
+    for (size_t i = 0; i < 2; i++)
+        metrics_sample(w, METRICS_LABELS(servers[i]), figures[i]->connections);
+    metrics_family(w, "admin_connections_given_up_total", COUNTER, METRICS_LABELS("server"),
+                   "Idle connections of these closed to make room for others");
+    for (size_t i = 0; i < 2; i++)
+        metrics_sample(w, METRICS_LABELS(servers[i]), figures[i]->given_up);
+    metrics_family(w, "admin_refused_total", COUNTER, METRICS_LABELS("server"),
+                   "Requests and connections of these refused because all places had a request");
+    for (size_t i = 0; i < 2; i++)
+        metrics_sample(w, METRICS_LABELS(servers[i]), figures[i]->refused);
+}
+
+static void edge(metrics_writer_t *w, const metrics_input_t *input)
+{
+    metrics_family(w, "build_info", GAUGE, METRICS_LABELS("version", "build"),
+                   "1; version and build id of the running edge");
+    metrics_sample(w, METRICS_LABELS(BOXEDGE_VERSION, input->build_id != NULL ? input->build_id : ""), 1);
+    metrics_single(w, "conf_generation", GAUGE, "Configurations put in force, including the first",
+                   metrics_load(shm_conf_generation(input->shm)));
+    metrics_single(w, "store_changes_total", COUNTER, "Changes written to the store",
+                   metrics_load(shm_epoch(input->shm)));
+    metrics_single(w, "controller_restarts_total", COUNTER, "Restarts of the controller",
+                   metrics_load(&shm_controller(input->shm)->restarts));
+    metrics_single(w, "runner_restarts_total", COUNTER, "Restarts of the runner, which runs process boxes",
+                   metrics_load(&shm_runner(input->shm)->restarts));
+    metrics_single(w, "controller_heap_allocated_bytes", GAUGE, "Heap bytes in use in the controller",
+                   input->heap_bytes);
+    metrics_single(w, "messages_lost_total", COUNTER,
+                   "Messages of the edge's own log that could not be written", input->messages_lost);
+    metrics_single(w, "wall_clock_jumps_total", COUNTER, "Jumps of the wall clock by 10 s or more",
+                   input->clock_jumps);
+    local_servers(w, input);
+    names(w, &input->names);
+    waking(w, input->shm);
+    metrics_single(w, "store_damaged", GAUGE, "1 once damaged pages of the store are known",
+                   store_health_bad_pages(shm_store_health(input->shm)) != 0);
+    store(w, input->store);
+}
+
+static void write_all(metrics_writer_t *w, const metrics_input_t *input)
+{
+    edge(w, input);
+    metrics_requests(w, input);
+    metrics_workers(w, input);
+    if (w->reference || (input->conf != NULL && input->conf->upstream_count > 0))
+        metrics_upstreams(w, input);
 }
 
 char *metrics_text(const metrics_input_t *input, size_t *len)
 {
     char *text = NULL;
-    FILE *out = open_memstream(&text, len);
-    assert(out != NULL);
-    head(out, "build_info", "gauge", "Version of the running edge");
-    fprintf(out, PREFIX "build_info{version=\"%s\"} 1\n", BOXEDGE_VERSION);
-    single(out, "conf_generation", "gauge", "Configurations put in force, including the first",
-           load(shm_conf_generation(input->shm)));
-    single(out, "store_epoch", "counter", "Changes written to the store", load(shm_epoch(input->shm)));
-    single(out, "controller_restarts_total", "counter", "Restarts of the controller",
-           load(&shm_controller(input->shm)->restarts));
-    single(out, "runner_restarts_total", "counter", "Restarts of the runner, which runs process boxes",
-           load(&shm_runner(input->shm)->restarts));
-    single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
-           input->heap_bytes);
-    single(out, "messages_lost_total", "counter", "Messages of the edge's own log that could not be written",
-           input->messages_lost);
-    single(out, "wall_clock_jumps_total", "counter", "Jumps of the wall clock by 10 s or more",
-           input->clock_jumps);
-    single(out, "admin_connections_open", "gauge", "Connections of the admin socket open now",
-           input->admin.connections);
-    single(out, "admin_connections_given_up_total", "counter",
-           "Idle connections of the admin socket closed to make room for others", input->admin.given_up);
-    single(out, "admin_refused_total", "counter",
-           "Requests and connections of the admin socket refused because all places had a request",
-           input->admin.refused);
-    names(out, &input->names);
-    waking(out, input->shm);
-    single(out, "store_damaged", "gauge", "1 once damaged pages of the store are known",
-           store_health_bad_pages(shm_store_health(input->shm)) != 0);
-    store(out, input->store);
-    workers(out, input);
-    if (input->conf != NULL && input->conf->upstream_count > 0)
-        metrics_upstreams(out, input->conf, shm_balance(input->shm), input->now_ms);
-    http2_errors(out, input->shm);
-    sums(out, input);
-    fclose(out);
+    metrics_writer_t w = {.out = open_memstream(&text, len)};
+    assert(w.out != NULL);
+    write_all(&w, input);
+    fclose(w.out);
     return text;
+}
+
+bool metrics_print_reference(FILE *out)
+{
+    static const uint8_t seed[16];
+    metrics_writer_t w = {.out = out, .reference = true};
+    metrics_input_t input = {.shm = shm_new(seed)};
+    if (input.shm == NULL)
+        return false;
+    fputs("| name | type | labels | meaning |\n|---|---|---|---|\n", out);
+    write_all(&w, &input);
+    shm_free(&input.shm);
+    return true;
 }
 
 const char *metrics_state_text(uint32_t state)

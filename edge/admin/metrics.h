@@ -1,7 +1,8 @@
 /*
- * The metrics of one edge in the Prometheus text format (version 0.0.4). Every label has a bounded set of
- * values: worker is below SHM_WORKERS_MAX, version is one, upstream and server are names of the
- * configuration, address is a current one of an upstream's, at most BALANCE_SERVERS_MAX.
+ * The metrics of one edge in the Prometheus text format (version 0.0.4), and their reference
+ * (docs/metrics.md). Every label has a bounded set of values: those of an enumeration, worker below
+ * SHM_WORKERS_MAX, or names and addresses of the configuration; address is a current one of an upstream's, at
+ * most BALANCE_SERVERS_MAX.
  */
 #ifndef BOXEDGE_METRICS_H
 #define BOXEDGE_METRICS_H
@@ -14,7 +15,7 @@
 #include "shm.h"
 #include "store.h"
 
-/* The admin socket of this controller. */
+/* A server inside the controller. */
 typedef struct metrics_admin {
     uint64_t connections; /* open */
     uint64_t given_up;    /* idle ones that closed for others */
@@ -23,13 +24,15 @@ typedef struct metrics_admin {
 
 typedef struct metrics_input {
     shm_t *shm;
-    const conf_t *conf;     /* for its upstreams; NULL: none */
-    unsigned workers;       /* configured */
-    uint64_t now_ms;        /* CLOCK_MONOTONIC */
-    uint64_t heap_bytes;    /* of the controller */
-    uint64_t messages_lost; /* logger_lost_lines */
-    uint64_t clock_jumps;   /* of the wall clock, seen by this controller */
-    metrics_admin_t admin;
+    const conf_t *conf;         /* for its upstreams; NULL: none */
+    unsigned workers;           /* configured */
+    uint64_t now_ms;            /* CLOCK_MONOTONIC */
+    uint64_t heap_bytes;        /* of the controller */
+    uint64_t messages_lost;     /* logger_lost_lines */
+    uint64_t clock_jumps;       /* of the wall clock, seen by this controller */
+    const char *build_id;       /* hexadecimal; NULL: unknown */
+    metrics_admin_t admin;      /* the admin socket */
+    metrics_admin_t listeners;  /* those of kind metrics */
     resolver_figures_t names;   /* of servers */
     const store_stats_t *store; /* NULL: unreadable */
 } metrics_input_t;
@@ -38,8 +41,9 @@ typedef struct metrics_input {
  * that they never go back. */
 char *metrics_text(const metrics_input_t *input, size_t *len);
 
-/* The metrics of upstreams and their servers (metrics_upstreams.c). */
-void metrics_upstreams(FILE *out, const conf_t *conf, const balance_t *balance, uint64_t now_ms);
+/* Prints the reference: each metric with type, labels and meaning, as a table in Markdown. False: no memory.
+ */
+MUST_USE bool metrics_print_reference(FILE *out);
 
 /* "absent", "starting", "ready" or "draining". */
 const char *metrics_state_text(uint32_t state);

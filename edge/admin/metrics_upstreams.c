@@ -1,9 +1,11 @@
-/* Names of the configuration need no escapes in labels. */
+/* The upstreams of the API and their servers. */
 #include "address.h"
-#include "metrics.h"
+#include "metrics_internal.h"
 
 typedef struct figure {
-    const char *name, *type, *help;
+    const char *name;
+    metrics_type_t type;
+    const char *help;
     uint64_t (*value)(const balance_view_t *view);
 } figure_t;
 
@@ -48,48 +50,57 @@ static uint64_t ejections(const balance_view_t *view)
 }
 
 static const figure_t figures[] = {
-    {"up", "gauge", "1 if active checks find the server healthy, or if there are no checks", up},
-    {"drained", "gauge", "1 while the server is drained by command", drained},
-    {"ejected", "gauge", "1 while the server is excluded after failed requests in a row", ejected},
-    {"in_flight", "gauge", "Requests in flight at the server", in_flight},
-    {"latency_microseconds", "gauge", "Smoothed time to the first byte; 0 without a recent one", latency},
-    {"requests_total", "counter", "Requests sent to the server since it was added", requests},
-    {"failures_total", "counter", "Requests sent to the server that failed", failures},
-    {"ejections_total", "counter", "Exclusions of the server after failed requests", ejections},
+    {"upstream_server_up", METRICS_GAUGE,
+     "1 if active checks find the server healthy, or if there are no checks", up},
+    {"upstream_server_drained", METRICS_GAUGE, "1 while the server is drained by command", drained},
+    {"upstream_server_ejected", METRICS_GAUGE,
+     "1 while the server is excluded after failed requests in a row", ejected},
+    {"upstream_server_in_flight", METRICS_GAUGE, "Requests in flight at the server", in_flight},
+    {"upstream_server_latency_seconds", METRICS_GAUGE,
+     "Smoothed time to the first byte; 0 without a recent one", latency},
+    {"upstream_server_requests_total", METRICS_COUNTER, "Requests sent to the server since it was added",
+     requests},
+    {"upstream_server_failures_total", METRICS_COUNTER, "Requests sent to the server that failed", failures},
+    {"upstream_server_ejections_total", METRICS_COUNTER, "Exclusions of the server after failed requests",
+     ejections},
 };
 
-static void head(FILE *out, const char *name, const figure_t *figure)
+static void write_server(metrics_writer_t *w, const figure_t *figure, const conf_upstream_t *upstream,
+                         const balance_view_t *view)
 {
-    fprintf(out, "# HELP boxedge_%s%s %s\n# TYPE boxedge_%s%s %s\n", name, figure->name, figure->help, name,
-            figure->name, figure->type);
+    char address[ADDRESS_PORT_BYTES];
+    const char *const values[] = {upstream->name, view->server.name,
+                                  address_port_text(&view->server.address, view->server.port, address), NULL};
+    if (figure->value == latency)
+        metrics_sample_us(w, values, latency(view));
+    else
+        metrics_sample(w, values, figure->value(view));
 }
 
-static void each_server(FILE *out, const figure_t *figure, const conf_t *conf, const balance_t *balance,
-                        uint64_t now_ms)
+static void each_server(metrics_writer_t *w, const figure_t *figure, const metrics_input_t *input)
 {
-    head(out, "upstream_server_", figure);
-    for (unsigned i = 0; i < conf->upstream_count; i++)
+    const balance_t *balance = shm_balance(input->shm);
+    size_t count = input->conf != NULL ? input->conf->upstream_count : 0;
+    for (unsigned i = 0; i < count; i++)
         for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++) {
             balance_view_t view;
-            char address[ADDRESS_PORT_BYTES];
-            if (!balance_look(balance, i, slot, now_ms, &view) ||
-                !balance_is_of(&view.server, &conf->upstreams[i]))
-                continue;
-            fprintf(out, "boxedge_upstream_server_%s{upstream=\"%s\",server=\"%s\",address=\"%s\"} %llu\n",
-                    figure->name, conf->upstreams[i].name, view.server.name,
-                    address_port_text(&view.server.address, view.server.port, address),
-                    (unsigned long long)figure->value(&view));
+            if (balance_look(balance, i, slot, input->now_ms, &view) &&
+                balance_is_of(&view.server, &input->conf->upstreams[i]))
+                write_server(w, figure, &input->conf->upstreams[i], &view);
         }
 }
 
-void metrics_upstreams(FILE *out, const conf_t *conf, const balance_t *balance, uint64_t now_ms)
+void metrics_upstreams(metrics_writer_t *w, const metrics_input_t *input)
 {
-    static const figure_t waiting = {"waiting", "gauge", "Requests that wait for a free slot at a server",
-                                     NULL};
-    for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++)
-        each_server(out, &figures[f], conf, balance, now_ms);
-    head(out, "upstream_", &waiting);
-    for (unsigned i = 0; i < conf->upstream_count; i++)
-        fprintf(out, "boxedge_upstream_waiting{upstream=\"%s\"} %u\n", conf->upstreams[i].name,
-                balance_waiters(balance, i));
+    size_t count = input->conf != NULL ? input->conf->upstream_count : 0;
+    for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++) {
+        metrics_family(w, figures[f].name, figures[f].type, METRICS_LABELS("upstream", "server", "address"),
+                       figures[f].help);
+        each_server(w, &figures[f], input);
+    }
+    metrics_family(w, "upstream_waiting", METRICS_GAUGE, METRICS_LABELS("upstream"),
+                   "Requests that wait for a free slot at a server");
+    for (unsigned i = 0; i < count; i++)
+        metrics_sample(w, METRICS_LABELS(input->conf->upstreams[i].name),
+                       balance_waiters(shm_balance(input->shm), i));
 }

@@ -74,6 +74,8 @@ typedef struct api {
     uint32_t queued_ms;
 } api_t;
 
+/* Gives each plan of a new configuration its counters. (api_limit.c) */
+void api_limit_name_plans(worker_t *worker);
 /* A plan of the configuration in the form of auth/limit.h. */
 limit_plan_t api_limit_plan(const conf_plan_t *conf);
 

@@ -48,6 +48,35 @@ static const char *too_many(const api_t *api)
     }
 }
 
+/* The counters of the exchange's plan; NULL: a reload took the plan away. */
+static measure_cell_t *cell_of(const worker_t *worker, const api_t *api)
+{
+    measure_cell_t *cells = worker->context.counters->measures.plans;
+    unsigned cell = api->conf == worker->context.conf ? worker->plan_cells[api->plan - api->conf->plans]
+                                                      : measure_find(cells, MEASURE_PLANS, api->plan->id);
+    return cell < MEASURE_PLANS ? &cells[cell] : NULL;
+}
+
+static void measure_plan(const worker_t *worker, const api_t *api, unsigned what)
+{
+    measure_cell_t *cell = cell_of(worker, api);
+    if (cell != NULL)
+        counter_add(&cell->counts[what], 1);
+}
+
+void api_limit_name_plans(worker_t *worker)
+{
+    const conf_t *conf = worker->context.conf;
+    measure_cell_t *cells = worker->context.counters->measures.plans;
+    uint64_t ids[MEASURE_PLANS];
+    assert(conf->plan_count <= MEASURE_PLANS);
+    for (size_t i = 0; i < conf->plan_count; i++)
+        ids[i] = conf->plans[i].id;
+    measure_assign(cells, MEASURE_PLANS, ids, (unsigned)conf->plan_count);
+    for (size_t i = 0; i < conf->plan_count; i++)
+        worker->plan_cells[i] = (uint8_t)measure_find(cells, MEASURE_PLANS, ids[i]);
+}
+
 /* Takes the cost. False: answered. */
 static bool take(exchange_t *ex, api_t *api)
 {
@@ -57,13 +86,16 @@ static bool take(exchange_t *ex, api_t *api)
     uint32_t cost = conf_cost_of(api->conf, ex->request.method, api_path_without_query(ex->request.target));
     api->limited = limit_take(shm_limit(worker->context.shm), worker->context.index, &id, &plan, cost,
                               loop_precise_us() * 1000, &api->limits, &api->ticket);
+    measure_plan(worker, api, MEASURE_PLAN_REQUESTS);
     if (api->limited == LIMIT_ADMITTED)
         return true;
     if (api->conf->api.limits == CONF_LIMITS_SHADOW) {
+        measure_plan(worker, api, MEASURE_PLAN_SHADOWED);
         counter_add(&worker->context.counters->limited_shadow_total, 1);
         return true;
     }
     counter_add(&worker->context.counters->limited_total, 1);
+    measure_plan(worker, api, MEASURE_PLAN_REFUSED);
     exchange_reply_error(ex, 429, "rate_limited", too_many(api), limit_retry_after(&api->limits));
     return false;
 }

@@ -31,6 +31,7 @@ typedef struct greeting {
     client_t client; /* first: greeting_of casts it */
     greeting_state_t state;
     uint64_t began_ms;
+    uint64_t handshake_us; /* loop_precise_us at the first byte of TLS */
     loop_timer_t timer;
     char *part; /* of the header, PROXY_PROTOCOL_MAX bytes; NULL until a partial header arrives */
     size_t part_len;
@@ -140,6 +141,8 @@ static void handshake(greeting_t *greeting)
     switch (conn_handshake(greeting->client.conn)) {
     case CONN_OK:
         counter_add(&counters->tls_handshakes_total, 1);
+        histogram_add(&counters->measures.handshake[tls_is_h2(ssl) ? MEASURE_H2 : MEASURE_H1],
+                      loop_precise_us() - greeting->handshake_us);
         if (SSL_session_reused(ssl))
             counter_add(&counters->tls_resumptions_total, 1);
         become_http(greeting, tls_is_h2(ssl));
@@ -167,6 +170,7 @@ static void start_handshake(greeting_t *greeting)
     client->tls = true;
     client_keeps(client, 0, CONN_TLS_HANDSHAKE_BYTES);
     greeting->state = GREETING_HANDSHAKE;
+    greeting->handshake_us = loop_precise_us();
     handshake(greeting);
 }
 

@@ -47,6 +47,12 @@ static uint32_t limit_of(const client_t *client)
     return unlimited ? 0 : client->context->conf->limits.connections_per_client;
 }
 
+static _Atomic uint64_t *listener_open(const client_t *client)
+{
+    measure_cell_t *cells = client->context->counters->measures.listeners;
+    return &cells[client->listener].counts[MEASURE_LISTENER_OPEN];
+}
+
 bool client_count(client_t *client, bool limited)
 {
     context_t *context = client->context;
@@ -54,6 +60,7 @@ bool client_count(client_t *client, bool limited)
     if (!shm_client_add(context->shm, context->index, &client->address, limited ? limit_of(client) : 0))
         return false;
     counter_add(&context->counters->connections_open, 1);
+    counter_add(listener_open(client), 1);
     client->counted = true;
     return true;
 }
@@ -64,6 +71,9 @@ void client_uncount(client_t *client)
     if (!client->counted)
         return;
     counter_sub(&context->counters->connections_open, 1);
+    if (atomic_load_explicit(listener_open(client), memory_order_relaxed) !=
+        0) /* 0: a reload took its cell */
+        counter_sub(listener_open(client), 1);
     shm_client_remove(context->shm, context->index, &client->address);
     client->counted = false;
 }

@@ -49,6 +49,7 @@ struct client {
     bool local : 1;          /* the admin socket or the demo app: no address, no access line */
     bool counted : 1;        /* in the shared counts of its address and in connections_open */
     bool tls : 1;            /* CONN_TLS_STATE_BYTES are counted (client_keeps) */
+    uint8_t listener;        /* the listener's cell (measures_t.listeners) */
     uint64_t covers_api;     /* hash of the API host that its certificate was last found to cover; 0: none */
     account_t account;       /* the connection's memory; its share is that of the address */
 };

@@ -13,6 +13,7 @@
 #include "budget.h"
 #include "client.h"
 #include "context.h"
+#include "exchange_measure.h"
 #include "forward.h"
 #include "pipeline.h"
 #include "request_head.h"
@@ -531,25 +532,7 @@ static void count(const exchange_t *ex)
     counter_add(&counters->response_body_bytes_total, ex->response_bytes);
     if (ex->end == EXCHANGE_END_CLIENT_GONE)
         counter_add(&counters->client_departures_total, 1);
-    switch (ex->status / 100) {
-    case 1:
-        counter_add(&counters->responses_1xx_total, 1);
-        break;
-    case 2:
-        counter_add(&counters->responses_2xx_total, 1);
-        break;
-    case 3:
-        counter_add(&counters->responses_3xx_total, 1);
-        break;
-    case 4:
-        counter_add(&counters->responses_4xx_total, 1);
-        break;
-    case 5:
-        counter_add(&counters->responses_5xx_total, 1);
-        break;
-    default:
-        break;
-    }
+    exchange_measure(ex);
 }
 
 void exchange_end(exchange_t **exp, exchange_end_t how)
@@ -558,6 +541,8 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     *exp = NULL;
     ex->end = how;
     leave(ex);
+    if (ex->times.start_us != 0)
+        ex->times.end_us = loop_precise_us();
     remote_uncount(ex);
     count(ex);
     run_hooks(hooks_of(ex)->end, ex);

@@ -115,6 +115,7 @@ typedef enum exchange_state {
 /* Times of an exchange; the durations are in microseconds since `start_us`; 0: did not happen. */
 typedef struct exchange_times {
     uint64_t start_us; /* loop_precise_us when the head was complete */
+    uint64_t end_us;   /* the same at the end; 0: not yet, or the head never was complete */
     uint64_t wall_us;
     uint32_t connect_us;    /* a fresh origin connection was ready */
     uint32_t first_byte_us; /* the origin's head came */

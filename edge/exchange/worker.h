@@ -32,14 +32,15 @@ struct worker {
     keys_t *keys;                     /* named API keys */
     preview_client_t *preview_client; /* client of the controller's preview service */
     store_t *store;
-    refused_t *refused;               /* requests whose box refused them; NULL: no look-up (tests) */
-    upstream_queue_t *upstream_queue; /* requests that wait for a slot at an upstream */
-    activity_t *activity;             /* the use of boxes by exchanges; NULL: none (tests) */
-    access_log_t *log;                /* NULL: no access log */
-    traffic_t *traffic;               /* who makes its requests; NULL: does not count (tests) */
-    flights_t *flights;               /* the requests in flight, in the shared segment; NULL: none (tests) */
-    unsigned wake_streams;            /* open ones (wake_events.c) */
-    uint32_t birth;                   /* process_birth of this process */
+    refused_t *refused;                /* requests whose box refused them; NULL: no look-up (tests) */
+    upstream_queue_t *upstream_queue;  /* requests that wait for a slot at an upstream */
+    activity_t *activity;              /* the use of boxes by exchanges; NULL: none (tests) */
+    access_log_t *log;                 /* NULL: no access log */
+    traffic_t *traffic;                /* who makes its requests; NULL: does not count (tests) */
+    flights_t *flights;                /* the requests in flight, in the shared segment; NULL: none (tests) */
+    unsigned wake_streams;             /* open ones (wake_events.c) */
+    uint32_t birth;                    /* process_birth of this process */
+    uint8_t plan_cells[MEASURE_PLANS]; /* of each of conf->plans, in measures_t.plans */
 };
 
 /* The worker of a context. Steps and hooks run only in workers, whose context is part of a worker_t. */

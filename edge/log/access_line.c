@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "cause.h"
 #include "client.h"
+#include "exchange_measure.h"
 #include "log_json.h"
 #include "target_text.h"
 #include "wake_times.h"
@@ -95,20 +96,7 @@ static char *write_path(char *at, str_t target)
 
 str_t access_line_kind(const exchange_t *ex)
 {
-    switch (ex->client->kind) {
-    case CONF_LISTENER_REDIRECT:
-        return STR("redirect");
-    case CONF_LISTENER_HEALTH:
-        return STR("health");
-    case CONF_LISTENER_METRICS:
-        break; /* has no access line */
-    case CONF_LISTENER_TLS:
-    case CONF_LISTENER_PLAIN:
-        break;
-    }
-    if (ex->api != NULL)
-        return STR("api");
-    return ex->routed ? STR("preview") : STR("none");
+    return str_from(measure_kind_text(exchange_kind(ex)));
 }
 
 str_t access_line_version(http_version_t version)

@@ -312,7 +312,6 @@ void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t
 {
     if (log->state == LOG_OFF || log->muted || ex->client->local)
         return;
-    uint64_t now_us = loop_precise_us();
     pthread_mutex_lock(&log->lock);
     log_buffer_t *buffer = &log->filling;
     if (BUFFER_BYTES - buffer->used < ACCESS_LINE_MAX) {
@@ -321,7 +320,7 @@ void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t
         return;
     }
     size_t before = buffer->used;
-    buffer->used += access_line(buffer->bytes + before, &log->clock, ex, how, now_us);
+    buffer->used += access_line(buffer->bytes + before, &log->clock, ex, how, ex->times.end_us);
     buffer->lines++;
     bool wake = log->idle || (before < WAKE_BYTES && buffer->used >= WAKE_BYTES);
     log->idle = false;

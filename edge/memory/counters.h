@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "measures.h"
+
 /* name, Prometheus type, one line of help. New ones go at the end: after an upgrade, old workers write the
  * counters that they know into the same segment (SHM_LAYOUT). */
 #define COUNTERS(X)                                                                                          \
@@ -21,11 +23,6 @@
     X(tls_failures_total, "counter", "TLS handshakes that failed or timed out")                              \
     X(exchanges_total, "counter", "Exchanges ended")                                                         \
     X(exchanges_open, "gauge", "Exchanges in progress")                                                      \
-    X(responses_1xx_total, "counter", "Final responses 101 (WebSocket)")                                     \
-    X(responses_2xx_total, "counter", "Responses with a 2xx status")                                         \
-    X(responses_3xx_total, "counter", "Responses with a 3xx status")                                         \
-    X(responses_4xx_total, "counter", "Responses with a 4xx status")                                         \
-    X(responses_5xx_total, "counter", "Responses with a 5xx status")                                         \
     X(responses_local_total, "counter", "Responses made by the edge itself")                                 \
     X(client_departures_total, "counter", "Exchanges whose client left before the end")                      \
     X(request_body_bytes_total, "counter", "Request body bytes taken from clients")                          \
@@ -63,17 +60,11 @@
     X(kernel_bytes, "gauge", "Kernel memory in bytes for stalled connections")                               \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 
-/* Waits of requests that then went on to their box: upper bounds of the buckets in ms; the last is open. */
-#define COUNTERS_WAKE_BUCKETS 12
-static const uint32_t counters_wake_bounds_ms[COUNTERS_WAKE_BUCKETS - 1] = {
-    10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
-
 /* Codes of RFC 9113 section 7. */
 #define COUNTERS_HTTP2_CODES 14
 
 typedef struct counters {
-    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS]; /* each counted in one bucket */
-    _Atomic uint64_t wake_waits_ms;                     /* sum of the waits, in ms */
+    measures_t measures;
     /* Connections of clients that ended with that code. */
     _Atomic uint64_t http2_errors[COUNTERS_HTTP2_CODES];
 #define X(name, type, help) _Atomic uint64_t name;
@@ -97,16 +88,6 @@ static inline void counter_sub(_Atomic uint64_t *counter, uint64_t n)
 static inline void counter_set(_Atomic uint64_t *counter, uint64_t value)
 {
     atomic_store_explicit(counter, value, memory_order_relaxed);
-}
-
-/* Counts a request that waited `ms` for its box and went on to it. */
-static inline void counter_wake_waited(counters_t *counters, uint32_t ms)
-{
-    unsigned bucket = 0;
-    while (bucket < COUNTERS_WAKE_BUCKETS - 1 && ms > counters_wake_bounds_ms[bucket])
-        bucket++;
-    counter_add(&counters->wake_waits[bucket], 1);
-    counter_add(&counters->wake_waits_ms, ms);
 }
 
 #endif

@@ -97,6 +97,8 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
         counter_set(&dead->counters.name, 0);
     COUNTERS(X)
 #undef X
+    for (unsigned i = 0; i < MEASURE_LISTENERS; i++)
+        counter_set(&dead->counters.measures.listeners[i].counts[MEASURE_LISTENER_OPEN], 0);
     for (size_t row = 0; row < ROWS; row++)
         for (size_t i = 0; i < ROW_CELLS; i++)
             /* Read first, so that pages that were never written stay unallocated. */
@@ -114,13 +116,19 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
     balance_worker_wipe(shm->balance, index);
 }
 
-/* ---- client counts ---- */
+void shm_take_part(const shm_t *shm, unsigned index)
+{
+    uint32_t slots = atomic_load(&shm->segment->slots);
+    while (slots <= index && !atomic_compare_exchange_weak(&shm->segment->slots, &slots, index + 1))
+        ;
+}
 
-/* Number of slots whose workers ever counted something. */
-static uint32_t slots_counted(const shm_t *shm)
+unsigned shm_workers_used(const shm_t *shm)
 {
     return shared_at_most(&shm->segment->slots, SHM_WORKERS_MAX);
 }
+
+/* ---- client counts ---- */
 
 /* The two cells of an address. */
 static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t cells[ROWS])
@@ -133,7 +141,7 @@ static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t 
 static uint32_t count_of_cells(const shm_t *shm, const uint32_t cells[ROWS])
 {
     uint32_t least = UINT32_MAX;
-    uint32_t slots = slots_counted(shm);
+    uint32_t slots = shm_workers_used(shm);
 
     for (size_t row = 0; row < ROWS; row++) {
         uint32_t sum = 0;
@@ -150,20 +158,12 @@ static void count_down(worker_slot_t *own, const uint32_t cells[ROWS])
         shared_count_down(&own->clients.cell[row][cells[row]]);
 }
 
-/* Includes this worker's cells in the sums from now on. */
-static void take_part(shm_t *shm, unsigned index)
-{
-    uint32_t slots = atomic_load(&shm->segment->slots);
-    while (slots <= index && !atomic_compare_exchange_weak(&shm->segment->slots, &slots, index + 1))
-        ;
-}
-
 bool shm_client_add(shm_t *shm, unsigned index, const struct in6_addr *address, uint32_t limit)
 {
     worker_slot_t *own = slot(shm, index);
     uint32_t cells[ROWS];
 
-    take_part(shm, index);
+    shm_take_part(shm, index);
     cells_of(shm, address, cells);
     /* Add first, then look: of two workers that add at the same time, at least one sees both. */
     for (size_t row = 0; row < ROWS; row++)
@@ -210,14 +210,14 @@ shm_share_t shm_share_of_box(const shm_t *shm, str_t id)
 
 _Atomic uint64_t *shm_shares(shm_t *shm, unsigned index)
 {
-    take_part(shm, index);
+    shm_take_part(shm, index);
     return slot(shm, index)->shares.cell;
 }
 
 uint64_t shm_share_held(const shm_t *shm, shm_share_t share)
 {
     uint64_t least = UINT64_MAX;
-    uint32_t slots = slots_counted(shm);
+    uint32_t slots = shm_workers_used(shm);
     if (share.cell[0] == 0)
         return 0;
     for (size_t row = 0; row < ROWS; row++) {
@@ -234,7 +234,7 @@ uint64_t shm_share_held(const shm_t *shm, shm_share_t share)
 
 uint32_t shm_waiters(const shm_t *shm)
 {
-    uint32_t sum = 0, slots = slots_counted(shm);
+    uint32_t sum = 0, slots = shm_workers_used(shm);
     for (uint32_t i = 0; i < slots; i++)
         sum += atomic_load(&shm->segment->workers[i].waiters);
     return sum;
@@ -242,7 +242,7 @@ uint32_t shm_waiters(const shm_t *shm)
 
 static uint32_t waiters_of_box(const shm_t *shm, uint32_t cell)
 {
-    uint32_t sum = 0, slots = slots_counted(shm);
+    uint32_t sum = 0, slots = shm_workers_used(shm);
     for (uint32_t i = 0; i < slots; i++)
         sum += atomic_load(&shm->segment->workers[i].waiters_of_box[cell]);
     return sum;
@@ -252,7 +252,7 @@ bool shm_waiter_add(shm_t *shm, unsigned index, uint64_t box_hash, uint32_t most
 {
     worker_slot_t *own = slot(shm, index);
     uint32_t cell = (uint32_t)box_hash % WAITER_CELLS;
-    take_part(shm, index);
+    shm_take_part(shm, index);
     atomic_fetch_add(&own->waiters, 1); /* add first, as in shm_client_add */
     atomic_fetch_add(&own->waiters_of_box[cell], 1);
     if (shm_waiters(shm) <= most && waiters_of_box(shm, cell) <= most_per_box)

@@ -38,7 +38,7 @@
 /* Raised whenever programs before and after a change must not share a segment: another meaning of its cells,
  * or of the messages between a controller and workers (process.h). Sizes are compared by themselves. Counters
  * are only added at the end of COUNTERS, which needs no other number. */
-#define SHM_LAYOUT 1
+#define SHM_LAYOUT 2
 
 typedef struct shm shm_t;
 
@@ -124,6 +124,8 @@ shm_child_t *shm_runner(shm_t *shm);
 counters_t *shm_counters(shm_t *shm, unsigned index);
 /* The requests in flight at a worker. */
 flight_table_t *shm_flights(shm_t *shm, unsigned index);
+/* The slots from this one on never had a worker: a reader of counters leaves their pages untouched. */
+unsigned shm_workers_used(const shm_t *shm);
 /* After the death of a worker: zeroes its gauges, client counts and open requests; keeps its counters. */
 void shm_worker_wipe(shm_t *shm, unsigned index);
 

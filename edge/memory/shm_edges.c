@@ -279,6 +279,7 @@ bool shm_worker_take(shm_t *shm, unsigned index, unsigned *taken)
             !atomic_compare_exchange_strong(cell, &owner, shm->number | (uint64_t)index << OWNER_INDEX_SHIFT))
             continue;
         shm->taken[i] = true;
+        shm_take_part(shm, i);
         if (killed)
             shm_worker_wipe(shm, i);
         *taken = i;

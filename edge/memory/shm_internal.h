@@ -16,6 +16,9 @@
 /* Cells of held bytes in each row; a power of two. */
 #define SHARE_CELLS  8192u
 #define WAITER_CELLS 4096u
+/* Bytes for a worker's counters. */
+#define COUNTERS_ROOM 65536u
+
 typedef struct client_counts {
     _Atomic uint32_t cell[ROWS][ROW_CELLS];
 } client_counts_t;
@@ -31,7 +34,10 @@ typedef struct share_table {
 typedef struct worker_slot {
     alignas(64) shm_child_t child;
     _Atomic uint64_t owner; /* 0: free. Changed by compare-and-swap */
-    alignas(64) counters_t counters;
+    alignas(4096) union {
+        counters_t counters;
+        char room[COUNTERS_ROOM]; /* counters can grow without another layout */
+    };
     alignas(4096) client_counts_t clients;
     alignas(4096) _Atomic uint32_t waiters;
     _Atomic uint32_t waiters_of_box[WAITER_CELLS];
@@ -39,7 +45,7 @@ typedef struct worker_slot {
     alignas(4096) flight_table_t flights;
 } worker_slot_t;
 
-_Static_assert(offsetof(worker_slot_t, clients) == 4096, "counters can grow without another layout");
+_Static_assert(sizeof(counters_t) <= COUNTERS_ROOM, "the counters fit");
 
 typedef struct edge_slot {
     alignas(64) shm_edge_t edge;
@@ -52,7 +58,7 @@ typedef struct segment {
     uint64_t magic, layout, size;
     uint64_t seed[2];
     _Atomic uint64_t conf_generation;
-    _Atomic uint32_t slots; /* workers from this index on never counted a client */
+    _Atomic uint32_t slots; /* those from this index on never had a worker */
     _Atomic uint32_t edges_made;
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_wakes_t wakes;
@@ -63,6 +69,9 @@ typedef struct segment {
     alignas(4096) tabs_t tabs;
     alignas(64) store_health_t store_health;
 } segment_t;
+
+/* Includes slot `index` in the sums from now on (shm_workers_used). */
+void shm_take_part(const shm_t *shm, unsigned index);
 
 /* A process's view of the segment. */
 struct shm {

@@ -14,6 +14,7 @@
 #include "client.h"
 #include "context.h"
 #include "descriptors.h"
+#include "exchange_measure.h"
 #include "forward.h"
 #include "http1_client_internal.h"
 #include "list.h"
@@ -330,13 +331,22 @@ static void settle_framing(exchange_t *ex)
         request->content_length = held;
 }
 
+static void note_connected(const http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    uint64_t now_us = loop_precise_us();
+    ex->times.connect_us = (uint32_t)(now_us - ex->times.start_us);
+    histogram_add(&exchange_measures(ex)->connect[exchange_kind(ex)][MEASURE_H1],
+                  now_us - client->connect_us);
+}
+
 void http1_client_send(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     const request_t *request = &ex->request;
     settle_framing(ex);
     if (!client->reused)
-        ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+        note_connected(client);
     client->state = ATTEMPT_HEAD;
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->target.elsewhere != NULL) &&

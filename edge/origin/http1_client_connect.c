@@ -150,6 +150,7 @@ void http1_client_attempt(http1_client_t *client, bool fresh)
         return;
     }
     counter_add(&context->counters->origin_connects_total, 1);
+    client->connect_us = loop_precise_us();
     client->conn =
         shortage_connect(context, (struct sockaddr *)&address, len, &http1_client_handlers, client);
     if (client->conn == NULL) {

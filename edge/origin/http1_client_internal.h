@@ -50,6 +50,7 @@ typedef struct http1_client {
     uint64_t watched;   /* bytes written when the backlog watch began */
     buffer_t in;        /* an incomplete head, or body for which the client had no room */
     size_t head_seen;
+    uint64_t connect_us; /* loop_precise_us at the start of a fresh connection */
     http1_response_head_t head;
     body_framing_t framing;
     uint64_t remaining;

@@ -96,6 +96,7 @@ typedef struct http2_origin {
     uint32_t limit; /* maximum concurrent requests */
     uint32_t load;  /* waiting requests, and streams that nghttp2 has not closed */
     uint64_t unanswered_ms; /* first write since the last byte or full acknowledgement; 0: none */
+    uint64_t connect_us;    /* loop_precise_us at the start of the connection */
     uint64_t idle_ms;       /* when the last request ended */
     uint64_t announced_ms;  /* when our SETTINGS were sent */
     uint32_t round_trip_ms; /* until their ACK arrived; 0: not yet */

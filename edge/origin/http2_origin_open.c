@@ -43,6 +43,9 @@ static void open_session(http2_origin_t *origin)
     context_t *context = http2_origin_context(origin);
     list_t waiting;
     origin->state = HTTP2_ORIGIN_OPEN;
+    histogram_add(&context->counters->measures
+                       .connect[origin->target.is_box ? MEASURE_PREVIEW : MEASURE_API][MEASURE_H2],
+                  loop_precise_us() - origin->connect_us);
     http2_guard_init(&origin->guard, loop_now(context->loop));
     origin->guard.preface_left = 0; /* only clients send one */
     origin->session = session_new(origin);
@@ -141,6 +144,7 @@ bool http2_origin_connect(http2_origin_t *origin)
 {
     struct sockaddr_storage address;
     socklen_t len = address_make(&origin->target.address, origin->target.connect_port, &address);
+    origin->connect_us = loop_precise_us();
     origin->conn =
         shortage_connect(http2_origin_context(origin), (struct sockaddr *)&address, len, &handlers, origin);
     if (origin->conn == NULL)

@@ -6,6 +6,7 @@
  */
 #include "access.h"
 #include "exchange_browser.h"
+#include "exchange_measure.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -187,6 +188,7 @@ static verdict_guard_t guard_of(const exchange_t *ex)
     browser_request_t browser = exchange_browser(ex);
     browser.sec_purpose = exchange_purpose(ex);
     return (verdict_guard_t){.lockout = worker_of(ex->context)->access->lockout,
+                             .lockouts = &exchange_measures(ex)->lockouts,
                              .client = remote_address(ex),
                              .preview = ex->preview->version,
                              .embedded = browser_is_embedded(&browser),
@@ -327,12 +329,16 @@ static step_result_t carry_out(exchange_t *ex, const verdict_t *verdict, bool na
         signin_answer_redirect(ex, ex->request.target);
         return STEP_DONE;
     case VERDICT_CROSS_SITE:
+        exchange_measure_access(ex, MEASURE_ACCESS_cross_site);
         return answer_cross_site(ex);
     case VERDICT_MISSING:
+        exchange_measure_access(ex, MEASURE_ACCESS_missing);
         return answer_unauthorized(ex, navigation, NULL);
     case VERDICT_WRONG:
+        exchange_measure_access(ex, MEASURE_ACCESS_wrong);
         return answer_unauthorized(ex, navigation, "These credentials are not valid for this preview.");
     case VERDICT_LOCKED:
+        exchange_measure_access(ex, MEASURE_ACCESS_locked);
         return answer_locked(ex, verdict->retry_after);
     }
     return STEP_DONE;

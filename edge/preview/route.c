@@ -1,6 +1,7 @@
 #include "route.h"
 
 #include "arena.h"
+#include "exchange_measure.h"
 #include "process_log.h"
 #include "remote.h"
 #include "step.h"
@@ -101,6 +102,7 @@ bool route_still_allowed(exchange_t *ex)
     fields_add(
         &ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
         str_format(&ex->arena, "%s realm=\"%s-%u\"", now->bearer ? "Bearer" : "Basic", now->id, now->port));
+    exchange_measure_access(ex, MEASURE_ACCESS_withdrawn);
     exchange_reply_error_with(ex, 401, "unauthorized",
                               "The credentials of this preview were replaced during this request.", &fields);
     return false;

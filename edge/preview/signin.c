@@ -8,6 +8,7 @@
 #include "client.h"
 #include "credentials.h"
 #include "exchange_browser.h"
+#include "exchange_measure.h"
 #include "form.h"
 #include "local.h"
 #include "pages.h"
@@ -207,10 +208,12 @@ static void on_form(exchange_t *ex, str_t body, void *arg)
         signin_answer_signed_in(ex, next);
         break;
     case SECRET_WRONG:
+        exchange_measure_access(ex, MEASURE_ACCESS_wrong);
         ex->local_code = "unauthorized";
         answer_page(ex, 401, next, problem);
         break;
     case SECRET_LOCKED:
+        exchange_measure_access(ex, MEASURE_ACCESS_locked);
         exchange_reply_error(ex, 429, "locked",
                              "Too many wrong credentials came from this address. Wait before the next try.",
                              retry_after);

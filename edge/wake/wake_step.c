@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "exchange_measure.h"
 #include "list.h"
 #include "step.h"
 #include "wake.h"
@@ -72,7 +73,8 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
     exchange_t *ex = turn->ex;
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
-        counter_wake_waited(ex->context->counters, turn->times.waited_ms);
+        histogram_add(&exchange_measures(ex)->wake[exchange_protocol(ex)],
+                      (uint64_t)turn->times.waited_ms * 1000);
         /* During the wait the credential may have changed, and the box may have moved. */
         if (!exchange_still_allowed(ex))
             return;

@@ -38,6 +38,7 @@ struct acceptor {
     conf_listener_kind_t kind;
     bool proxy_protocol, tls_terminated;
     uint16_t port;
+    uint8_t cell; /* measures_t.listeners */
     char text[64];
     loop_timer_t pause;
     uint64_t none_idle_ms; /* last time that memory was short and no connection was idle */
@@ -76,11 +77,14 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
                        .kind = acceptor->kind,
                        .steps = steps_of(acceptor->context->pipeline, acceptor->kind),
                        .tls_terminated = acceptor->tls_terminated,
-                       .local_port = acceptor->port};
+                       .local_port = acceptor->port,
+                       .listener = acceptor->cell};
     /* Until the codec has the connection. */
     static const conn_handlers_t no_handlers = {nothing, nothing, NULL};
 
     counter_add(&context->counters->connections_total, 1);
+    counter_add(&context->counters->measures.listeners[acceptor->cell].counts[MEASURE_LISTENER_CONNECTIONS],
+                1);
     bool taken = address_take((const struct sockaddr *)from, &client.address, &client.port);
     assert(taken);
     /* Before a PROXY protocol header, the client, and so its limit, is unknown. */
@@ -235,6 +239,8 @@ acceptor_t *acceptor_new(context_t *context, int fd, const conf_listener_t *list
     bool taken = address_take((const struct sockaddr *)&listener->address.sa, &ignored, &acceptor->port);
     assert(taken);
     snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
+    unsigned cell = measure_find(context->counters->measures.listeners, MEASURE_LISTENERS, listener->id);
+    acceptor->cell = cell < MEASURE_LISTENERS ? (uint8_t)cell : 0;
     open_reserve(acceptor);
     acceptor->queue = readable_new(context->loop, fd, on_acceptable, acceptor);
     readable_start(acceptor->queue);

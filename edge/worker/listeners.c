@@ -69,6 +69,17 @@ void listeners_borrow(listeners_t *listeners, context_t *context, uint64_t owner
 
 /* ---- own sockets ---- */
 
+/* Gives each listener its counters. */
+static void name_cells(context_t *context)
+{
+    const conf_t *conf = context->conf;
+    uint64_t ids[PROCESS_LISTENERS_MAX];
+    size_t count = conf_worker_listeners(conf);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = conf->listeners[i].id;
+    measure_assign(context->counters->measures.listeners, MEASURE_LISTENERS, ids, (unsigned)count);
+}
+
 /* Takes the acceptor that still serves `listener` out of `old`; NULL: none. */
 static acceptor_t *keep_acceptor(acceptor_t **old, size_t count, const conf_listener_t *listener)
 {
@@ -90,6 +101,7 @@ void listeners_swap(listeners_t *listeners, context_t *context, int *fds)
 
     size_t count = conf_worker_listeners(conf);
     assert(count <= PROCESS_LISTENERS_MAX);
+    name_cells(context);
     close_borrowed(listeners, false);
     memcpy(old, listeners->own, sizeof(old));
     listeners->count = 0;

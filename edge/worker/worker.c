@@ -17,6 +17,7 @@
 #include "access.h"
 #include "access_log.h"
 #include "activity.h"
+#include "api.h"
 #include "backlog.h"
 #include "blocks.h"
 #include "channel.h"
@@ -174,6 +175,7 @@ static bool take_conf(worker_process_t *process, ipc_message_t *message, char *e
     worker->origin_tls = fresh.origin_tls;
     if (moved)
         remake_routes(process);
+    api_limit_name_plans(worker);
     listeners_swap(&process->listeners, &worker->context, message->fds + CONF_FDS);
     return true;
 }
@@ -447,6 +449,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     process->supervisor = channel_new(worker->context.loop, args->supervisor_fd, &handlers, process);
     channel_use_reserve(process->supervisor);
     open_controller(process, args->controller_fd);
+    api_limit_name_plans(worker);
     memcpy(fds, args->listen_fds, sizeof(fds[0]) * conf_worker_listeners(worker->context.conf));
     listeners_swap(&process->listeners, &worker->context, fds);
     on_gauges(&process->gauges);

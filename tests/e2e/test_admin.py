@@ -28,11 +28,11 @@ def metrics(admin):
         elif line.startswith("# HELP "):
             assert len(line.split()) > 3
         else:
-            found = re.fullmatch(r'(boxedge_[a-z0-9_]+)((?:\{[a-z]+="[^"]*"\})?) ([0-9]+(?:\.[0-9]+)?)', line)
+            found = re.fullmatch(r'(boxedge_[a-z0-9_]+)((?:\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\})?) ([0-9]+(?:\.[0-9]+)?)', line)
             assert found, line
             family = found[1] if found[1] in typed else re.sub("_(bucket|sum|count)$", "", found[1])
             assert (typed[family] == "histogram") == (family != found[1]), line
-            assert (typed[family] == "counter") == (found[1].endswith("_total") or found[1] == "boxedge_store_epoch")
+            assert (typed[family] == "counter") == (found[1].endswith("_total"))
             samples[found[1] + found[2]] = float(found[3])
     return samples
 
@@ -261,8 +261,16 @@ def test_status_and_metrics(edge, admin):
     def grew(name):
         return after[name] - before[name]
 
-    assert grew("boxedge_responses_2xx_total") == 7
-    assert grew("boxedge_responses_4xx_total") == 1
+    listener = f'{{listener="127.0.0.1:{edge.port["plain"]}",kind="plain"}}'
+    assert after['boxedge_requests_total{kind="preview",protocol="h1",code="200"}'] >= 7
+    assert after['boxedge_requests_total{kind="none",protocol="h1",code="404"}'] >= 1
+    assert grew('boxedge_errors_total{code="preview_not_found"}') == 1
+    assert after['boxedge_errors_total{code="other"}'] == 0
+    assert grew("boxedge_listener_connections_total" + listener) == grew("boxedge_listener_requests_total" + listener) == 8
+    for name in ("request_duration", "request_first_byte"):
+        assert grew(f'boxedge_{name}_seconds_count{{kind="preview",protocol="h1"}}') == 7
+    assert grew('boxedge_request_duration_seconds_bucket{kind="preview",protocol="h1",le="+Inf"}') == 7
+    assert 1 <= grew('boxedge_origin_connect_seconds_count{kind="preview",protocol="h1"}') <= 7
     assert grew("boxedge_connections_total") == 8
     assert sum(grew(f'boxedge_worker_exchanges_total{{worker="{i}"}}') for i in (0, 1)) == 8
     assert after['boxedge_worker_up{worker="0"}'] == after['boxedge_worker_up{worker="1"}'] == 1

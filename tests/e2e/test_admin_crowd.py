@@ -29,7 +29,7 @@ def is_closed(sock):
 
 
 def figure(text, name):
-    return int(re.search(rf"^{name} (\d+)$", text, re.M)[1])
+    return int(re.search(rf'^{name}{{server="admin"}} (\d+)$', text, re.M)[1])
 
 
 @contextlib.contextmanager
