@@ -115,6 +115,7 @@ static void write_all(metrics_writer_t *w, const metrics_input_t *input)
     edge(w, input);
     metrics_requests(w, input);
     metrics_workers(w, input);
+    metrics_processes(w, input);
     if (w->reference || (input->conf != NULL && input->conf->upstream_count > 0))
         metrics_upstreams(w, input);
 }

@@ -15,6 +15,7 @@ static inline uint64_t metrics_load(const _Atomic uint64_t *cell)
 
 void metrics_workers(metrics_writer_t *w, const metrics_input_t *input);
 void metrics_requests(metrics_writer_t *w, const metrics_input_t *input);
+void metrics_processes(metrics_writer_t *w, const metrics_input_t *input);
 void metrics_upstreams(metrics_writer_t *w, const metrics_input_t *input);
 
 #endif

@@ -367,6 +367,7 @@ static void beat(loop_timer_t *timer)
 {
     controller_t *controller = CONTAINER_OF(controller_t, heartbeat, timer);
     controller_look_at_clock(&controller->wall_clock, controller->loop);
+    process_facts_turn(&controller->facts, clock_now_ms());
     atomic_store(&shm_controller(controller->shm)->heartbeat_ms, clock_now_ms());
     loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
@@ -497,6 +498,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
         int fd = args->worker_fds[i];
         worker_links_take(controller->worker_links, i, &fd);
     }
+    process_facts_open(&controller->facts, &shm_controller(controller->shm)->process);
     beat(&controller->heartbeat);
     maintenance_due(&controller->maintenance);
     controller->reopening_ms = REOPENING_FIRST_MS;
@@ -511,6 +513,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
 static void stop(controller_t *controller)
 {
     loop_timer_stop(&controller->heartbeat);
+    process_facts_close(&controller->facts);
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->maintenance);
     loop_timer_stop(&controller->reopening);

@@ -12,6 +12,7 @@
 #include "deletion_service.h"
 #include "idle.h"
 #include "preview_service.h"
+#include "process_facts.h"
 #include "providers.h"
 #include "store_thread.h"
 #include "traffic_service.h"
@@ -48,6 +49,7 @@ typedef struct controller {
     controller_state_t state;
     int status; /* exit status of the process */
     loop_timer_t heartbeat;
+    process_facts_t facts;
     loop_timer_t drain;
     loop_timer_t maintenance;
     loop_timer_t reopening; /* parts of the store are closed */

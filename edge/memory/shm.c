@@ -73,6 +73,23 @@ shm_child_t *shm_runner(shm_t *shm)
     return &shm->own->runner;
 }
 
+_Atomic uint64_t *shm_certificate_count(shm_t *shm)
+{
+    return &shm->own->certificate_count;
+}
+
+shm_certificate_t *shm_certificate(shm_t *shm, unsigned i)
+{
+    assert(i < SHM_CERTIFICATES_MAX);
+    return &shm->own->certificates[i];
+}
+
+shm_queue_t *shm_queue(shm_t *shm, unsigned i)
+{
+    assert(i < SHM_QUEUES_MAX);
+    return &shm->own->queues[i];
+}
+
 counters_t *shm_counters(shm_t *shm, unsigned index)
 {
     return &slot(shm, index)->counters;

@@ -38,7 +38,7 @@
 /* Raised whenever programs before and after a change must not share a segment: another meaning of its cells,
  * or of the messages between a controller and workers (process.h). Sizes are compared by themselves. Counters
  * are only added at the end of COUNTERS, which needs no other number. */
-#define SHM_LAYOUT 2
+#define SHM_LAYOUT 3
 
 typedef struct shm shm_t;
 
@@ -49,6 +49,15 @@ typedef enum shm_state {
     SHM_DRAINING, /* finishes its open work */
 } shm_state_t;
 
+/* What a process knows of itself (process_facts.h). Owner: that process; of the logger, the supervisor. */
+typedef struct shm_process {
+    _Atomic uint64_t started_s; /* wall clock; 0: no process */
+    _Atomic uint64_t cpu_us;
+    _Atomic uint64_t resident_bytes; /* 0: unknown, like the next two */
+    _Atomic uint64_t fds;
+    _Atomic uint64_t fds_max;
+} shm_process_t;
+
 /* The state of one process for the others. Owner: that process; after its death, the supervisor. */
 typedef struct shm_child {
     _Atomic uint64_t heartbeat_ms; /* CLOCK_MONOTONIC at the last turn of its loop */
@@ -58,6 +67,7 @@ typedef struct shm_child {
     _Atomic bool restricted;       /* its system calls are filtered (system_calls.h); workers only */
     _Atomic uint32_t full;         /* of a worker: new connections wait for room */
     _Atomic uint64_t restarts;     /* number of processes that replaced a dead one here */
+    shm_process_t process;
 } shm_child_t;
 
 /* One edge: a supervisor and its children. Owner: that supervisor. */
@@ -67,7 +77,26 @@ typedef struct shm_edge {
     _Atomic uint64_t since_s;       /* wall time when it began to serve; 0: not yet */
     _Atomic uint64_t open_until_ms; /* CLOCK_MONOTONIC when its last clients end; 0: it serves */
     _Atomic uint64_t version[4];    /* of the program; padded with NULs */
+    shm_process_t supervisor, logger;
+    _Atomic uint64_t load_s;      /* wall time of the last load of the configuration */
+    _Atomic uint64_t load_failed; /* it had no effect */
+    _Atomic uint64_t loaded_s;    /* wall time of the last one that took effect */
 } shm_edge_t;
+
+/* A certificate of this edge, in the order of `certificates`. Owner: the supervisor. */
+#define SHM_CERTIFICATES_MAX 1024
+#define SHM_NAME_WORDS       8
+typedef struct shm_certificate {
+    _Atomic uint64_t expires_s;
+    _Atomic uint64_t name[SHM_NAME_WORDS]; /* its first, padded with NULs */
+} shm_certificate_t;
+
+/* The longest queue of a listener's sockets. Owner: the supervisor. */
+#define SHM_QUEUES_MAX 64
+typedef struct shm_queue {
+    _Atomic uint64_t id; /* conf_listener_t.id; 0: none */
+    _Atomic uint64_t length, limit;
+} shm_queue_t;
 
 /* Wake counts of this edge's successive controllers. Owner: the controller. */
 typedef struct shm_wakes {
@@ -121,6 +150,9 @@ shm_child_t *shm_worker(shm_t *shm, unsigned index);
 /* Of this edge. */
 shm_child_t *shm_controller(shm_t *shm);
 shm_child_t *shm_runner(shm_t *shm);
+_Atomic uint64_t *shm_certificate_count(shm_t *shm);
+shm_certificate_t *shm_certificate(shm_t *shm, unsigned i); /* below SHM_CERTIFICATES_MAX */
+shm_queue_t *shm_queue(shm_t *shm, unsigned i);             /* below SHM_QUEUES_MAX */
 counters_t *shm_counters(shm_t *shm, unsigned index);
 /* The requests in flight at a worker. */
 flight_table_t *shm_flights(shm_t *shm, unsigned index);

@@ -121,6 +121,9 @@ static bool take_edge(shm_t *shm)
         atomic_store(&slot->edge.number, shm->number);
         atomic_store(&slot->edge.since_s, 0);
         atomic_store(&slot->edge.open_until_ms, 0);
+        atomic_store(&slot->certificate_count, 0);
+        for (unsigned queue = 0; queue < SHM_QUEUES_MAX; queue++)
+            atomic_store(&slot->queues[queue].id, 0);
         return true;
     }
     errno = EUSERS;

@@ -51,6 +51,9 @@ typedef struct edge_slot {
     alignas(64) shm_edge_t edge;
     alignas(64) shm_child_t controller;
     alignas(64) shm_child_t runner;
+    alignas(64) shm_queue_t queues[SHM_QUEUES_MAX];
+    _Atomic uint64_t certificate_count;
+    shm_certificate_t certificates[SHM_CERTIFICATES_MAX];
 } edge_slot_t;
 
 typedef struct segment {

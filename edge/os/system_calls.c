@@ -72,6 +72,8 @@ static const int always[] = {
     SCMP_SYS(writev),
     SCMP_SYS(close),
     SCMP_SYS(fstat),
+    SCMP_SYS(getdents64), /* of the worker's own /proc/self/fd, which is open already */
+    SCMP_SYS(lseek),
     /* The spare descriptor of a listener (acceptor.c). */
     SCMP_SYS(eventfd2),
     /* Memory: jemalloc and the C library's malloc; the store's map when it has grown. */

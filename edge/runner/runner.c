@@ -25,6 +25,7 @@
 #include "list.h"
 #include "memfile.h"
 #include "process.h"
+#include "process_facts.h"
 #include "process_log.h"
 #include "runner.h"
 #include "runner_box.h"
@@ -56,6 +57,7 @@ struct runner {
     runner_box_t **leaving; /* removed from the configuration, and not stopped yet */
     size_t leaving_count;
     loop_timer_t heartbeat;
+    process_facts_t facts;
     loop_timer_t sweep;
 };
 
@@ -431,6 +433,7 @@ static void beat(loop_timer_t *timer)
 {
     runner_t *runner = CONTAINER_OF(runner_t, heartbeat, timer);
     atomic_store(&shm_runner(runner->shm)->heartbeat_ms, clock_now_ms());
+    process_facts_turn(&runner->facts, clock_now_ms());
     loop_timer_start(runner->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
 
@@ -462,6 +465,7 @@ runner_t *runner_new(loop_t *loop, const runner_args_t *args)
     *runner = (runner_t){.loop = loop, .conf = args->conf, .shm = args->shm, .next_controller = -1};
     runner->supervisor = channel_new(loop, args->supervisor_fd, &handlers, runner);
     channel_use_reserve(runner->supervisor);
+    process_facts_open(&runner->facts, &shm_runner(runner->shm)->process);
     beat(&runner->heartbeat);
     if (predecessor_fd >= 0)
         runner->taker = taker_new(loop, &predecessor_fd, &box_handlers, boxes_taken, runner);
@@ -477,6 +481,7 @@ void runner_free(runner_t **runner)
     if (r == NULL)
         return;
     loop_timer_stop(&r->heartbeat);
+    process_facts_close(&r->facts);
     loop_timer_stop(&r->sweep);
     for (size_t i = 0; i < r->box_count; i++)
         runner_box_free(&r->boxes[i]);

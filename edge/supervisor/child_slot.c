@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "crash.h"
+#include "process_facts.h"
 #include "process_log.h"
 
 /* Maximum age of the reader's `now`. */
@@ -162,6 +163,7 @@ void child_buried(child_slot_t *child)
     if (child->fd >= 0)
         close(child->fd);
     child->fd = -1;
+    process_facts_wipe(&child->slot->process);
     atomic_store(&child->slot->pid, 0);
     atomic_store(&child->slot->state, SHM_ABSENT);
 }

@@ -49,6 +49,7 @@ static void send_result(supervisor_t *s, bool done, const char *lines)
 static void report_failed(supervisor_t *s, const char *lines)
 {
     process_log_lines(LOG_CONF_ERROR, lines);
+    facts_loaded(s, false);
     process_log(LOG_RELOAD_REFUSED, NULL, "not reloaded: the previous configuration stays in use");
     send_result(s, false, lines);
 }
@@ -58,6 +59,7 @@ static void report_done(supervisor_t *s)
 {
     const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";
     process_log_lines(LOG_CONF_WARNING, lines);
+    facts_loaded(s, true);
     process_log(LOG_RELOAD_DONE, NULL, "reloaded: configuration %llu is in use",
                 (unsigned long long)s->generation);
     if (s->reload_asked)
@@ -244,6 +246,8 @@ void reload_changed_certificates(supervisor_t *s, uint64_t now_ms)
     process_lines_open(&lines);
     snapshot_t *next = snapshot_reread(s->snapshot, (uint64_t)time(NULL), lines.out);
     process_lines_log(&lines, next != NULL ? LOG_CONF_WARNING : LOG_CONF_ERROR);
+    if (next == NULL)
+        facts_loaded(s, false);
     if (next == NULL)
         process_log(LOG_CERTIFICATES_REFUSED, NULL,
                     "the files of certificates changed, and cannot be used: the previous ones stay in "

@@ -305,6 +305,7 @@ static bool start(supervisor_t *s)
     } else if (!rotate_tickets(s, now)) {
         return fail("the system provides no random bytes");
     }
+    facts_loaded(s, true);
     s->awaits_go = s->predecessor_fd >= 0;
     if (s->awaits_go)
         inherit_prepared(s);
@@ -460,6 +461,7 @@ static void look_after_children(supervisor_t *s)
         s->watch_from_ms = now;
     s->looked_ms = now;
     supervise_watch(s, now);
+    facts_turn(s, now);
     queues_turn(s, now);
     store_watch_turn(s, now);
 }

@@ -10,6 +10,7 @@
 #include "logger.h"
 #include "own_paths.h"
 #include "passed_sockets.h"
+#include "process_facts.h"
 #include "queue_loans.h"
 #include "shm.h"
 #include "snapshot.h"
@@ -87,6 +88,8 @@ typedef struct supervisor {
     queue_loans_t loans;
     store_watch_t store_watch;
     uint64_t looked_ms;       /* time of the last heartbeat check */
+    process_facts_t facts;    /* of this process */
+    uint64_t facts_due_ms;    /* when facts_turn looks again */
     uint64_t watchdog_ms;     /* interval of signs of life to the service manager; 0: none */
     uint64_t watchdog_due_ms; /* time of the next one */
     uint64_t watch_from_ms;   /* ignore heartbeats older than this: we did not check */
@@ -199,6 +202,12 @@ unsigned supervise_workers_alive(const supervisor_t *s);
 /* ---- queues.c ---- */
 /* Lends the queues of workers that cannot accept, and takes back those of workers that can. */
 void queues_turn(supervisor_t *s, uint64_t now_ms);
+
+/* ---- facts.c: what the metrics say of this edge ---- */
+/* Once a second: this process, the logger, and the queues of listeners. */
+void facts_turn(supervisor_t *s, uint64_t now_ms);
+/* A load of the configuration or of changed certificates ended; those in use are s->snapshot's. */
+void facts_loaded(supervisor_t *s, bool took_effect);
 
 /* ---- lost.c ---- */
 /* `child` reported (IPC_TYPE_LOST) that it could not take a message. */

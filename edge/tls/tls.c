@@ -198,6 +198,26 @@ static bool set_certificate(SSL_CTX *ctx, material_t *material, const report_t *
     return true;
 }
 
+bool tls_pem_facts(const tls_pem_t *pem, uint64_t *expires_s, char *name, size_t name_len)
+{
+    BIO *bio = BIO_new_mem_buf(pem->chain, -1);
+    assert(bio != NULL);
+    const material_t material = {.leaf = PEM_read_bio_X509(bio, NULL, no_password, NULL)};
+    report_t report = {.index = NO_INDEX};
+    struct tm at;
+    BIO_free(bio);
+    ERR_clear_error();
+    if (material.leaf == NULL)
+        return false;
+    name_material(&report, &material);
+    (void)snprintf(name, name_len, "%s", report.name);
+    bool known = ASN1_TIME_to_tm(X509_get0_notAfter(material.leaf), &at) == 1;
+    time_t expires = known ? timegm(&at) : 0;
+    *expires_s = expires > 0 ? (uint64_t)expires : 0;
+    X509_free(material.leaf);
+    return known;
+}
+
 bool tls_use_pem(SSL_CTX *ctx, const tls_pem_t *pem, char *error, size_t error_len)
 {
     report_t report = {.text = error, .len = error_len, .index = NO_INDEX};

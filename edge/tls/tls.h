@@ -46,6 +46,9 @@ typedef enum tls_pem_result { TLS_PEM_GOOD, TLS_PEM_BAD_CHAIN, TLS_PEM_BAD_KEY }
 /* Returns whether the PEM is readable and its key belongs to the certificate, at any time.
  * Otherwise writes a sentence. */
 MUST_USE tls_pem_result_t tls_pem_try(const tls_pem_t *pem, char *error, size_t error_len);
+/* When the certificate expires (unix seconds), and its first name, cut to `name_len` - 1 bytes. False: it is
+ * unreadable. */
+MUST_USE bool tls_pem_facts(const tls_pem_t *pem, uint64_t *expires_s, char *name, size_t name_len);
 /* Returns whether the certificate covers `host`, as tls_covers; false if it is unreadable. */
 bool tls_pem_covers(const tls_pem_t *pem, str_t host);
 /* Cleanses and frees the texts. */

@@ -40,6 +40,7 @@
 #include "preview_client.h"
 #include "process.h"
 #include "process_birth.h"
+#include "process_facts.h"
 #include "process_log.h"
 #include "random_id.h"
 #include "refused.h"
@@ -73,6 +74,7 @@ typedef struct worker_process {
     channel_t *controller; /* NULL: the controller is down */
     listeners_t listeners;
     loop_timer_t gauges;
+    process_facts_t facts;
     drain_t drain;
     tls_ticket_keys_t tickets;
     uint64_t tickets_seen; /* version of the keys in the segment that were taken last */
@@ -359,6 +361,7 @@ static void on_gauges(loop_timer_t *timer)
     counter_set(&worker->context.counters->buffered_bytes, account_own(&worker->context.memory));
     counter_set(&worker->context.counters->kernel_bytes, worker->context.memory.kernel);
     counter_set(&worker->context.counters->heap_allocated_bytes, heap_allocated());
+    process_facts_turn(&process->facts, loop_now(worker->context.loop));
     tunnels_close_expired(&worker->context);
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
@@ -452,6 +455,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     api_limit_name_plans(worker);
     memcpy(fds, args->listen_fds, sizeof(fds[0]) * conf_worker_listeners(worker->context.conf));
     listeners_swap(&process->listeners, &worker->context, fds);
+    process_facts_open(&process->facts, &process->slot->process);
     on_gauges(&process->gauges);
     restrict_system_calls(process);
     atomic_store(&process->slot->state, SHM_READY);

@@ -167,7 +167,7 @@ static void listeners_and_plans(void **state)
     shm_t *shm = new_shm();
     take_slots(shm, 2);
     conf_listener_t named[2] = {{.text = "[::]:443", .id = 7},
-                                {.text = "127.0.0.1:1", .kind = CONF_LISTENER_METRICS}};
+                                {.text = "127.0.0.1:1", .id = 5, .kind = CONF_LISTENER_METRICS}};
     conf_plan_t plans[2] = {{.name = "a\"\\\n", .id = 9}, {.name = "b", .id = 8}};
     conf_t conf = {.listeners = named, .listener_count = 2, .plans = plans, .plan_count = 2};
     const uint64_t listeners[2][2] = {{7, 6}, {6, 7}}, ids[2][2] = {{9, 8}, {8, 9}};
