@@ -62,8 +62,8 @@ MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 /* Returns false if the file has become shorter than its records need. */
 MUST_USE bool table_whole(table_t *table);
 
-/* The disk's reason for the failure of the last change: ENOSPC, EROFS or EIO; EUCLEAN: damage; 0: none of its
- * own, such as a full map. */
+/* The disk's reason for the failure of the last change: ENOSPC, EROFS or EIO; EUCLEAN: damage; 0: not the
+ * disk's, such as a full map. */
 int table_disk_error(const table_t *table);
 /* The directory of table_options_t. */
 const char *table_dir(const table_t *table);

@@ -16,7 +16,7 @@
     "the store is damaged: requests that need a damaged page get 503, and /readyz too; the damaged part "    \
     "takes no change (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a backup in " \
     "its place)"
-/* Maximum damaged records with a message of their own. */
+/* Maximum damaged records with a separate message each. */
 #define STORE_HEALTH_RECORDS_MAX 63
 
 /* All-zero is valid and intact. */

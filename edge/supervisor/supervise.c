@@ -65,7 +65,7 @@ void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how)
     child_send(child, PROCESS_DRAIN, how, STR(""), NULL, 0);
 }
 
-/* A worker with open requests goes on beside its successor: it moves to a slot that no worker of the
+/* A worker with open requests continues beside its successor: it moves to a slot that no worker of the
  * configuration has, and leaves its own empty. */
 static void step_aside(supervisor_t *s, child_slot_t *child)
 {

@@ -2,8 +2,8 @@
  * A new binary takes over (SIGUSR2). It is started from argv[0] with our sockets, our locks, our ticket keys
  * and our shared segment, so that no connection is refused, no session lost and no limit forgotten. It loads
  * and checks everything; only then does our controller end, because only one may write the store. The new
- * controller starts, our workers get channels to it, and requests that wait for a box go on. When the new
- * binary reports that it serves, our workers drain, and live on for what is open. If it fails or hangs, our
+ * controller starts, our workers get channels to it, and requests that wait for a box continue. When the new
+ * binary reports that it serves, our workers drain, and live on for open requests. If it fails or hangs, our
  * controller is restarted and nothing has changed.
  *
  * A memory file lists the inherited descriptors, and the environment has its number. It has one line for
