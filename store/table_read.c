@@ -100,12 +100,8 @@ static bool lacks(const table_t *table, MDB_txn *txn, size_t hash)
     MDB_val key = table_val("records", 7), value;
     MDB_envinfo info;
     MDB_stat stat;
-    if (mdb_stat(txn, table->records, &stat) != 0)
-        return false;
-    if (stat.ms_entries == 0 && stat.ms_depth == 0 && stat.ms_leaf_pages == 0)
-        return true; /* three numbers, none of which a wrong bit makes alone */
     if (mdb_get(txn, table->main, &key, &value) != 0 || value.mv_size != ENV_DB_BYTES ||
-        mdb_env_info(table->env, &info) != 0)
+        mdb_stat(txn, table->records, &stat) != 0 || mdb_env_info(table->env, &info) != 0)
         return false;
     const env_meta_t meta = {.page_bytes = stat.ms_psize, .last_page = info.me_last_pgno};
     const env_db_t db = env_db_decode(value.mv_data);

@@ -71,7 +71,7 @@ def is_unready(edge):
     start = time.monotonic()
     done = edge.command("status", "--ready", check=False)
     assert time.monotonic() - start < 10 * SLOW
-    return done.returncode == 1 and "the store cannot be read" in done.stderr and readyz(edge) == 503
+    return done.returncode == 1 and "the store is damaged" in done.stderr and readyz(edge) == 503
 
 
 def messages(edge):
