@@ -67,7 +67,6 @@ bool flight_read(const flight_table_t *table, size_t i, flight_t *out)
     if (wall_us == 0)
         return false;
     memcpy(out, &table->at[i], sizeof(*out));
-    out->id_n = at_most(out->id_n, FLIGHT_ID_BYTES);
     out->method_n = at_most(out->method_n, FLIGHT_METHOD_BYTES);
     out->host_n = at_most(out->host_n, FLIGHT_HOST_BYTES);
     return true;

@@ -26,11 +26,11 @@
 typedef struct flight {
     _Atomic uint64_t wall_us; /* time of the complete head; 0: no request. Written last */
     struct in6_addr client;   /* IPv4 as mapped IPv6 */
-    uint8_t id_n, method_n, host_n;
+    uint8_t method_n, host_n;
     uint8_t version; /* 10, 11 or 20 */
     uint16_t path_n; /* over FLIGHT_PATH_BYTES: the path was longer */
     bool https;
-    char id[FLIGHT_ID_BYTES];
+    char id[FLIGHT_ID_BYTES]; /* up to a NUL, if it is shorter */
     char method[FLIGHT_METHOD_BYTES];
     char host[FLIGHT_HOST_BYTES];
     char path[FLIGHT_PATH_BYTES];

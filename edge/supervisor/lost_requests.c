@@ -50,7 +50,8 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
     uint64_t wall_us = atomic_load_explicit(&flight->wall_us, memory_order_relaxed);
     log_time_at(time, (wall_us < year_10000_us ? wall_us : 0) / 1000);
     char *at = log_json_raw(log_json_raw(out, STR("{\"time\":\"")), str_make(time, sizeof(time)));
-    at = add_text(at, STR("\",\"request_id\":\""), str_make(flight->id, flight->id_n), 6 * FLIGHT_ID_BYTES);
+    at = add_text(at, STR("\",\"request_id\":\""), str_make(flight->id, strnlen(flight->id, FLIGHT_ID_BYTES)),
+                  6 * FLIGHT_ID_BYTES);
     at = add_text(at, STR(",\"client\":\""), address_text(&flight->client, address), INET6_ADDRSTRLEN);
     at = add_text(at, STR(",\"host\":\""), str_make(flight->host, flight->host_n), 6 * FLIGHT_HOST_BYTES);
     at = add_text(at, STR(",\"method\":\""), str_make(flight->method, flight->method_n),

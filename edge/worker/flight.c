@@ -24,6 +24,16 @@ static void add_path(str_t part, void *arg)
     flight->path_n = (uint16_t)(flight->path_n + n + (n < part.n));
 }
 
+/* A target without a query, as most are, has no secret. */
+static void add_target(flight_t *flight, str_t target)
+{
+    flight->path_n = 0;
+    if (target.n == 0 || memchr(target.p, '?', target.n) != NULL)
+        target_text_parts(target, add_path, flight);
+    else
+        add_path(target, flight);
+}
+
 void flight_begin(exchange_t *ex)
 {
     flights_t *flights = worker_of(ex->context)->flights;
@@ -37,12 +47,10 @@ void flight_begin(exchange_t *ex)
     flight->client = *remote_address(ex);
     flight->version = (uint8_t)request->version;
     flight->https = remote_is_https(ex);
-    flight->id_n = (uint8_t)strnlen(ex->request_id, FLIGHT_ID_BYTES);
     memcpy(flight->id, ex->request_id, FLIGHT_ID_BYTES);
     flight->method_n = (uint8_t)copy(flight->method, FLIGHT_METHOD_BYTES, request->method);
     flight->host_n = (uint8_t)copy(flight->host, FLIGHT_HOST_BYTES, request->authority);
-    flight->path_n = 0;
-    target_text_parts(request->target, add_path, flight);
+    add_target(flight, request->target);
     atomic_store_explicit(&flight->wall_us, ex->times.wall_us, memory_order_release);
 }
 

@@ -38,7 +38,6 @@ static void a_line_has_the_request(void **state)
     (void)state;
     flight_t flight = {.wall_us = UINT64_C(1796046426000000),
                        .client = {.s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 192, [15] = 1}},
-                       .id_n = 2,
                        .id = "ab",
                        .method_n = 3,
                        .method = "GET",
