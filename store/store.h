@@ -188,7 +188,7 @@ bool store_keeps_log(box_provider_t provider);
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len);
 /*
- * As store_open for a process that must go on without what it cannot open: returns NULL only without memory.
+ * As store_open, for a process that must continue without some parts: returns NULL only without memory.
  * Parts that cannot be opened, and for a writer those of `known`, which are damaged, are closed: each read
  * and change of them is STORE_FAILED with the reason. *closed is the set of closed parts; with any, `error`
  * has the first reason.
@@ -198,9 +198,9 @@ store_t *store_open_patiently(const char *durable_dir, const char *volatile_dir,
 /* Whether all parts that are closed, none of which is known to be damaged, could be opened now. */
 MUST_USE bool store_may_open(store_t *store);
 /*
- * `known`, a set of parts, must outlive the store: those that any process knows to be damaged. What these do
- * not show may be missing. So nothing is said to be absent from them, no list of them is complete, and they
- * take no change: STORE_FAILED. Parts whose damage this store has met itself take no change either.
+ * `known`, a set of parts, must outlive the store: those that any process knows to be damaged. Records that
+ * cannot be found there may exist. So a find without a result, a list and a change of them are STORE_FAILED.
+ * So is a change of a part whose damage this store has met itself.
  */
 void store_set_known_damage(store_t *store, const _Atomic uint64_t *known);
 /*
@@ -215,7 +215,7 @@ void store_close(store_t **store);
  * files. */
 MUST_USE bool store_whole(store_t *store);
 /* The parts in which a read has met damaged pages since the opening, or that are closed since they are
- * damaged: what can be read is read on. */
+ * damaged. Readable records are still read. */
 uint64_t store_damaged(const store_t *store);
 /* The reason of STORE_FAILED, a sentence; valid until the next call. */
 const char *store_error(const store_t *store);

@@ -28,9 +28,8 @@ typedef struct store_check_sum {
     unsigned environments; /* those that exist */
     uint64_t records;
     uint64_t findings;
-    uint64_t
-        damaged; /* parts with a finding of STORE_CHECK_TREE or STORE_CHECK_BOXES; set before it is told */
-    unsigned format; /* of the newest environment: format and minor version; 0 without one */
+    uint64_t damaged; /* parts with a finding of STORE_CHECK_TREE or STORE_CHECK_BOXES; set before the call */
+    unsigned format;  /* of the newest environment: format and minor version; 0 without one */
     unsigned minor;
 } store_check_sum_t;
 

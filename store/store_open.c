@@ -1,5 +1,5 @@
 /*
- * The opening of a store: all of it, or what can be opened, or a look at it. See store.h.
+ * The opening of a store: whole, or without the parts that cannot be opened; and a look at it. See store.h.
  */
 #include <errno.h>
 #include <stdio.h>

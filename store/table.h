@@ -72,8 +72,8 @@ const char *table_dir(const table_t *table);
 bool table_damaged(const table_t *table);
 /* Why the table is closed: each read and change fails with this sentence. NULL: it is open. */
 const char *table_closed(const table_t *table);
-/* While `bit` is in *known, nothing is said to be absent: a find without a result, a list and a change are
- * STORE_FAILED. A change is also after table_damaged. */
+/* While `bit` is in *known, a find without a result, a list and a change are STORE_FAILED. A change is also
+ * after table_damaged. */
 void table_set_known_damage(table_t *table, const _Atomic uint64_t *known, uint64_t bit);
 bool table_doubtful(const table_t *table);
 

@@ -54,8 +54,8 @@ typedef struct reading {
     int rc;
 } reading_t;
 
-/* A fault of the map is an error of LMDB. So is what a reader's transaction says after a root that it could
- * not read; of a writer's, an earlier error may be the reason. */
+/* A fault of the map is an error of LMDB, and so is a reader's transaction that failed at a root which it
+ * could not read. In a writer's, an earlier error may be the reason. */
 static int read_map(void (*read)(void *), reading_t *reading)
 {
     if (!read_guard(read, reading))
@@ -286,7 +286,7 @@ static void get_stats(void *arg)
         r->rc = EIO;
     if (r->rc != 0)
         return;
-    /* One line is a heading, or reports that there are none. */
+    /* One line is a heading, or reports that none exist. */
     *r->stats = (table_stats_t){.records = stat.ms_entries,
                                 .bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1),
                                 .readers = lines - 1};

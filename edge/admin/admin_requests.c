@@ -117,7 +117,7 @@ static void on_part(void *owner, unsigned number, str_t bytes)
     }
 }
 
-/* Writes "process 12, process 13 (old generation)", or how many there are beside NAMES_MAX. */
+/* Writes "process 12, process 13 (old generation)", and the number of those beyond NAMES_MAX. */
 static void name_missing(const traffic_missing_t *missing, size_t count, char out[NAMES_BYTES])
 {
     size_t used = 0;

@@ -151,7 +151,7 @@ static void put_line(lines_t *lines, const char *text)
     printf("%.*s%s", (int)n, text, lines->live ? lines->room != 0 ? "\x1b[K\r\n" : "\x1b[K" : "\n");
 }
 
-/* The rows, and how many there is no room for. */
+/* The rows, and the number of those without room. */
 static void put_rows(lines_t *lines, const json_t *answer)
 {
     char text[ROW_BYTES];

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* What the key Ctrl-C brings. */
+/* The byte of Ctrl-C. */
 #define TERMINAL_INTERRUPT '\x03'
 
 /* Standard input and output are a terminal. False with errno: nothing was changed. */

@@ -407,7 +407,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known, 
     store_t *store = args->must_open ? store_open(durable, volatile_dir, map_bytes, true, error, sizeof error)
                                      : store_open_patiently(durable, volatile_dir, map_bytes, true, damaged,
                                                             closed, error, sizeof error);
-    if (store != NULL && (*closed & ~damaged) != 0) /* of known damage there is a message */
+    if (store != NULL && (*closed & ~damaged) != 0) /* known damage has its message */
         process_log(
             LOG_STORE_NOT_OPENED, "controller",
             "the store cannot be opened: %s; changes of it are refused until it can, and what workers "

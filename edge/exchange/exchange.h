@@ -290,8 +290,8 @@ void exchange_request_flush(exchange_t *ex);
 /* The client took bytes and has room for more of the response body. */
 void exchange_response_room(exchange_t *ex);
 /*
- * Prepares for the end of the edge: the pipeline's hooks may close a tunnel. Other exchanges go on. The codec
- * calls it for each exchange of a drained client.
+ * Prepares for the end of the edge: the pipeline's hooks may close a tunnel. Other exchanges continue. The
+ * codec calls it for each exchange of a drained client.
  */
 void exchange_drain(exchange_t *ex);
 /*

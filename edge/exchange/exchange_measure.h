@@ -1,5 +1,5 @@
 /*
- * What an exchange adds to the histograms and tables of counters (measures.h), at its end.
+ * An exchange in the histograms and tables of counters (measures.h), at its end.
  */
 #ifndef BOXEDGE_EXCHANGE_MEASURE_H
 #define BOXEDGE_EXCHANGE_MEASURE_H

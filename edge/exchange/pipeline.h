@@ -18,7 +18,7 @@ typedef void (*exchange_hook_t)(exchange_t *ex);
 typedef struct exchange_hooks {
     /* The head of a request is complete: the first look at it. */
     const exchange_hook_t *begin;
-    /* Whether an exchange that has waited may still go on. False: the hook has answered it. NULL: it may. */
+    /* Whether an exchange that has waited may continue. False: the hook has answered it. NULL: it may. */
     bool (*still_allowed)(exchange_t *ex);
     /* A connection for the exchange is ready, or none will come, and nothing was sent. False: the hook has
      * answered the exchange, or begun it again (origin_ops.again). */

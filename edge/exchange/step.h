@@ -8,7 +8,7 @@
 #include "exchange.h"
 
 /*
- * Re-checks after a wait whether the exchange may still go on (hook `still_allowed` of pipeline.h). False: it
+ * Re-checks after a wait whether the exchange may continue (hook `still_allowed` of pipeline.h). False: it
  * was answered.
  */
 MUST_USE bool exchange_still_allowed(exchange_t *ex);

@@ -40,9 +40,9 @@ size_t http1_head_end(str_t data, size_t seen);
  * most `max_bytes` bytes and `max_fields` field lines.
  *
  * HTTP1_OK: fills `request` and `head`; slices point into `data`, or into `pool` for joined text. HTTP1_BAD:
- * `error` has the reason, and the connection cannot go on. request->version, method, authority and target are
- * then the understood parts, for the log (empty if none). If a head exceeds its limits, Host and Origin are
- * read too; they count only if request->unambiguous is set.
+ * `error` has the reason, and the connection cannot continue. request->version, method, authority and target
+ * are then the understood parts, for the log (empty if none). If a head exceeds its limits, Host and Origin
+ * are read too; they count only if request->unambiguous is set.
  */
 MUST_USE http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
                                            arena_t *pool, request_t *request, http1_request_head_t *head,

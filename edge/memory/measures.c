@@ -78,7 +78,7 @@ unsigned measure_find(const measure_cell_t *cells, unsigned size, uint64_t id)
     return i;
 }
 
-/* There is one: `ids` has at most `size`, and one of them has no cell. */
+/* One is unused: `ids` has at most `size`, and one of them has no cell. */
 static unsigned find_unused(const measure_cell_t *cells, unsigned size, const uint64_t *ids, unsigned count)
 {
     unsigned i = measure_find(cells, size, 0);

@@ -49,7 +49,7 @@ typedef enum shm_state {
     SHM_DRAINING, /* finishes its open work */
 } shm_state_t;
 
-/* What a process knows of itself (process_facts.h). Owner: that process; of the logger, the supervisor. */
+/* The figures of a process (process_facts.h). Owner: that process; for the logger, the supervisor. */
 typedef struct shm_process {
     _Atomic uint64_t started_s; /* wall clock; 0: no process */
     _Atomic uint64_t cpu_us;

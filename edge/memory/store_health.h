@@ -31,8 +31,8 @@ typedef struct store_health {
 MUST_USE bool store_health_report_record(store_health_t *health, str_t sentence);
 /* Records that have been reported so far. */
 size_t store_health_records(const store_health_t *health);
-/* Notes parts whose pages are damaged; returns whether one of them is new. The caller then moves the epoch:
- * what was read from them before, as that a preview does not exist, is not known any more. */
+/* Notes parts whose pages are damaged; returns whether one of them is new. The caller then moves the epoch,
+ * because earlier answers from them, such as that a preview does not exist, no longer count. */
 MUST_USE bool store_health_report_pages(store_health_t *health, uint64_t parts);
 /* A check has read all pages, and found no damage. */
 void store_health_clear_pages(store_health_t *health);

@@ -22,7 +22,7 @@
 /* Whether `fd` is the stream to journald that the service manager names in `value` (JOURNAL_STREAM,
  * "device:inode"; NULL: none). */
 bool log_is_journal(int fd, const char *value);
-/* A socket connected to journald at `path`; -1: there is none. */
+/* A socket connected to journald at `path`; -1: none. */
 int log_journal_open(const char *path);
 
 /* Writes the fields of a line, without its end, as journald takes them; returns their length. Fields that

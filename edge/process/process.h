@@ -125,7 +125,7 @@ typedef struct controller_args {
     int supervisor_fd;
     int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers by number; -1: none yet, PROCESS_LINK brings
                                         one */
-    bool must_open;    /* ends if the store cannot be opened; false: goes on without what cannot be opened */
+    bool must_open;    /* ends if the store cannot be opened; false: continues without the closed parts */
     bool runner_lives; /* a runner exists, here or in the old edge: process boxes may be running */
     int admin_fd;      /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
     const int *metrics_fds; /* one for each listener of kind metrics, in order; listening, non-blocking */

@@ -1,8 +1,8 @@
 /*
- * What a process of the edge knows of itself, for the metrics: CPU time, resident memory, open descriptors.
- * It writes them into its own cells of the shared segment, once a second, since no other process may look:
- * those that serve cannot be dumped, so that their /proc/PID/fd is closed to others, even to their supervisor
- * without CAP_SYS_PTRACE, and hidepid hides the rest.
+ * The figures of a process of the edge for the metrics: CPU time, resident memory, open descriptors. Each
+ * process writes its own into the shared segment once a second, because no other process may read them.
+ * Workers and controller are not dumpable, so only CAP_SYS_PTRACE opens their /proc/PID/fd, also to their
+ * supervisor. The mount option hidepid hides the rest.
  *
  * The files of /proc are opened at the start, before a worker's filter of system calls. Descriptors are
  * counted in pieces, so that many of them hold up no loop.
@@ -17,7 +17,7 @@
 
 typedef struct process_facts {
     shm_process_t *cells;
-    int statm_fd; /* of /proc/self/statm; -1: there is none */
+    int statm_fd; /* of /proc/self/statm; -1: none */
     int fds_fd;   /* of the directory /proc/self/fd; -1: likewise */
     uint64_t due_ms;
     uint64_t counted; /* descriptors, so far in this pass */

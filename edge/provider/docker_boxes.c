@@ -150,7 +150,7 @@ static void join_box(docker_entry_t *entry)
     box->first = entry;
 }
 
-/* The box lost a container, or one changed: reports it, and lets a waiting resume go on. */
+/* The box lost a container, or one changed: reports it, and continues a waiting resume. */
 static void box_changed(docker_box_t *box, docker_entry_t *seen, bool failed)
 {
     if (box == NULL)

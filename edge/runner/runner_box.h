@@ -51,8 +51,8 @@ void runner_box_stop(runner_box_t *box, uint64_t question);
 void runner_box_freeze(runner_box_t *box, uint64_t question);
 
 /*
- * An upgrade (boxes_message.h). A suspended box reads nothing and does nothing, whatever its process does;
- * a start that has no process yet is given up. Then it is handed on, and either continued here or freed.
+ * An upgrade (boxes_message.h). A suspended box reads nothing and does nothing, also if its process ends. A
+ * start that has no process yet is given up. The box is then handed on, and continued here or freed.
  */
 void runner_box_suspend(runner_box_t *box);
 /* Describes a suspended box that has a process. The descriptors stay the box's; log_fd is -1. */

@@ -1,6 +1,6 @@
 /*
- * What the metrics say of this edge as a whole, in the shared segment. The supervisor measures the queues,
- * since a worker that hangs would not report its own. See supervisor_internal.h.
+ * The figures of this edge as a whole for the metrics, in the shared segment. The supervisor measures the
+ * queues, since a worker that hangs would not report its own. See supervisor_internal.h.
  */
 #include "supervisor_internal.h"
 

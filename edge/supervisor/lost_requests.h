@@ -16,8 +16,8 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
 
 /*
  * Writes the lines of all requests of the dead worker `child`, which waitpid gave `status`, to the access
- * log, and one line to the edge's own log if there are any. A process of its own writes, since a reader may
- * stall; it ends in LOST_WRITE_S. At the edge's end, waits for it for at most a second.
+ * log, and their number to the edge's own log. A child process writes them, because a reader may stall. It
+ * ends within LOST_WRITE_S. At the edge's end, waits for it for at most a second.
  */
 #define LOST_WRITE_S 5
 void lost_requests_bury(const supervisor_t *s, const child_slot_t *child, int status);

@@ -20,7 +20,7 @@
 #include "supervisor_internal.h"
 
 #define INTERVAL_MS (10u * 60 * 1000)
-/* From the start of one check to that of the next, whatever happens meanwhile. */
+/* Minimum time from the start of one check to the start of the next. */
 #define PAUSE_MS 10000u
 /* Of a check. Its read transaction keeps all pages of its commit. */
 #define BOUND_MS (5u * 60 * 1000)

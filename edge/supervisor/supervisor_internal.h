@@ -101,7 +101,7 @@ typedef struct supervisor {
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
     certificate_watch_t certificates;
     bool handed_over; /* a new binary serves on our sockets */
-    bool keeps_open;  /* handed over, and what is open lives on */
+    bool keeps_open;  /* handed over, and open requests live on */
 
     pid_t upgrade_pid; /* the new binary; 0: none */
     unsigned upgrades; /* how many were begun */
@@ -203,7 +203,7 @@ unsigned supervise_workers_alive(const supervisor_t *s);
 /* Lends the queues of workers that cannot accept, and takes back those of workers that can. */
 void queues_turn(supervisor_t *s, uint64_t now_ms);
 
-/* ---- facts.c: what the metrics say of this edge ---- */
+/* ---- facts.c: figures of this edge for the metrics ---- */
 /* Once a second: this process, the logger, and the queues of listeners. */
 void facts_turn(supervisor_t *s, uint64_t now_ms);
 /* A load of the configuration or of changed certificates ended; those in use are s->snapshot's. */

@@ -15,7 +15,7 @@
 #include "wake_reply.h"
 #include "worker.h"
 
-/* Interval of checks whether the stream may go on; and the checks per comment, which keeps proxies from
+/* Interval of checks whether the stream may continue; and the checks per comment, which keeps proxies from
  * closing the stream. */
 #define TICK_MS         1000
 #define TICKS_A_COMMENT 10

@@ -13,11 +13,11 @@
 typedef struct drain {
     context_t *context;
     bool keeps_open;
-    loop_timer_t deadline; /* cuts what is still open */
+    loop_timer_t deadline; /* cuts all open exchanges */
     loop_timer_t tunnels;  /* before it, cuts the tunnels */
 } drain_t;
 
-/* What has timeouts.drain_tunnels. */
+/* The exchanges that have timeouts.drain_tunnels. */
 typedef enum drain_keeps { DRAIN_KEEPS_NOTHING, DRAIN_KEEPS_EXCHANGES, DRAIN_KEEPS_ALL } drain_keeps_t;
 
 void drain_begin(drain_t *drain, context_t *context, drain_keeps_t keeps);

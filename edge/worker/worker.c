@@ -366,8 +366,8 @@ static void on_gauges(loop_timer_t *timer)
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
 
-/* A worker that starts while the edge serves goes on without what it cannot open: 503 for some is better than
- * nobody who answers. */
+/* A worker that starts while the edge serves continues without the parts that it cannot open: 503 for some
+ * requests is better than no answer to any. */
 static bool open_store(worker_process_t *process, bool must_open)
 {
     char durable[PATH_MAX], fleeting[PATH_MAX], error[512];
@@ -381,7 +381,7 @@ static bool open_store(worker_process_t *process, bool must_open)
     if (process->store == NULL && !must_open)
         process->store = store_open_patiently(durable, fleeting, conf->store_map_bytes, false, 0, &closed,
                                               error, sizeof(error));
-    /* What is not damaged, as where descriptors are short, a successor may open. */
+    /* Parts that are closed without damage, as for want of descriptors, may open for a successor. */
     if (process->store != NULL && (closed & ~store_damaged(process->store)) != 0)
         store_close(&process->store);
     if (process->store != NULL)
