@@ -246,7 +246,7 @@ class Http2(Connection):
 
 
 class Echo:
-    """Text messages to an app that echoes, over what has `frames` to read from and `say` to write."""
+    """Text messages to an app that echoes, over a client with `frames` to read from and `say` to write."""
 
     async def next(self):
         """(opcode, payload) of the next frame, of a short message."""

@@ -118,7 +118,7 @@ def admitted(edge, key):
         for sock in socks:
             sock.sendall(head.encode())
             count += b" 100 " in sock.recv(64)
-    edge.wait_until(lambda: not left_over(edge), PATIENCE * SLOW, "the end of what was let in")
+    edge.wait_until(lambda: not left_over(edge), PATIENCE * SLOW, "the end of all requests")
     return count
 
 

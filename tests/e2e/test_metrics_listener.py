@@ -1,4 +1,4 @@
-"""Listeners of kind metrics: what they answer, to whom, and through reloads, upgrades and deaths."""
+"""Listeners of kind metrics: their answers, their access, and reloads, upgrades and deaths."""
 
 import contextlib
 import http.client

@@ -20,7 +20,7 @@ from waits_world import (AwaitedBody, Connect, DeletedBox, FailedWake, FirstByte
 from h2wire import Client
 from wire import WireError
 
-# What a request waits for, and the state in which the list has it.
+# The source that a request waits for, and its state in the list.
 STATES = {Wake: "wake", HeldBody: "wake", FailedWake: "wake", Subrequest: "preview", DeletedBox: "deletion",
           Line: "upstream", SubrequestInLine: "preview", AwaitedBody: "body", Slots: "slots", Connect: "connect",
           FirstByte: "first_byte", Tunnel: "first_byte"}

@@ -99,7 +99,7 @@ def test_wrong_numbers_of_records(edge, app, bit, every):
 
 @pytest.mark.parametrize("part", ["rules", "keys", "deletions", "aliases"])
 def test_damage_that_no_request_meets(tmp_path, app, part):
-    """The check after a crash finds it. What needs that part fails closed, all else is served."""
+    """The check after a crash finds it. Requests that need that part fail closed, others are served."""
     with make(tmp_path) as edge:
         edge.expect_deaths = True
         host = edge.create_preview(app)

@@ -1,4 +1,4 @@
-"""`boxedge top`: the rows of a load, in a terminal and without one, and what it leaves of the terminal."""
+"""`boxedge top`: the rows of a load, in a terminal and without one, and the terminal after its end."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-/* What the controller asks workers about their requests, and what they answer. */
+/* Questions of the controller about the requests of workers, and the answers. */
 #include "traffic_message.h"
 
 #include <setjmp.h>

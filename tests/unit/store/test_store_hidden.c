@@ -1,4 +1,4 @@
-/* Damage that hides records from LMDB, which trusts its pages: nothing is said to be absent. */
+/* Damage that hides records from LMDB, which trusts its pages: no record counts as absent. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -140,7 +140,7 @@ static void known_damage(void **state)
     assert_int_equal(store_keys_version(f->store), UINT64_MAX);
 }
 
-/* A writer goes on without a part that it cannot open, until it can. */
+/* A writer continues without a part that it cannot open, until it can. */
 static void a_patient_writer(void **state)
 {
     fixture_t *f = *state;
@@ -185,7 +185,7 @@ static void a_patient_writer(void **state)
     assert_int_equal(store_get_preview(f->store, STR("box"), 80, &preview), STORE_OK);
 }
 
-/* A reader tells damage from what may pass. */
+/* A reader tells damage from a passing fault. */
 static void a_patient_reader(void **state)
 {
     fixture_t *f = *state;

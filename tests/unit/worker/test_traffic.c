@@ -97,7 +97,7 @@ static void tick(world_t *w, unsigned seconds)
         traffic_tick(w->traffic, w->now_us += SECOND);
 }
 
-/* The row of `name`, and how many there are beside that of all. */
+/* The row of `name`, and the number of rows without that of all. */
 static traffic_row_t ask(world_t *w, traffic_by_t by, const char *name, unsigned *count)
 {
     traffic_row_t found = {.name = STR("?")}, row;
