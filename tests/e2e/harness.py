@@ -213,7 +213,7 @@ class Edge:
         self.stderr = Lines(self.process.stderr)
         self.access = Lines(self.process.stdout, _access_line)
         try:
-            self.stderr.wait_for(lambda line: " ready boxedge: " in line or '"code":"ready"' in line, timeout)
+            self.stderr.wait_for(lambda line: "boxedge: ready: " in line or '"code":"ready"' in line, timeout)
         except TimeoutError:
             self.kill()
             raise RuntimeError("the edge did not start:\n" + "\n".join(self.stderr.lines)) from None

@@ -75,6 +75,7 @@ def is_unready(edge):
 
 
 def messages(edge):
+    edge.stderr.wait_for(lambda line: "the store is damaged" in line)
     return [line for line in edge.stderr.lines if "the store is damaged" in line]
 
 

@@ -399,7 +399,7 @@ def test_ten_thousand_wait_for_one_box(tmp_path, place):
         assert metric(edge, "wake_resumes_total") == 1
         assert metric(edge, "wake_coalescing_ratio") == count
         # The gate was opened after all arrived, so most have waited.
-        buckets = [metric(edge, f'wake_wait_seconds_bucket{{le="{limit}"}}') for limit in ("0.01", "+Inf")]
+        buckets = [metric(edge, f'wake_wait_seconds_bucket{{protocol="h1",le="{limit}"}}') for limit in ("0.01", "+Inf")]
         assert buckets[0] < count == buckets[1] and metric(edge, "wake_wait_seconds_sum") > 0
 
 
