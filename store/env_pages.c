@@ -383,7 +383,7 @@ static bool pass(walk_t *walk, const tree_t *tree, const uint8_t *bytes, bool le
     uint64_t last = 0, child = 0;
     bool passed = false; /* the keys are above `key` from here on */
     for (size_t i = 0; i < count; i++) {
-        node_t node;
+        node_t node = {.len = 0};
         if (!get_node(walk, tree, *page, bytes, i, &node, &room))
             return false;
         bool named = leaf || i != 0;

@@ -14,7 +14,7 @@ static fuzz_call_t *stepping(exchange_t *ex)
 
 static void busy(exchange_t *ex)
 {
-    exchange_reply_error(ex, 503, "busy", "Busy.", 1);
+    exchange_reply_error(ex, 503, "box_busy", "Busy.", 1);
 }
 
 static void leave_world(exchange_t *ex, await_end_t how)
@@ -82,7 +82,7 @@ static void on_subrequest(exchange_t *parent, void *arg, int status, const field
     if (status == 200 || status == 204)
         await_complete(parent);
     else
-        exchange_reply_error(parent, 502, "upstream", "The upstream failed.", 0);
+        exchange_reply_error(parent, 502, "server_unreachable", "The upstream failed.", 0);
 }
 
 static step_result_t step_subrequest(exchange_t *ex)
