@@ -117,6 +117,8 @@ static void take_row(traffic_job_t *job, const traffic_row_t *row)
             job->window_us = row->window_us;
         return;
     }
+    if (job->count == (size_t)SHM_WORKERS_MAX * TRAFFIC_NAMES_MAX)
+        return; /* honest workers have fewer */
     if (job->count == job->room) {
         job->room = job->room != 0 ? 2 * job->room : 256;
         job->sums = reallocarray(job->sums, job->room, sizeof(*job->sums));
@@ -198,9 +200,11 @@ static void merge(traffic_job_t *job)
 
 /* ---- the answer ---- */
 
+/* Rounded, as far as a worker's figures are sane. */
 static void set_rate(json_t *object, const char *name, double value)
 {
-    json_object_set_new(object, name, json_real((double)(int64_t)(value * 1000 + 0.5) / 1000));
+    double rounded = value < 1e15 ? (double)(int64_t)(value * 1000 + 0.5) / 1000 : value;
+    json_object_set_new(object, name, json_real(rounded));
 }
 
 static json_t *sum_json(const sum_t *sum)

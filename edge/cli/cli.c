@@ -332,6 +332,16 @@ void cli_print_json(const json_t *json)
     putchar('\n');
 }
 
+int cli_print_note(const json_t *answer)
+{
+    const char *note = json_string_value(json_object_get(answer, "note"));
+    if (note == NULL)
+        return CLI_OK;
+    fflush(stdout);
+    fprintf(stderr, "boxedge: %s\n", note);
+    return CLI_PARTLY;
+}
+
 const char *cli_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));

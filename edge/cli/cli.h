@@ -120,6 +120,9 @@ MUST_USE int cli_show(const cli_t *cli, const char *method, const char *target, 
 
 /* Prints `json` on one line. */
 void cli_print_json(const json_t *json);
+/* The note of an answer that lacks a part goes to stderr, behind all output. Returns CLI_PARTLY then, and
+ * CLI_OK without one. */
+int cli_print_note(const json_t *answer);
 
 /* The text `name` of the object, valid as long as the object; "-" without one. */
 const char *cli_text(const json_t *object, const char *name);

@@ -159,16 +159,11 @@ static int show(const cli_t *cli, const char *method, const char *target, void (
     int status = cli_request(cli, method, target, NULL, &answer);
     if (status != CLI_OK)
         return status;
-    const char *note = json_string_value(json_object_get(answer, "note"));
     if (cli->json)
         cli_print_json(answer);
     else
         print(answer);
-    if (note != NULL) {
-        fflush(stdout);
-        fprintf(stderr, "boxedge: %s\n", note);
-        status = CLI_PARTLY;
-    }
+    status = cli_print_note(answer);
     json_decref(answer);
     return status;
 }

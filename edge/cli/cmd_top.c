@@ -238,12 +238,7 @@ static int show_once(const view_t *view)
         lines_t lines = {.room = INT32_MAX};
         put_table(&lines, answer);
     }
-    const char *note = json_string_value(json_object_get(answer, "note"));
-    if (note != NULL) {
-        fflush(stdout);
-        fprintf(stderr, "boxedge: %s\n", note);
-        status = CLI_PARTLY;
-    }
+    status = cli_print_note(answer);
     json_decref(answer);
     return status;
 }

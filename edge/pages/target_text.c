@@ -96,24 +96,33 @@ void target_text_parts(str_t target, target_part_t take, void *arg)
         each_parameter(str_from_offset(target, path_len), take, arg);
 }
 
-/* One byte more than a line shows, to mark the cut. */
-typedef struct shown {
-    char bytes[TARGET_TEXT_BYTES + 1];
-    size_t n;
-} shown_t;
+typedef struct copy {
+    char *out;
+    size_t room; /* left */
+    size_t n;    /* length of the text so far */
+} copy_t;
 
-static void add_plain(str_t part, void *arg)
+static void add_part(str_t part, void *arg)
 {
-    shown_t *shown = arg;
-    size_t room = sizeof(shown->bytes) - shown->n, n = part.n < room ? part.n : room;
+    copy_t *copy = arg;
+    size_t n = part.n < copy->room ? part.n : copy->room;
     if (n != 0)
-        memcpy(shown->bytes + shown->n, part.p, n);
-    shown->n += n;
+        memcpy(copy->out, part.p, n);
+    copy->out += n;
+    copy->room -= n;
+    copy->n += part.n;
+}
+
+size_t target_text_copy(str_t target, char *out, size_t room)
+{
+    copy_t copy = {.out = out, .room = room};
+    target_text_parts(target, add_part, &copy);
+    return copy.n;
 }
 
 str_t target_text(arena_t *pool, str_t target)
 {
-    shown_t shown = {.n = 0};
-    target_text_parts(target, add_plain, &shown);
-    return str_dup(pool, str_make(shown.bytes, shown.n));
+    char bytes[TARGET_TEXT_BYTES + 1]; /* one more than a line shows, to mark the cut */
+    size_t n = target_text_copy(target, bytes, sizeof(bytes));
+    return str_dup(pool, str_make(bytes, n < sizeof(bytes) ? n : sizeof(bytes)));
 }

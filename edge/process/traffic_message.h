@@ -11,8 +11,10 @@
 #include "ipc.h"
 #include "str.h"
 
-/* Maximum rows of an answer. */
+/* Maximum rows of an answer to an operator. */
 #define TRAFFIC_ROWS_MAX 1000
+/* Maximum names that a worker reports of each way to count. */
+#define TRAFFIC_NAMES_MAX 256
 /* Maximum bytes of texts. Writers cut longer ones, and write '?' for bytes that a terminal may not show. */
 #define TRAFFIC_ID_MAX    36
 #define TRAFFIC_WORD_MAX  15

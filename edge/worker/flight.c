@@ -15,25 +15,6 @@ static size_t copy(char *to, size_t most, str_t text)
     return n;
 }
 
-static void add_path(str_t part, void *arg)
-{
-    flight_t *flight = arg;
-    if (flight->path_n > FLIGHT_PATH_BYTES)
-        return;
-    size_t n = copy(flight->path + flight->path_n, FLIGHT_PATH_BYTES - flight->path_n, part);
-    flight->path_n = (uint16_t)(flight->path_n + n + (n < part.n));
-}
-
-/* A target without a query, as most are, has no secret. */
-static void add_target(flight_t *flight, str_t target)
-{
-    flight->path_n = 0;
-    if (target.n == 0 || memchr(target.p, '?', target.n) != NULL)
-        target_text_parts(target, add_path, flight);
-    else
-        add_path(target, flight);
-}
-
 void flight_begin(exchange_t *ex)
 {
     flights_t *flights = worker_of(ex->context)->flights;
@@ -50,7 +31,8 @@ void flight_begin(exchange_t *ex)
     memcpy(flight->id, ex->request_id, FLIGHT_ID_BYTES);
     flight->method_n = (uint8_t)copy(flight->method, FLIGHT_METHOD_BYTES, request->method);
     flight->host_n = (uint8_t)copy(flight->host, FLIGHT_HOST_BYTES, request->authority);
-    add_target(flight, request->target);
+    size_t path_len = target_text_copy(request->target, flight->path, FLIGHT_PATH_BYTES);
+    flight->path_n = (uint16_t)(path_len <= FLIGHT_PATH_BYTES ? path_len : FLIGHT_PATH_BYTES + 1);
     atomic_store_explicit(&flight->wall_us, ex->times.wall_us, memory_order_release);
 }
 

@@ -50,25 +50,10 @@ static bool is_request(const exchange_t *ex)
     return !ex->internal && ex->request_id[0] != '\0';
 }
 
-typedef struct path {
-    char bytes[TRAFFIC_PATH_MAX];
-    size_t n;
-} path_t;
-
-static void add_part(str_t part, void *arg)
-{
-    path_t *path = arg;
-    size_t room = sizeof(path->bytes) - path->n, n = part.n < room ? part.n : room;
-    if (n != 0)
-        memcpy(path->bytes + path->n, part.p, n);
-    path->n += n;
-}
-
 static size_t write_row(const exchange_t *ex, uint64_t now_us, char out[TRAFFIC_REQUEST_BYTES])
 {
-    char client[INET6_ADDRSTRLEN];
-    path_t path = {.n = 0};
-    target_text_parts(ex->request.target, add_part, &path);
+    char client[INET6_ADDRSTRLEN], path[TRAFFIC_PATH_MAX];
+    size_t path_len = target_text_copy(ex->request.target, path, sizeof(path));
     traffic_request_t row = {.id = str_from(ex->request_id),
                              .state = requests_state(ex),
                              .kind = access_line_kind(ex),
@@ -76,7 +61,7 @@ static size_t write_row(const exchange_t *ex, uint64_t now_us, char out[TRAFFIC_
                              .client = address_text(remote_address(ex), client),
                              .method = ex->request.method,
                              .host = ex->request.authority,
-                             .path = str_make(path.bytes, path.n),
+                             .path = str_make(path, path_len < sizeof(path) ? path_len : sizeof(path)),
                              .origin = str_from(ex->origin_text),
                              .age_us = now_us > ex->times.start_us ? now_us - ex->times.start_us : 0,
                              .request_bytes = ex->request_bytes,

@@ -15,7 +15,7 @@
 /* Figures at the ends of the seconds of the window, and at its beginning. */
 #define SNAPSHOTS (TRAFFIC_WINDOW_S + 1)
 /* The slot of all requests, behind those of the entries. */
-#define ALL TRAFFIC_ENTRIES
+#define ALL TRAFFIC_NAMES_MAX
 
 typedef struct slot {
     traffic_figures_t ended;           /* of exchanges that have ended */
@@ -29,7 +29,7 @@ typedef struct slot {
 /* One way to count. */
 typedef struct tally {
     space_saving_t *names; /* NULL: does not count */
-    slot_t *slots;         /* TRAFFIC_ENTRIES + 1 */
+    slot_t *slots;         /* TRAFFIC_NAMES_MAX + 1 */
     uint64_t ticks;        /* since it began to count */
     uint64_t tick_us[SNAPSHOTS];
     uint64_t asked_us; /* the time of the last question */
@@ -212,8 +212,8 @@ static void begin_tally(traffic_t *traffic, traffic_by_t by, uint64_t now_us)
     uint64_t seed[2] = {0};
     if (traffic->context->random != NULL)
         random_bytes(traffic->context->random, (unsigned char *)seed, sizeof(seed));
-    tally->names = space_saving_new(TRAFFIC_ENTRIES, seed);
-    tally->slots = calloc(TRAFFIC_ENTRIES + 1, sizeof(slot_t));
+    tally->names = space_saving_new(TRAFFIC_NAMES_MAX, seed);
+    tally->slots = calloc(TRAFFIC_NAMES_MAX + 1, sizeof(slot_t));
     assert(tally->slots != NULL);
     tally->slots[ALL].fresh = true;
     traffic->counting++;

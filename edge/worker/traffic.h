@@ -3,8 +3,8 @@
  * preview, API key or upstream. A worker counts only while somebody watches, that is until TRAFFIC_WATCH_MS
  * after the last question; otherwise the end of a request costs a comparison.
  *
- * Memory while it counts: TRAFFIC_ENTRIES names for each of the ways to count that were asked for, in a
- * space_saving_t with the figures of TRAFFIC_WINDOW_S seconds beside it, about 400 KiB each. The figures of a
+ * Memory while it counts: TRAFFIC_NAMES_MAX names for each of the ways to count that were asked for, in a
+ * space_saving_t with the figures of TRAFFIC_WINDOW_S seconds beside it, about 350 KiB each. The figures of a
  * name are exact unless it took the entry of another one within that time (traffic_row_t.approximate).
  */
 #ifndef BOXEDGE_TRAFFIC_H
@@ -14,7 +14,6 @@
 #include "exchange.h"
 #include "traffic_message.h"
 
-#define TRAFFIC_ENTRIES  256
 #define TRAFFIC_WATCH_MS 60000
 #define TRAFFIC_TICK_MS  1000
 #define TRAFFIC_WINDOW_S 5

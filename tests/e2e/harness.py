@@ -429,6 +429,14 @@ class Edge:
 
         return self.access.wait_for(matches, timeout, start, count)
 
+    def said(self, text, times=1):
+        """The lines of the edge's own log with `text`, which must be so many. A message comes after the state that
+        it reports is visible, so this waits for the last one."""
+        self.stderr.wait_for(lambda line: text in line, count=times)
+        lines = [line for line in self.stderr.lines if text in line]
+        assert len(lines) == times, lines
+        return lines
+
     def wait_until(self, predicate, timeout=PATIENCE * SLOW, what="that"):
         """For states without an event to wait for (another process's memory, descriptors): looks again each
         20 ms."""

@@ -6,6 +6,7 @@ import socket
 
 from harness import PATIENCE, SLOW
 from test_descriptors import limit
+from wire import is_closed
 
 LONG = PATIENCE * SLOW
 PLACES = 256 + 16  # admin_internal.h, local_server.h
@@ -18,14 +19,6 @@ def connect(path):
     sock.settimeout(LONG)
     sock.connect(str(path))
     return sock
-
-
-def is_closed(sock):
-    sock.setblocking(False)
-    try:
-        return sock.recv(1) == b""
-    except BlockingIOError:
-        return False
 
 
 def figure(text, name):
@@ -52,7 +45,7 @@ def test_idle_connections_lock_nobody_out(make_edge):
         assert figure(text, "boxedge_admin_connections_given_up_total") == sum(gone)
         assert figure(text, "boxedge_admin_connections_open") == PLACES
         assert figure(text, "boxedge_admin_refused_total") == 0
-        assert len([line for line in edge.stderr.lines if SAID in line]) == 1
+        edge.said(SAID)
         used = held[sum(gone)]  # the next to be dropped, but for its request
         used.setblocking(True)
         used.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -62,7 +55,7 @@ def test_idle_connections_lock_nobody_out(make_edge):
     edge.wait_until(lambda: figure(edge.command("metrics"), "boxedge_admin_connections_open") == 1, LONG, "room")
     with idle(edge, PLACES):  # again
         edge.command("status")
-        assert len([line for line in edge.stderr.lines if SAID in line]) == 2
+        edge.said(SAID, times=2)
 
 
 def test_requests_under_way_are_kept(make_edge):

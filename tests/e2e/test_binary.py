@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from harness import BINARY, SANITIZED
+from harness import BINARY, ROOT, SANITIZED
 
 
 def readelf(*options):
@@ -22,3 +22,9 @@ def test_the_presets_flags_are_in_it():
     segments = readelf("-l")
     assert "GNU_RELRO" in segments and re.search(r"GNU_STACK.* RW ", segments)
     assert "__stack_chk_fail" in called and "__snprintf_chk" in called
+
+
+def test_the_readme_lists_its_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("`boxedge help` lists the commands: ")[1].split(".\n")[0]
+    shown = subprocess.run([BINARY, "help"], capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"`(\S+)`", text) + ["help"] == re.findall(r"^  ([a-z-]+) ", shown, re.M)

@@ -321,3 +321,12 @@ class Stream:
 
 def wait_readable(sock, timeout):
     return bool(select.select([sock], [], [], timeout)[0])
+
+
+def is_closed(sock):
+    """Whether the peer has closed the connection; one that waits for more is open."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False

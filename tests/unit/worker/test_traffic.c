@@ -185,13 +185,13 @@ static void more_names_than_entries(void **state)
     unsigned count;
     char id[16];
     ask(w, TRAFFIC_BY_BOX, "", &count);
-    for (unsigned i = 0; i < TRAFFIC_ENTRIES; i++) {
+    for (unsigned i = 0; i < TRAFFIC_NAMES_MAX; i++) {
         (void)snprintf(id, sizeof(id), "box-%u", i);
         requests(w, id, 2);
     }
     tick(w, 1);
     traffic_row_t row = ask(w, TRAFFIC_BY_BOX, "box-7", &count);
-    assert_int_equal(count, TRAFFIC_ENTRIES);
+    assert_int_equal(count, TRAFFIC_NAMES_MAX);
     assert_int_equal(row.figures.requests, 2);
     assert_true(row.full && !row.approximate);
     exchange_t *open = begin(w, "late");
@@ -200,7 +200,7 @@ static void more_names_than_entries(void **state)
     requests(w, "late", 3);
     tick(w, 1);
     row = ask(w, TRAFFIC_BY_BOX, "late", &count);
-    assert_int_equal(count, TRAFFIC_ENTRIES);
+    assert_int_equal(count, TRAFFIC_NAMES_MAX);
     assert_int_equal(row.figures.requests, 3);
     assert_int_equal(row.figures.request_bytes, 0);
     assert_true(row.approximate);
