@@ -128,7 +128,7 @@ def test_pages_of_others_lock_no_visitor_out(edge, both, source, site):
     link = get(edge, both.host, f"/?preview_token={both.made.token}", [PAGE], source=source)
     assert link.status == 303 and session_in(link.all("set-cookie"))
     assert get(edge, both.host, fields=with_token(both.made.token), source=source).status == 200
-    # A person who is locked out is locked out in frames as well.
+    # A lockout applies to requests from frames too.
     lock(edge, both, source)
     assert is_locked(get(edge, both.host, fields=[*embedded("empty", site)[1:], *with_token(both.made.token)], source=source))
 

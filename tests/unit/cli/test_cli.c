@@ -194,8 +194,8 @@ static void sockets_that_are_named(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-/* A configuration that leaves the directories out means root's for an edge that root started, whoever runs
- * the command. */
+/* Without directories in the configuration, the default of the edge's user counts, not that of the command's:
+ * root's for an edge that root started. */
 static void sockets_in_default_directories(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Questions to workers: who answers, who is missing, and the bounds. */
+/* Questions to workers: their answers, the workers without one, and the bounds. */
 #include "traffic_service.h"
 
 #include <setjmp.h>

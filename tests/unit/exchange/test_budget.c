@@ -202,7 +202,7 @@ static void test_who_gets_no_tls(void **state)
     account_sub(&client->account, share + CONN_TLS_STATE_BYTES);
     client->tls = false;
 
-    /* From twice the memory on nobody is served, whoever holds it. */
+    /* From twice the memory on, no client is served, also one that holds none of it. */
     context->memory.held += 2 * memory - 1;
     context->connection_bytes = memory;
     assert_false(budget_refuses_tls(client));
