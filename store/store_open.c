@@ -121,8 +121,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, store_part_t
 {
     char dir[4096];
     const char *name = store_durable_names[part];
-    int n = snprintf(dir, sizeof(dir), "%s/%s", durable_dir, name);
-    if (n < 0 || (size_t)n >= sizeof(dir)) {
+    if (!store_durable_dir(durable_dir, name, dir, sizeof(dir))) {
         snprintf(store->error, sizeof(store->error), "the path is too long");
         return NULL;
     }
