@@ -224,12 +224,16 @@ store_result_t store_get_stats(store_t *store, store_stats_t *out)
     if (result != STORE_OK)
         return result;
     store_trouble_t durable = store_trouble(store, true), in_memory = store_trouble(store, false);
+    uint64_t blocks = 0;
+    bool blocks_known = store_count_blocks(store, &blocks) == STORE_OK;
     *out = (store_stats_t){.previews = previews.records,
                            .boxes = boxes.records,
                            .durable_bytes = previews.bytes,
                            .volatile_bytes = boxes.bytes,
                            .map_bytes = store->map_bytes,
                            .readers = previews.readers + boxes.readers,
+                           .blocks = blocks,
+                           .blocks_known = blocks_known,
                            .durable_failed = durable.failed,
                            .volatile_failed = in_memory.failed,
                            .durable_trouble = durable.why != NULL,

@@ -241,6 +241,7 @@ MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_
 
 MUST_USE store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *),
                                          void *arg);
+MUST_USE store_result_t store_count_blocks(store_t *store, uint64_t *count);
 /* A number that changes whenever blocks or cookie keys do; cheap. If read before them, it is their
  * version or an older one. */
 uint64_t store_rules_version(store_t *store);
@@ -296,6 +297,8 @@ typedef struct store_stats {
     uint64_t volatile_bytes;
     uint64_t map_bytes; /* of each environment */
     uint64_t readers;   /* reader slots in use, both environments */
+    uint64_t blocks;
+    bool blocks_known; /* the part of the store that has them can be read */
     /* Of the writer: store_trouble. */
     uint64_t durable_failed;
     uint64_t volatile_failed;

@@ -105,6 +105,20 @@ store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
     return result;
 }
 
+store_result_t store_count_blocks(store_t *store, uint64_t *count)
+{
+    table_stats_t stats;
+    str_t record;
+    store_result_t result = table_read_begin(store->rules);
+    if (result != STORE_OK)
+        return result;
+    result = table_get_stats(store->rules, &stats);
+    if (result == STORE_OK)
+        *count = stats.records - (table_find(store->rules, STORE_KEYS_NAME, 0, &record) != STORE_NOT_FOUND);
+    table_read_end(store->rules);
+    return result;
+}
+
 /* ---- the writer ---- */
 
 /* Puts (or with record.p NULL deletes) one rule in a separate transaction. */

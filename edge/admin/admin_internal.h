@@ -217,6 +217,9 @@ void admin_listeners_drain(admin_t *admin);
 uint64_t admin_listeners_clients(const admin_t *admin);
 void admin_listeners_free(admin_t *admin);
 metrics_admin_t admin_listeners_figures(const admin_t *admin);
+/* Fills `out` (size) with those that have a certificate, and returns their number. Their names last as long
+ * as the listeners. */
+size_t admin_listeners_certificates(const admin_t *admin, metrics_certificate_t *out, size_t size);
 /* Adds the figures of one server (admin_status.c). */
 void admin_add_figures(const local_server_t *server, metrics_admin_t *figures);
 

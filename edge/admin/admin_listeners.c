@@ -25,9 +25,10 @@ typedef struct admin_listener {
     local_server_t *server;
     bool tls;
     bool needs_token;
-    bool has_token;    /* it was readable */
-    bool kept;         /* in the new configuration too */
-    uint8_t token[32]; /* secret_hash */
+    bool has_token;     /* it was readable */
+    bool kept;          /* in the new configuration too */
+    uint64_t expires_s; /* of its certificate, unix seconds; 0: unknown */
+    uint8_t token[32];  /* secret_hash */
 } admin_listener_t;
 
 static admin_listener_t *listener_of(const exchange_t *ex)
@@ -79,9 +80,12 @@ static step_result_t step_read(exchange_t *ex)
         local_handler_t handler;
     } addresses[] = {
         {{"/metrics", 8}, admin_metrics}, {{"/healthz", 8}, admin_health}, {{"/readyz", 7}, admin_ready}};
-    str_t method = ex->request.method;
+    str_t method = ex->request.method, path = ex->request.target;
+    const char *query = memchr(path.p, '?', path.n);
+    if (query != NULL)
+        path.n = (size_t)(query - path.p);
     size_t i = 0;
-    while (i < 3 && !str_eq(ex->request.target, addresses[i].path))
+    while (i < 3 && !str_eq(path, addresses[i].path))
         i++;
     if (local_server_is_busy(ex)) {
         reply_text(ex, 503, NULL, STR("This listener has too many requests under way.\n"));
@@ -120,14 +124,14 @@ static void take_token(admin_listener_t *listener, const conf_listener_t *conf)
     OPENSSL_cleanse(token, sizeof(token));
 }
 
-/* NULL after a message. */
-static tls_t *make_tls(const conf_listener_t *conf)
+/* NULL after a message. Else sets the time at which its certificate expires. */
+static tls_t *make_tls(const conf_listener_t *conf, uint64_t *expires_s)
 {
     tls_ticket_keys_t keys = {.count = 1};
     size_t len;
     tls_pem_t pem = {.chain = whole_file_read(conf->tls_certificate, &len),
                      .key = whole_file_read(conf->tls_key, &len)};
-    char error[512] = "its certificate or key cannot be read";
+    char error[512] = "its certificate or key cannot be read", name[2];
     tls_t *tls = NULL;
     if (pem.chain != NULL && pem.key != NULL && RAND_bytes(keys.secret[0], sizeof(keys.secret[0])) == 1)
         tls = tls_new(&pem, 1, &keys, error, sizeof(error));
@@ -135,6 +139,8 @@ static tls_t *make_tls(const conf_listener_t *conf)
         process_log(LOG_METRICS_LISTENER_FILES, "controller", "listener %s: %s", conf->text, error);
     else
         tls_offer_http1(tls);
+    if (tls != NULL && !tls_pem_facts(&pem, expires_s, name, sizeof(name)))
+        *expires_s = 0;
     OPENSSL_cleanse(&keys, sizeof(keys));
     tls_pem_fini(&pem);
     return tls;
@@ -175,12 +181,13 @@ static admin_listener_t *find(const admin_t *admin, const conf_listener_t *conf)
 static void open_listener(admin_t *admin, const conf_t *conf, const conf_listener_t *from, int *fd)
 {
     bool has_tls = from->tls_certificate[0] != '\0';
-    tls_t *tls = has_tls ? make_tls(from) : NULL;
+    uint64_t expires_s = 0;
+    tls_t *tls = has_tls ? make_tls(from, &expires_s) : NULL;
     if (has_tls && tls == NULL)
         return;
     admin_listener_t *listener = calloc(1, sizeof(*listener));
     assert(listener != NULL);
-    *listener = (admin_listener_t){.tls = has_tls, .kept = true};
+    *listener = (admin_listener_t){.tls = has_tls, .kept = true, .expires_s = expires_s};
     snprintf(listener->text, sizeof(listener->text), "%s", from->text);
     take_token(listener, from);
     const local_server_spec_t spec = {
@@ -193,7 +200,7 @@ static void open_listener(admin_t *admin, const conf_t *conf, const conf_listene
 /* Its socket stays, and so do its connections. A certificate that cannot be read leaves the one of before. */
 static void keep_listener(admin_listener_t *listener, const conf_listener_t *from)
 {
-    tls_t *tls = listener->tls ? make_tls(from) : NULL;
+    tls_t *tls = listener->tls ? make_tls(from, &listener->expires_s) : NULL;
     if (tls != NULL)
         local_server_set_tls(listener->server, tls);
     take_token(listener, from);
@@ -253,4 +260,15 @@ metrics_admin_t admin_listeners_figures(const admin_t *admin)
     for (list_t *link = admin->listeners.next; link != &admin->listeners; link = link->next)
         admin_add_figures(CONTAINER_OF(admin_listener_t, link, link)->server, &figures);
     return figures;
+}
+
+size_t admin_listeners_certificates(const admin_t *admin, metrics_certificate_t *out, size_t size)
+{
+    size_t count = 0;
+    for (list_t *link = admin->listeners.next; link != &admin->listeners && count < size; link = link->next) {
+        const admin_listener_t *listener = CONTAINER_OF(admin_listener_t, link, link);
+        if (listener->tls)
+            out[count++] = (metrics_certificate_t){listener->text, listener->expires_s};
+    }
+    return count;
 }

@@ -13,6 +13,7 @@
 #include "logger.h"
 #include "message_ring.h"
 #include "metrics.h"
+#include "process.h"
 #include "processes_json.h"
 #include "readiness.h"
 
@@ -234,9 +235,23 @@ void admin_add_figures(const local_server_t *server, metrics_admin_t *figures)
     figures->refused += counters->connections_refused_total + counters->shed_total;
 }
 
+/* As /readyz has it; NULL: the edge can serve. */
+static const char *fault_of(const exchange_t *ex, const admin_job_t *job)
+{
+    const admin_t *admin = admin_of(ex);
+    const conf_t *conf = ex->context->conf;
+    const readiness_facts_t facts = {.leaving = admin->leaving,
+                                     .store_unreadable = job->result != STORE_OK,
+                                     .workers = conf->workers,
+                                     .memory_bytes = conf->limits.memory_bytes,
+                                     .now_ms = clock_now_ms()};
+    return readiness_fault(admin->shm, &facts);
+}
+
 static void metrics_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
+    metrics_certificate_t certificates[PROCESS_LISTENERS_MAX];
     metrics_input_t input = {
         .shm = admin->shm,
         .conf = ex->context->conf,
@@ -249,6 +264,9 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .listeners = admin_listeners_figures(admin),
         .names = admin->upstreams != NULL ? upstreams_names(admin->upstreams) : (resolver_figures_t){0},
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
+        .ready = fault_of(ex, job) == NULL,
+        .certificates = certificates,
+        .certificate_count = admin_listeners_certificates(admin, certificates, PROCESS_LISTENERS_MAX),
     };
     admin_add_figures(admin->server, &input.admin);
     size_t len;
@@ -289,14 +307,7 @@ void admin_health(exchange_t *ex, str_t body, void *arg)
 
 static void ready_answer(exchange_t *ex, admin_job_t *job)
 {
-    const admin_t *admin = admin_of(ex);
-    const conf_t *conf = ex->context->conf;
-    const readiness_facts_t facts = {.leaving = admin->leaving,
-                                     .store_unreadable = job->result != STORE_OK,
-                                     .workers = conf->workers,
-                                     .memory_bytes = conf->limits.memory_bytes,
-                                     .now_ms = clock_now_ms()};
-    const char *fault = readiness_fault(admin->shm, &facts);
+    const char *fault = fault_of(ex, job);
     if (fault != NULL)
         exchange_reply(ex, 503, STR("text/plain"), NULL, str_format(&ex->arena, "%s\n", fault));
     else

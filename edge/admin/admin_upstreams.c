@@ -30,12 +30,12 @@ static json_t *view_json(const balance_view_t *view)
 {
     char address[ADDRESS_PORT_BYTES];
     (void)address_port_text(&view->server.address, view->server.port, address);
-    json_t *json = json_pack("{s:s,s:s,s:I,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "server", view->server.name,
-                             "address", address, "weight", (json_int_t)view->server.weight, "up", view->up,
-                             "drained", view->drained, "ejected_ms", (json_int_t)view->ejected_ms,
-                             "in_flight", (json_int_t)view->in_flight, "latency_us",
-                             (json_int_t)view->latency_us, "requests", (json_int_t)view->requests, "failures",
-                             (json_int_t)view->failures, "ejections", (json_int_t)view->ejections);
+    json_t *json = json_pack(
+        "{s:s,s:s,s:I,s:I,s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I}", "server", view->server.name, "address", address,
+        "slot", (json_int_t)view->slot, "weight", (json_int_t)view->server.weight, "up", view->up, "drained",
+        view->drained, "ejected_ms", (json_int_t)view->ejected_ms, "in_flight", (json_int_t)view->in_flight,
+        "latency_us", (json_int_t)view->latency_us, "requests", (json_int_t)view->requests, "failures",
+        (json_int_t)view->failures, "ejections", (json_int_t)view->ejections);
     assert(json != NULL);
     return json;
 }

@@ -37,6 +37,9 @@ static void store(metrics_writer_t *w, const store_stats_t *stats)
     }
     metrics_single(w, "store_map_bytes", GAUGE, "Maximum size of each store in bytes", stats->map_bytes);
     metrics_single(w, "store_readers", GAUGE, "Reader slots in use", stats->readers);
+    metrics_family(w, "blocks", GAUGE, NULL, "Blocks of boxes, previews and networks in force");
+    if (stats->blocks_known)
+        metrics_sample(w, NULL, stats->blocks);
 }
 
 static void names(metrics_writer_t *w, const resolver_figures_t *figures)
@@ -88,6 +91,7 @@ static void edge(metrics_writer_t *w, const metrics_input_t *input)
     metrics_family(w, "build_info", GAUGE, METRICS_LABELS("version", "build"),
                    "1; version and build id of the running edge");
     metrics_sample(w, METRICS_LABELS(BOXEDGE_VERSION, input->build_id != NULL ? input->build_id : ""), 1);
+    metrics_single(w, "ready", GAUGE, "1 while the edge can serve, as /readyz says", input->ready);
     metrics_single(w, "conf_generation", GAUGE, "Configurations put in force, including the first",
                    metrics_load(shm_conf_generation(input->shm)));
     metrics_single(w, "store_changes_total", COUNTER, "Changes written to the store",

@@ -1,8 +1,8 @@
 /*
  * The metrics of one edge in the Prometheus text format (version 0.0.4), and their reference
  * (docs/metrics.md). Every label has a bounded set of values: those of an enumeration, worker below
- * SHM_WORKERS_MAX, or names and addresses of the configuration; address is a current one of an upstream's, at
- * most BALANCE_SERVERS_MAX.
+ * SHM_WORKERS_MAX, slot below BALANCE_SERVERS_MAX, or names of the configuration. Addresses that are not of
+ * the configuration are no labels, since everyone who reaches a listener of kind metrics reads them.
  */
 #ifndef BOXEDGE_METRICS_H
 #define BOXEDGE_METRICS_H
@@ -22,6 +22,12 @@ typedef struct metrics_admin {
     uint64_t refused;     /* requests and connections without a place */
 } metrics_admin_t;
 
+/* A listener of kind metrics with a certificate of its own. */
+typedef struct metrics_certificate {
+    const char *listener;
+    uint64_t expires_s; /* unix seconds; 0: unknown */
+} metrics_certificate_t;
+
 typedef struct metrics_input {
     shm_t *shm;
     const conf_t *conf;         /* for its upstreams; NULL: none */
@@ -35,6 +41,9 @@ typedef struct metrics_input {
     metrics_admin_t listeners;  /* those of kind metrics */
     resolver_figures_t names;   /* of servers */
     const store_stats_t *store; /* NULL: unreadable */
+    bool ready;                 /* as /readyz says */
+    const metrics_certificate_t *certificates;
+    size_t certificate_count;
 } metrics_input_t;
 
 /* Returns the text, to be freed, and its length. Counters are sums over all workers, including dead ones, so

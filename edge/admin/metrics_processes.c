@@ -1,5 +1,6 @@
 /* The processes of this edge, its certificates, its last reload and the queues of its listeners. */
 #include "metrics_internal.h"
+#include "processes_json.h"
 
 /* ---- processes ---- */
 
@@ -74,6 +75,17 @@ static void processes(metrics_writer_t *w, const metrics_input_t *input)
     }
 }
 
+/* Those of before an upgrade, which live on for their requests and WebSockets. */
+static void old_generations(metrics_writer_t *w, const shm_t *shm)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < SHM_EDGES_MAX; i++)
+        count += processes_generation_lives(shm_edge(shm, i)) &&
+                 metrics_load(&shm_edge(shm, i)->open_until_ms) != 0;
+    metrics_single(w, "old_generations", METRICS_GAUGE,
+                   "Programs of before an upgrade that live on for their requests and WebSockets", count);
+}
+
 /* ---- configuration ---- */
 
 static void reload(metrics_writer_t *w, shm_t *shm)
@@ -107,6 +119,15 @@ static void certificates(metrics_writer_t *w, shm_t *shm)
     }
 }
 
+static void listener_certificates(metrics_writer_t *w, const metrics_input_t *input)
+{
+    metrics_family(w, "listener_certificate_expiry_timestamp_seconds", METRICS_GAUGE,
+                   METRICS_LABELS("listener"),
+                   "Unix time at which the own certificate of a listener of kind metrics expires");
+    for (size_t i = 0; i < input->certificate_count; i++)
+        metrics_sample(w, METRICS_LABELS(input->certificates[i].listener), input->certificates[i].expires_s);
+}
+
 /* ---- queues ---- */
 
 static void queue(metrics_writer_t *w, const metrics_input_t *input, const char *name, bool limit,
@@ -126,8 +147,10 @@ static void queue(metrics_writer_t *w, const metrics_input_t *input, const char 
 void metrics_processes(metrics_writer_t *w, const metrics_input_t *input)
 {
     processes(w, input);
+    old_generations(w, input->shm);
     reload(w, input->shm);
     certificates(w, input->shm);
+    listener_certificates(w, input);
     queue(w, input, "listener_queue_connections", false,
           "Connections that wait to be accepted in the longest queue of the listener");
     queue(w, input, "listener_queue_limit_connections", true, "Maximum length of such a queue");

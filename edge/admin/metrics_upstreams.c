@@ -1,5 +1,5 @@
-/* The upstreams of the API and their servers. */
-#include "address.h"
+/* The upstreams of the API and their servers. Addresses are on the admin socket only: GET /v1/upstreams tells
+ * which address has which slot. */
 #include "metrics_internal.h"
 
 typedef struct figure {
@@ -68,9 +68,9 @@ static const figure_t figures[] = {
 static void write_server(metrics_writer_t *w, const figure_t *figure, const conf_upstream_t *upstream,
                          const balance_view_t *view)
 {
-    char address[ADDRESS_PORT_BYTES];
-    const char *const values[] = {upstream->name, view->server.name,
-                                  address_port_text(&view->server.address, view->server.port, address), NULL};
+    char slot[12];
+    (void)snprintf(slot, sizeof(slot), "%u", view->slot);
+    const char *const values[] = {upstream->name, view->server.name, slot, NULL};
     if (figure->value == latency)
         metrics_sample_us(w, values, latency(view));
     else
@@ -94,7 +94,7 @@ void metrics_upstreams(metrics_writer_t *w, const metrics_input_t *input)
 {
     size_t count = input->conf != NULL ? input->conf->upstream_count : 0;
     for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++) {
-        metrics_family(w, figures[f].name, figures[f].type, METRICS_LABELS("upstream", "server", "address"),
+        metrics_family(w, figures[f].name, figures[f].type, METRICS_LABELS("upstream", "server", "slot"),
                        figures[f].help);
         each_server(w, &figures[f], input);
     }

@@ -92,15 +92,18 @@ static json_t *generation_json(shm_t *shm, const shm_edge_t *edge, uint64_t now_
     return json;
 }
 
+bool processes_generation_lives(const shm_edge_t *edge)
+{
+    int32_t pid = atomic_load(&edge->pid);
+    bool lives = pid != 0 && (kill(pid, 0) == 0 || errno != ESRCH);
+    return lives && atomic_load(&edge->since_s) != 0;
+}
+
 json_t *processes_generations_json(shm_t *shm, uint64_t now_ms)
 {
     json_t *list = json_array();
-    for (unsigned i = 0; i < SHM_EDGES_MAX; i++) {
-        const shm_edge_t *edge = shm_edge(shm, i);
-        int32_t pid = atomic_load(&edge->pid);
-        bool lives = pid != 0 && (kill(pid, 0) == 0 || errno != ESRCH);
-        if (lives && atomic_load(&edge->since_s) != 0)
-            json_array_append_new(list, generation_json(shm, edge, now_ms));
-    }
+    for (unsigned i = 0; i < SHM_EDGES_MAX; i++)
+        if (processes_generation_lives(shm_edge(shm, i)))
+            json_array_append_new(list, generation_json(shm, shm_edge(shm, i), now_ms));
     return list;
 }

@@ -10,7 +10,9 @@
 #include "conf.h"
 #include "shm.h"
 
-/* All return a new reference. `now_ms` is CLOCK_MONOTONIC. */
+/* Whether an edge of the segment runs, and has begun to serve. */
+bool processes_generation_lives(const shm_edge_t *edge);
+/* All below return a new reference. `now_ms` is CLOCK_MONOTONIC. */
 json_t *processes_controller_json(shm_t *shm, uint64_t now_ms);
 /* Workers 0 to `workers` - 1 of this edge that have a slot. */
 json_t *processes_workers_json(shm_t *shm, unsigned workers, uint64_t now_ms);

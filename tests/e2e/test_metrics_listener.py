@@ -63,6 +63,7 @@ def test_served(make_edge, port):
     assert (status, kind) == (200, KIND)
     assert re.search(r"^boxedge_worker_up\{worker=\"0\"\} 1$", body, re.M)
     assert get(port, method="HEAD") == (200, KIND, "")
+    assert get(port, "/metrics?format=text&x")[:2] == (200, KIND)  # a query changes nothing
     assert get(port, "/healthz")[::2] == (200, "ok\n")
     assert get(port, "/readyz")[::2] == (200, "ready\n")
     assert any(f"metrics 127.0.0.1:{port}" in line for line in edge.stderr.lines if ": ready: " in line)
@@ -71,7 +72,7 @@ def test_served(make_edge, port):
 def test_nothing_else_is_served(make_edge, port):
     """None of the admin API, and nothing that changes the edge."""
     listening(make_edge, port)
-    for path in ("/", "/v1/status", "/v1/previews", "/v1/messages", "/metrics/", "/metrics?x=1", "//metrics", "/Metrics"):
+    for path in ("/", "/v1/status", "/v1/previews", "/v1/messages", "/metrics/", "/metricsx", "//metrics", "/v1/status?/metrics", "/Metrics"):
         assert get(port, path)[0] == 404, path
     for path in ("/metrics", "/healthz", "/readyz"):
         for method in ("POST", "DELETE", "PUT", "OPTIONS"):

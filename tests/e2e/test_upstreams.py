@@ -64,7 +64,7 @@ def figures(edge):
     admin = Admin(edge.admin_socket)
     text = admin.call("GET", "/metrics")[2].decode("ascii")
     admin.close()
-    found = re.findall(r'^boxedge_upstream_server_([a-z_]+)\{upstream="api",server="([^"]+)",address="([^"]+)"\} (\d+)$', text,
+    found = re.findall(r'^boxedge_upstream_server_([a-z_]+)\{upstream="api",server="([^"]+)",slot="(\d+)"\} (\d+)$', text,
                        re.M)
     assert len({(f, s, a) for f, s, a, _ in found}) == len(found)
     return {(figure, server): int(value) for figure, server, _, value in found}
@@ -98,7 +98,7 @@ def test_a_server_is_drained_and_taken_back(tmp_path, two):
             assert server["up"] is True and server["drained"] is False and server["ejected_ms"] == 0
             assert server["requests"] >= 2 and server["failures"] == server["ejections"] == 0 and server["latency_us"] > 0
         assert upstreams(edge)[0]["servers"][0].keys() == {
-            "server", "address", "weight", "up", "drained", "ejected_ms", "in_flight", "latency_us", "requests",
+            "server", "address", "slot", "weight", "up", "drained", "ejected_ms", "in_flight", "latency_us", "requests",
             "failures", "ejections"}
 
         out = run(edge, "drain", "api", a)

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -219,16 +220,50 @@ static void the_store(void **state)
                            .volatile_bytes = 8192,
                            .map_bytes = 1ull << 34,
                            .readers = 5,
+                           .blocks = 7,
+                           .blocks_known = true,
                            .volatile_failed = 6,
                            .volatile_trouble = true};
     text = text_of(shm, 1, &stats);
     assert_int_equal(lines(text, "boxedge_store_up 1"), 1);
     assert_int_equal(lines(text, "boxedge_store_previews 12"), 1);
+    assert_int_equal(lines(text, "boxedge_blocks 7"), 1);
     assert_int_equal(lines(text, "boxedge_store_used_bytes{store=\"volatile\"} 8192"), 1);
     assert_int_equal(lines(text, "boxedge_store_failed_changes_total{store=\"volatile\"} 6"), 1);
     assert_int_equal(lines(text, "boxedge_store_writable{store=\"durable\"} 1"), 1);
     assert_int_equal(lines(text, "boxedge_store_writable{store=\"volatile\"} 0"), 1);
     assert_int_equal(lines(text, "boxedge_store_map_bytes 17179869184"), 1);
+    free(text);
+    stats.blocks_known = false; /* their part of the store is damaged: no number is better than a wrong one */
+    text = text_of(shm, 1, &stats);
+    assert_null(strstr(text, "boxedge_blocks 7"));
+    free(text);
+    shm_free(&shm);
+}
+
+/* Whether the edge serves, what is left of those before it, and the certificates of its own listeners. */
+static void the_edge_itself(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    const metrics_certificate_t certificates[] = {{"127.0.0.1:9464", 1800000000}};
+    metrics_input_t input = {.shm = shm, .ready = true, .certificates = certificates, .certificate_count = 1};
+    size_t len;
+    shm_edge_t *own = shm_own_edge(shm);
+    atomic_store(&own->pid, getpid());
+    atomic_store(&own->since_s, 1);
+    char *text = metrics_text(&input, &len);
+    assert_int_equal(lines(text, "boxedge_ready 1"), 1);
+    assert_int_equal(lines(text, "boxedge_old_generations 0"), 1);
+    assert_int_equal(lines(text, "boxedge_listener_certificate_expiry_timestamp_seconds"
+                                 "{listener=\"127.0.0.1:9464\"} 1800000000"),
+                     1);
+    free(text);
+    input.ready = false;
+    atomic_store(&own->open_until_ms, 1); /* as another edge sees it from then on */
+    text = metrics_text(&input, &len);
+    assert_int_equal(lines(text, "boxedge_ready 0"), 1);
+    assert_int_equal(lines(text, "boxedge_old_generations 1"), 1);
     free(text);
     shm_free(&shm);
 }
@@ -266,9 +301,10 @@ static void servers_of_upstreams(void **state)
     metrics_input_t input = {.shm = shm, .conf = &conf, .workers = 1, .now_ms = 5000};
     size_t len;
     char *text = metrics_text(&input, &len);
-#define A "{upstream=\"api\",server=\"a.test:80\",address=\"192.0.2.1:80\"} "
-#define B "{upstream=\"api\",server=\"b.test:81\",address=\"[2001:db8::7]:81\"} "
+#define A "{upstream=\"api\",server=\"a.test:80\",slot=\"0\"} "
+#define B "{upstream=\"api\",server=\"b.test:81\",slot=\"1\"} "
     assert_null(strstr(text, "forged")); /* no server of the configuration */
+    assert_null(strstr(text, "192.0.2.1"));
     assert_int_equal(lines(text, "boxedge_upstream_server_up" A "1"), 1);
     assert_int_equal(lines(text, "boxedge_upstream_server_drained" A "0"), 1);
     assert_int_equal(lines(text, "boxedge_upstream_server_drained" B "1"), 1);
@@ -311,6 +347,7 @@ int main(void)
         cmocka_unit_test(reference_is_current),
         cmocka_unit_test(every_counter_is_there_once),
         cmocka_unit_test(the_store),
+        cmocka_unit_test(the_edge_itself),
         cmocka_unit_test(workers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
