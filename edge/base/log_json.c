@@ -95,6 +95,10 @@ void log_json_text(log_json_text_t *text, str_t s)
         size_t until = s.n - i < room ? s.n : i + room;
         for (; until - i >= 8 && are_plain(s.p + i); i += 8)
             memcpy(text->at + (i - from), s.p + i, 8);
+        if (i > from && until - i < 8 && are_plain(s.p + until - 8)) { /* the rest, and copied bytes again */
+            memcpy(text->at + (until - 8 - from), s.p + until - 8, 8);
+            i = until;
+        }
         while (i < until && is_plain((unsigned char)s.p[i])) {
             text->at[i - from] = s.p[i];
             i++;
