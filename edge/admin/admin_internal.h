@@ -187,6 +187,7 @@ void admin_requests_kill(exchange_t *ex, str_t body, void *arg);
 void admin_traffic(exchange_t *ex, str_t body, void *arg);
 void admin_explain(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
+void admin_status_page(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);
 void admin_messages(exchange_t *ex, str_t body, void *arg);
 void admin_health(exchange_t *ex, str_t body, void *arg);

@@ -5,6 +5,7 @@
 
 #include "admin_internal.h"
 #include "local.h"
+#include "status_page.h"
 
 typedef struct admin_route {
     const char *method;
@@ -40,6 +41,7 @@ static const admin_route_t routes[] = {
     {"POST", "/v1/reload", admin_reload},
     {"POST", "/v1/drain", admin_start_drain},
     {"POST", "/v1/upgrade", admin_start_upgrade},
+    {"GET", STATUS_PAGE_PATH, admin_status_page},
     {"GET", "/metrics", admin_metrics},
     {"GET", "/healthz", admin_health},
     {"GET", "/readyz", admin_ready},

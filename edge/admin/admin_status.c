@@ -16,6 +16,7 @@
 #include "process.h"
 #include "processes_json.h"
 #include "readiness.h"
+#include "status_reply.h"
 
 /* ---- boxes ---- */
 
@@ -117,10 +118,71 @@ static void boxes_fini(admin_job_t *job)
     free(((boxes_job_t *)job)->found);
 }
 
+/* ---- the number of boxes in each state ---- */
+
+#define STATES (BOX_GONE + 1)
+
+typedef struct states_job {
+    admin_job_t base;
+    json_int_t counts[STATES];
+} states_job_t;
+
+static bool count_box(const store_box_t *box, void *arg)
+{
+    states_job_t *states = arg;
+    states->counts[box->state]++;
+    return true;
+}
+
+static void states_run(store_job_t *job, store_t *store)
+{
+    states_job_t *states = CONTAINER_OF(states_job_t, base.job, job);
+    admin_job_result(&states->base, store, store_each_box(store, count_box, states));
+}
+
+static void states_answer(exchange_t *ex, admin_job_t *job)
+{
+    const states_job_t *states = (const states_job_t *)job;
+    if (job->result != STORE_OK && job->result != STORE_NOT_FOUND) {
+        admin_store_error(ex, job->result, job->why);
+        return;
+    }
+    json_t *counts = json_object();
+    for (box_state_t state = BOX_RUNNING; state < STATES; state++)
+        json_object_set_new(counts, box_state_text(state), json_integer(states->counts[state]));
+    admin_reply(ex, 200, json_pack("{s:o}", "states", counts));
+}
+
+static void count_states(exchange_t *ex)
+{
+    states_job_t *states = calloc(1, sizeof *states);
+    assert(states != NULL);
+    states->base.job.run = states_run;
+    states->base.answer = states_answer;
+    admin_job_start(ex, &states->base);
+}
+
+/* ---- the list ---- */
+
+static bool take_count(void *arg, str_t name, str_t value)
+{
+    *(bool *)arg = str_eq(name, STR("count")) && str_eq(value, STR("state"));
+    return *(bool *)arg;
+}
+
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg)
 {
     (void)body;
     (void)arg;
+    bool count = false;
+    if (!admin_each_parameter(ex->request.target, take_count, &count)) {
+        admin_error(ex, 400, "bad_query", NULL, "The query may only be count=state.");
+        return;
+    }
+    if (count) {
+        count_states(ex);
+        return;
+    }
     boxes_job_t *boxes = calloc(1, sizeof *boxes);
     assert(boxes != NULL);
     boxes->base.job.run = boxes_run;
@@ -281,6 +343,15 @@ void admin_metrics(exchange_t *ex, str_t body, void *arg)
     (void)body;
     (void)arg;
     start_stats(ex, metrics_answer);
+}
+
+/* ---- the page ---- */
+
+void admin_status_page(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    status_reply(ex);
 }
 
 /* ---- messages ---- */

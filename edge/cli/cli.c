@@ -41,8 +41,10 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->wait;
     if (str_eq(name, STR("--once")) && (takes & CLI_TOP) != 0)
         return &cli->once;
-    if (str_eq(name, STR("--ready")) && (takes & CLI_READY) != 0)
+    if (str_eq(name, STR("--ready")) && (takes & CLI_STATUS) != 0)
         return &cli->ready;
+    if (str_eq(name, STR("--open")) && (takes & CLI_STATUS) != 0)
+        return &cli->open_page;
     if (str_eq(name, STR("--stdin")) && (takes & CLI_KEY) != 0)
         return &cli->from_stdin;
     return NULL;

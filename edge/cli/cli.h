@@ -52,6 +52,7 @@ typedef struct cli {
     bool kill_tunnels;              /* --kill-tunnels */
     bool now;                       /* --now */
     bool ready;                     /* --ready */
+    bool open_page;                 /* --open */
     bool wait;                      /* --wait */
     bool follow;                    /* -f, --follow */
     bool from_stdin;                /* --stdin */
@@ -64,9 +65,9 @@ typedef struct cli {
 
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
- * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_READY: --ready; CLI_CLIENT: --client;
- * CLI_OUTPUT: --output; CLI_WAIT: --wait; CLI_REQUESTS: --state and --older-than; CLI_LIMIT: --limit;
- * CLI_TOP: --by, --sort and --once. */
+ * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_STATUS: --ready and --open; CLI_CLIENT:
+ * --client; CLI_OUTPUT: --output; CLI_WAIT: --wait; CLI_REQUESTS: --state and --older-than; CLI_LIMIT:
+ * --limit; CLI_TOP: --by, --sort and --once. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -76,7 +77,7 @@ typedef enum cli_takes {
     CLI_KEY = 32,
     CLI_NOW = 64,
     CLI_OFFLINE = 128,
-    CLI_READY = 256,
+    CLI_STATUS = 256,
     CLI_CLIENT = 512,
     CLI_OUTPUT = 1024,
     CLI_WAIT = 2048,

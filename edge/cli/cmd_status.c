@@ -3,12 +3,16 @@
 #include <stdlib.h>
 
 #include "cli_words.h"
+#include "status_link.h"
 
 static int usage(FILE *out, int status)
 {
     fprintf(out,
             "usage: boxedge status [OPTION]...\n\n"
             "Shows the processes of the running edge and their load.\n\n"
+            "  --open             serve the status page to a browser of this machine: prints a link to\n"
+            "                     127.0.0.1 that works once, and lets the page read the admin socket, until\n"
+            "                     Ctrl-C or 15 minutes without a request of the page\n"
             "  --json             print the answer of the admin API\n"
             "  --ready            print only whether the edge can serve: exit status 0 if so, else 1 and\n"
             "                     the reason; for the health check of a container\n");
@@ -149,10 +153,41 @@ static int show_ready(const cli_t *cli)
     return CLI_OK;
 }
 
+/* ---- the page ---- */
+
+/* The socket of the first edge that answers; NULL after an error on stderr. */
+static const char *answering_socket(const cli_t *cli, const cli_sockets_t *sockets)
+{
+    json_t *status;
+    for (size_t i = 0; i < sockets->count; i++) {
+        const cli_sockets_t one = {.paths = {sockets->paths[i]}, .count = 1};
+        if (!cli_peek(&one, "/v1/status", &status))
+            continue;
+        json_decref(status);
+        return sockets->paths[i];
+    }
+    if (cli_request(cli, "GET", "/v1/status", NULL, &status) == CLI_OK) {
+        json_decref(status);
+        fprintf(stderr, "boxedge status: the edge has only just begun to answer: try again\n");
+    }
+    return NULL;
+}
+
+static int open_page(const cli_t *cli)
+{
+    cli_sockets_t sockets;
+    if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
+        return CLI_FAILED;
+    const char *socket = answering_socket(cli, &sockets);
+    bool served = socket != NULL && status_link_serve("status", socket);
+    cli_sockets_free(&sockets);
+    return served ? CLI_OK : CLI_FAILED;
+}
+
 int cmd_status(int argc, char **argv)
 {
     cli_t cli;
-    if (!cli_parse(argc, argv, CLI_JSON | CLI_READY, &cli))
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_STATUS, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
@@ -160,5 +195,7 @@ int cmd_status(int argc, char **argv)
         return wrong_words(&cli);
     if (cli.ready)
         return show_ready(&cli);
+    if (cli.open_page)
+        return open_page(&cli);
     return cli_show(&cli, "GET", "/v1/status", NULL, print_status);
 }

@@ -32,7 +32,7 @@ static void options(void **state)
     assert_true(PARSE(0, "status", "--socket=/run/x=y", "--help"));
     assert_string_equal(cli.socket, "/run/x=y");
     assert_true(cli.help);
-    assert_true(PARSE(CLI_READY, "status", "--ready"));
+    assert_true(PARSE(CLI_STATUS, "status", "--ready"));
     assert_true(cli.ready && !cli.json);
     assert_true(PARSE(CLI_CREATE, "preview", "create", "a", "1", "--host-header", "localhost"));
     assert_string_equal(cli.host_header, "localhost");
