@@ -40,6 +40,9 @@ install(FILES README.md CHANGELOG.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOC
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.yaml")
 install(FILES deploy/without-process-boxes.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(FILES deploy/boxedge.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples RENAME boxedge.yaml)
+install(FILES deploy/prometheus/boxedge.rules.yaml deploy/prometheus/prometheus.yaml
+        DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/prometheus)
+install(FILES deploy/grafana/boxedge.json DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/grafana)
 
 # The units contain the paths of the program and the documents, which only the install knows (--prefix).
 foreach(name boxedge.service boxedge.socket)

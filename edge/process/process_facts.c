@@ -21,13 +21,10 @@ static void put(_Atomic uint64_t *cell, uint64_t value)
 
 void process_facts_open(process_facts_t *facts, shm_process_t *cells)
 {
-    struct rlimit limit;
     *facts = (process_facts_t){.cells = cells,
                                .statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC),
                                .fds_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     process_facts_wipe(cells);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-        put(&cells->fds_max, (uint64_t)limit.rlim_cur);
     put(&cells->started_s, (uint64_t)time(NULL));
 }
 
@@ -69,6 +66,14 @@ static uint64_t count_entries(const char *bytes, size_t len)
     return count;
 }
 
+/* Anew each time: prlimit changes it from outside. */
+static void take_limit(const process_facts_t *facts)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        put(&facts->cells->fds_max, (uint64_t)limit.rlim_cur);
+}
+
 /* Counts on; at the end of the directory a pass is complete, and the next one begins. */
 static void take_descriptors(process_facts_t *facts)
 {
@@ -95,6 +100,7 @@ void process_facts_turn(process_facts_t *facts, uint64_t now_ms)
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0)
         put(&facts->cells->cpu_us, (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000);
     take_resident(facts);
+    take_limit(facts);
     take_descriptors(facts);
 }
 

@@ -14,7 +14,8 @@ FILES = {
     "libexec/boxedge/hand-over", "share/man/man1/boxedge.1", "share/man/man5/boxedge.yaml.5",
     "share/bash-completion/completions/boxedge", "share/zsh/site-functions/_boxedge",
     "share/fish/vendor_completions.d/boxedge.fish", "share/doc/boxedge/examples/boxedge.yaml",
-    "share/doc/boxedge/examples/without-process-boxes.conf",
+    "share/doc/boxedge/examples/without-process-boxes.conf", "share/doc/boxedge/examples/grafana/boxedge.json",
+    "share/doc/boxedge/examples/prometheus/boxedge.rules.yaml", "share/doc/boxedge/examples/prometheus/prometheus.yaml",
 }
 PROGRAMS = {"bin/boxedge", "libexec/boxedge/hand-over"}
 

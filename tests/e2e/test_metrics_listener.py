@@ -45,8 +45,8 @@ def get(port, path="/metrics", method="GET", host="127.0.0.1", fields=(), contex
         return answer.status, answer.getheader("Content-Type"), answer.read().decode()
 
 
-def certificate(folder, name):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+def certificate(folder, name, days=2):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days),
                     "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout",
                     folder / "metrics.key", "-out", folder / "metrics.pem"], check=True, capture_output=True, timeout=60)
     return {"tls_certificate": str(folder / "metrics.pem"), "tls_key": str(folder / "metrics.key")}

@@ -1,16 +1,12 @@
 """promtool and a Prometheus as the readers of the metrics."""
 
 import contextlib
-import json
 import shutil
 import subprocess
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import pytest
-import yaml
 from harness import PATIENCE, PORTS, SLOW, HttpOrigin
+from prometheus_server import Prometheus
 from test_metrics_listener import certificate, listening
 
 LONG = PATIENCE * SLOW
@@ -42,32 +38,6 @@ def test_promtool_has_nothing_to_say(edge):
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False,
                           timeout=LONG)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-class Prometheus:
-    """A running Prometheus that scrapes one address each second."""
-
-    def __init__(self, folder, job):
-        self.port = PORTS.take()
-        (folder / "prometheus.yml").write_text(yaml.safe_dump({
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [{"job_name": "boxedge", **job}]}))
-        self.process = subprocess.Popen(
-            ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def query(self, expression):
-        """The value of an expression with one result; None: it has none yet."""
-        query = urllib.parse.urlencode({"query": expression})
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?{query}", timeout=LONG) as answer:
-                result = json.load(answer)["data"]["result"]
-        except (urllib.error.URLError, ConnectionError):
-            return None
-        return float(result[0]["value"][1]) if result else None
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(LONG)
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs prometheus")

@@ -47,6 +47,13 @@ static void test_of_this_process(void **state)
     assert_true(cells.resident_bytes > 65536);
     assert_int_equal(cells.fds, really_open());
     assert_true(cells.fds_max >= cells.fds);
+    struct rlimit limit, lower;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    lower = (struct rlimit){limit.rlim_cur - 1, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &lower), 0);
+    process_facts_turn(&facts, now_ms += PROCESS_FACTS_MS);
+    assert_int_equal(cells.fds_max, limit.rlim_cur - 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     for (int i = 0; i < MANY; i++)
         assert_true((fds[i] = dup(0)) >= 0);
     process_facts_turn(&facts, now_ms + PROCESS_FACTS_MS - 1); /* not yet */
