@@ -246,7 +246,10 @@ typedef struct conf {
     char *admin_socket;
     uint64_t store_map_bytes;
 
-    char *access_log; /* path, "stdout" or "off" */
+    char *access_log;    /* conf_log.h */
+    uint8_t *log_fields; /* each an access_field_t; none: all */
+    size_t log_field_count;
+    uint32_t log_flush_ms; /* maximum time of an access line in a worker */
     conf_messages_t log_messages;
 
     conf_proxy_t *trusted; /* proxies that are trusted to name their clients */

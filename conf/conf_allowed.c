@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "conf_keys.h"
+#include "conf_log.h"
 #include "conf_value.h"
 
 static void print_bounds(const conf_key_t *key, char out[CONF_ALLOWED_MAX])
@@ -62,7 +63,7 @@ static const char *of_scalar(conf_type_t type)
     case CONF_IDLE_ACTION:
         return "`stop` or `freeze`";
     case CONF_LOG:
-        return "`stdout`, `off` or the path of a file";
+        return "`stdout`, `off`, `journald`, syslog://HOST[:PORT] or the path of a file";
     case CONF_NODE:
         return "1 to 64 letters, digits, `-`, `.` and `_`";
     case CONF_USER:
@@ -123,6 +124,9 @@ const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX])
     case CONF_PORTS:
         snprintf(out, CONF_ALLOWED_MAX, "a list of %llu to %llu ports from 1 to 65535, each once",
                  (unsigned long long)key->min, (unsigned long long)key->max);
+        break;
+    case CONF_FIELDS:
+        conf_log_print_fields(out + snprintf(out, CONF_ALLOWED_MAX, "a list of "), CONF_ALLOWED_MAX - 16);
         break;
     case CONF_MAPS:
         snprintf(out, CONF_ALLOWED_MAX, "a list of %llu to %llu maps", (unsigned long long)key->min,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf_log.h"
 #include "conf_net.h"
 #include "conf_value.h"
 
@@ -128,6 +129,8 @@ static const char *set_item(const conf_key_t *key, str_t text, char *elements, s
             hosts[i] = conf_copy(str_from(lower));
         return wrong;
     }
+    if (key->type == CONF_FIELDS)
+        return conf_log_set_field(text, (uint8_t *)(void *)elements, i);
     const char *why = key->type == CONF_ENVIRONMENT ? conf_value_variable(text) : conf_value_string(text);
     if (why == NULL)
         ((char **)(void *)elements)[i] = conf_copy(text);
@@ -294,7 +297,7 @@ static void report_missing(const binder_t *b, const scope_t *scope, const conf_n
 bool conf_bind_is_list(conf_type_t type)
 {
     return type == CONF_MAPS || type == CONF_NETWORKS || type == CONF_COMMAND || type == CONF_ENVIRONMENT ||
-           type == CONF_PORTS || type == CONF_HOSTS;
+           type == CONF_PORTS || type == CONF_HOSTS || type == CONF_FIELDS;
 }
 
 /* Recurses only into sections and elements, whose depth the key table bounds. */
@@ -412,6 +415,8 @@ bool conf_bind_allows_item(const conf_key_t *key, str_t text)
         return conf_value_host(text, lower) == NULL;
     case CONF_NETWORKS:
         return conf_net_read_network(text, &network) == NULL;
+    case CONF_FIELDS:
+        return access_field_find(text, ACCESS_FIELD_TIME) != ACCESS_FIELD_COUNT;
     default:
         return false;
     }

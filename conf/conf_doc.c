@@ -95,14 +95,15 @@ static void print_key(const conf_key_t *key, FILE *out)
 {
     const char *leaf = conf_keys_leaf(key);
     const char *indent = leaf != key->name ? "  " : "";
-    char allowed[CONF_ALLOWED_MAX];
+    char allowed[CONF_ALLOWED_MAX], line[CONF_ALLOWED_MAX + 16];
     fprintf(out, "\n");
     print_comment(indent, key->doc, out);
     if (key->type == CONF_SECTION) {
         fprintf(out, "%s:\n", leaf);
         return;
     }
-    fprintf(out, "%s# Allowed: %s.\n", indent, conf_keys_allowed(key, allowed));
+    snprintf(line, sizeof(line), "Allowed: %s.", conf_keys_allowed(key, allowed));
+    print_comment(indent, line, out);
     if (key->derived != NULL)
         fprintf(out, "%s# Default: %s.\n", indent, key->derived);
     fprintf(out, "%s%s%s: %s\n", indent, key->derived != NULL ? "# " : "", leaf,

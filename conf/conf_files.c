@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "conf_errors.h"
+#include "conf_log.h"
 #include "conf_net.h"
 #include "own_address.h"
 
@@ -213,7 +214,7 @@ static void check_log(const conf_t *conf, conf_errors_t *errors)
 {
     const char *path = conf->access_log;
     struct stat st;
-    if (strcmp(path, "stdout") == 0 || strcmp(path, "off") == 0)
+    if (conf_log_kind(str_from(path)) != CONF_LOG_FILE)
         return;
     bool there = stat(path, &st) == 0;
     if (there && (S_ISDIR(st.st_mode) || S_ISSOCK(st.st_mode)))

@@ -1,3 +1,4 @@
+#include "access_field.h"
 #include "conf_rows.h"
 
 static const char *const failure_details[] = {[CONF_DETAILS_EVERYONE] = "everyone",
@@ -103,15 +104,30 @@ static const conf_key_t rows[] = {
      .type = CONF_LOG,
      .secrecy = CONF_OPEN,
      .fallback = "stdout",
-     .doc = "Target of the access log, one JSON line per request. SIGUSR1 reopens a file.",
+     .doc = "Target of the access log, one JSON line per request: a file, journald, or a syslog server (UDP, "
+            "RFC 5424, port 514 by default). SIGUSR1 opens it again.",
      AT(conf_t, access_log)},
+    {.name = "log.fields",
+     .type = CONF_FIELDS,
+     .min = 1,
+     .max = ACCESS_FIELD_COUNT,
+     .derived = "all",
+     .doc = "Fields of an access line, always in this order.",
+     .example = "[time, request_id, host, status]",
+     LIST(log_fields, log_field_count, uint8_t)},
+    {.name = "log.flush",
+     .type = CONF_DURATION,
+     .min = 1,
+     .max = 10 * SECOND,
+     .fallback = "200ms",
+     .doc = "Maximum time that an access line waits in a worker. Less costs more wake-ups of its log thread.",
+     AT(conf_t, log_flush_ms)},
     {.name = "log.messages",
      .type = CONF_CHOICE,
      .fallback = "text",
      .choices = log_formats,
-     .doc =
-         "Form of the edge's own messages on stderr: lines of text (under systemd fields of the journal), or "
-         "one JSON object per line.",
+     .doc = "Form of the edge's own messages on stderr: lines of text (under systemd fields of the journal), "
+            "or one JSON object per line.",
      AT(conf_t, log_messages)},
     {.name = "trusted_proxies",
      .type = CONF_MAPS,

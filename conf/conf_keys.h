@@ -29,7 +29,7 @@ typedef enum conf_type {
     CONF_SERVER,        /* conf_server_t: host and port */
     CONF_CHOICE,        /* an enum, by `choices` */
     CONF_WORD,          /* char *: 1-64 letters, digits, '-', '.', '_', '/' */
-    CONF_LOG,           /* char *: a path, "stdout" or "off" */
+    CONF_LOG,           /* char *: conf_log.h */
     CONF_NODE,          /* char * */
     CONF_USER,          /* char * */
     CONF_DOMAIN,        /* char * */
@@ -44,6 +44,7 @@ typedef enum conf_type {
     CONF_PORTS,         /* a list: uint16_t * */
     CONF_HOSTS,         /* a list: char **, host names in lower case */
     CONF_NETWORKS,      /* a list: conf_network_t * */
+    CONF_FIELDS,        /* a list: uint8_t *, each an access_field_t */
     CONF_MAPS,          /* a list of maps: a pointer to `elements` of `element_size` bytes */
 } conf_type_t;
 
@@ -107,7 +108,7 @@ bool conf_keys_in(const conf_key_t *key, str_t prefix);
 
 /* Describes the allowed values as part of a sentence: "a duration from 10ms to 1h, such as 10s".
  * Returns `out`. */
-#define CONF_ALLOWED_MAX 256
+#define CONF_ALLOWED_MAX 768
 const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX]);
 
 /*

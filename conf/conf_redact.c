@@ -39,6 +39,7 @@ bool conf_needs_mark(conf_type_t type)
     case CONF_NETWORK:
     case CONF_NETWORKS:
     case CONF_PORTS:
+    case CONF_FIELDS:
     case CONF_MAPS:
         return false;
     default:

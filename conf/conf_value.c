@@ -8,6 +8,7 @@
 #include "box_id.h"
 #include "conf_bind.h"
 #include "conf_errors.h"
+#include "conf_log.h"
 #include "conf_net.h"
 
 typedef struct unit {
@@ -515,9 +516,8 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
     case CONF_PATH:
         return set_path(text, dir, field);
     case CONF_LOG:
-        if (str_eq(text, STR("stdout")) || str_eq(text, STR("off")))
-            return set_checked_string(text, NULL, field);
-        return set_path(text, dir, field);
+        return conf_log_kind(text) == CONF_LOG_FILE ? set_path(text, dir, field)
+                                                    : set_checked_string(text, conf_log_refusal(text), field);
     case CONF_NO_PATH:
         return text.n == 0 ? set_checked_string(text, NULL, field) : set_path(text, dir, field);
     case CONF_URL:
@@ -569,6 +569,7 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
     case CONF_PORTS:
     case CONF_HOSTS:
     case CONF_NETWORKS:
+    case CONF_FIELDS:
     case CONF_MAPS:
         break;
     }

@@ -2,30 +2,27 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "access_line.h"
 #include "client.h"
+#include "conf_log.h"
+#include "process_log.h"
 #include "worker.h"
 
 /* Maximum bytes of waiting lines, for each of two buffers: one fills while the other is written. */
 #define BUFFER_BYTES 524288
-/* The thread wakes at this number of waiting bytes, or after FLUSH_MS. */
+/* The thread wakes at this number of waiting bytes, or after `log.flush`. */
 #define WAKE_BYTES 131072
-#define FLUSH_MS   200
 /* How long access_log_free waits for a reader that does not read. */
 #define FINISH_MS 1000
-/* How long the thread waits for a non-blocking descriptor before it checks for its end. */
-#define POLL_MS 100
+/* How long a destination that takes nothing keeps its lines from the next one. */
+#define STALL_MS 500
 
-_Static_assert(ACCESS_LINE_MAX <= PIPE_BUF, "a line goes into a pipe whole");
+_Static_assert(ACCESS_LINE_MAX <= LINE_TEXT_MAX, "the output takes each line");
 
 typedef struct log_buffer {
     char *bytes;
@@ -45,9 +42,10 @@ struct access_log {
     access_clock_t clock; /* the loop's */
     bool muted;           /* no descriptor to write to for now (the loop's) */
     pthread_t thread;
-    int fd;     /* the thread's */
-    bool whole; /* a regular file: writes of any size are atomic (the thread's) */
-    bool torn;  /* the last write stopped inside a line (the thread's) */
+    line_output_t output;  /* the thread's */
+    unsigned stalls;       /* waits for a destination since a write began (the thread's) */
+    bool said;             /* the message about lost lines, once for each destination (the thread's) */
+    uint64_t drops_before; /* log_drops_total at the destination's beginning (the thread's) */
 
     pthread_mutex_t lock; /* of all below; held for a copy or a swap, never for a write */
     pthread_cond_t wake;
@@ -55,64 +53,50 @@ struct access_log {
     bool idle;  /* the thread sleeps without a timeout until it is woken */
     bool ended; /* the thread has written its last line */
     bool reopen;
-    int next_fd;
+    line_target_t next;
+    access_log_style_t style;
     log_buffer_t filling;
     log_buffer_t writing;
 };
 
-/* Whether the thread must drop bytes that no reader takes. */
-static bool is_abandoned(access_log_t *log)
+/* Goes on at the new destination. The caller holds the lock, or the thread does not run. */
+static void take_target(access_log_t *log, line_target_t target)
 {
-    pthread_mutex_lock(&log->lock);
-    bool abandoned = log->state == LOG_ABANDONED;
-    pthread_mutex_unlock(&log->lock);
-    return abandoned;
+    line_output_set(&log->output, target);
+    log->reopen = false;
+    log->said = false;
+    log->drops_before = atomic_load_explicit(&log->counters->log_drops_total, memory_order_relaxed);
 }
 
-/* The bytes of `rest` for one write. Other workers write into the same pipe or socket: it gets whole lines up
- * to PIPE_BUF. A file gets all. */
-static size_t piece(const access_log_t *log, str_t rest)
+/* Whether the thread must report that lines are lost. The caller holds the lock. */
+static bool must_say(access_log_t *log)
 {
-    if (log->whole || rest.n <= PIPE_BUF)
-        return rest.n;
-    const char *line_end = memrchr(rest.p, '\n', PIPE_BUF);
-    return line_end != NULL ? (size_t)(line_end - rest.p) + 1 : PIPE_BUF;
-}
-
-/* Writes `bytes`, which are whole lines. Returns the number of lost lines: 0, or those from the first that
- * was not written whole. */
-static uint64_t write_lines(access_log_t *log, str_t bytes)
-{
-    if (log->torn && write(log->fd, "\n", 1) == 1)
-        log->torn = false;
-    while (bytes.n != 0) {
-        ssize_t n = write(log->fd, bytes.p, piece(log, bytes));
-        if (n > 0) {
-            log->torn = bytes.p[n - 1] != '\n';
-            bytes = str_from_offset(bytes, (size_t)n);
-            continue;
-        }
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0 || errno != EAGAIN || is_abandoned(log))
-            break;
-        struct pollfd wait = {.fd = log->fd, .events = POLLOUT};
-        poll(&wait, 1, POLL_MS);
-    }
-    uint64_t lost = 0;
-    for (size_t i = 0; i < bytes.n; i++)
-        lost += bytes.p[i] == '\n';
+    bool lost =
+        log->state != LOG_ABANDONED && !log->said &&
+        atomic_load_explicit(&log->counters->log_drops_total, memory_order_relaxed) != log->drops_before;
+    log->said |= lost;
     return lost;
 }
 
-static void set_fd(access_log_t *log, int fd)
+static void say_lost(void)
 {
-    struct stat st;
-    if (log->fd >= 0)
-        close(log->fd);
-    log->fd = fd;
-    log->whole = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    log->torn = false;
+    process_log(LOG_ACCESS_LINES_LOST, "worker",
+                "access lines are lost: log.access does not take them as fast as they come");
+}
+
+/* Waits for a destination that takes nothing (line_output.h). After STALL_MS it ends the wait for the sake of
+ * a new one. */
+static bool may_wait(void *arg)
+{
+    access_log_t *log = arg;
+    pthread_mutex_lock(&log->lock);
+    bool abandoned = log->state == LOG_ABANDONED, say = must_say(log);
+    if (++log->stalls > STALL_MS / LINE_WAIT_MS && log->reopen && !abandoned)
+        take_target(log, log->next);
+    pthread_mutex_unlock(&log->lock);
+    if (say)
+        say_lost();
+    return !abandoned;
 }
 
 static struct timespec in_ms(long ms)
@@ -130,18 +114,18 @@ static bool must_act(const access_log_t *log)
     return log->filling.used >= WAKE_BYTES || log->reopen || log->state != LOG_RUNNING;
 }
 
-/* Lets lines gather for at most FLUSH_MS. The caller holds the lock. */
+/* Lets lines gather for at most `log.flush`. The caller holds the lock. */
 static void gather(access_log_t *log)
 {
-    struct timespec until = in_ms(FLUSH_MS);
+    struct timespec until = in_ms((long)log->style.flush_ms);
     while (!must_act(log))
         if (pthread_cond_timedwait(&log->wake, &log->lock, &until) == ETIMEDOUT)
             return;
 }
 
 /*
- * Waits for work. The caller holds the lock. While lines come, the thread checks every FLUSH_MS and needs no
- * wake-up; only after FLUSH_MS without a line does it sleep without a timeout.
+ * Waits for work. The caller holds the lock. While lines come, the thread checks every `log.flush` and needs
+ * no wake-up; only after that time without a line does it sleep without a timeout.
  */
 static void wait_for_work(access_log_t *log)
 {
@@ -155,12 +139,18 @@ static void wait_for_work(access_log_t *log)
     gather(log);
 }
 
+/* Closes a destination that was given, and not yet taken. */
+static void forget_next(access_log_t *log)
+{
+    if (log->reopen && log->next.fd >= 0)
+        close(log->next.fd);
+    log->reopen = false;
+}
+
 static void destroy(access_log_t *log)
 {
-    if (log->fd >= 0)
-        close(log->fd);
-    if (log->reopen && log->next_fd >= 0)
-        close(log->next_fd);
+    line_output_set(&log->output, LINE_TARGET_NONE);
+    forget_next(log);
     pthread_mutex_destroy(&log->lock);
     pthread_cond_destroy(&log->wake);
     free(log->filling.bytes);
@@ -174,8 +164,10 @@ static void write_buffer(access_log_t *log)
     log_buffer_t taken = log->filling;
     log->filling = log->writing;
     log->writing = taken;
+    log->output.style = log->style.line;
+    log->stalls = 0;
     pthread_mutex_unlock(&log->lock);
-    uint64_t lost = write_lines(log, str_make(taken.bytes, taken.used));
+    uint64_t lost = line_output_write(&log->output, taken.bytes, taken.used);
     pthread_mutex_lock(&log->lock);
     log->writing.used = 0;
     log->writing.lines = 0;
@@ -183,6 +175,11 @@ static void write_buffer(access_log_t *log)
         return;
     counter_add(&log->counters->log_lines_total, taken.lines - lost);
     atomic_fetch_add_explicit(&log->counters->log_drops_total, lost, memory_order_relaxed);
+    if (must_say(log)) {
+        pthread_mutex_unlock(&log->lock);
+        say_lost();
+        pthread_mutex_lock(&log->lock);
+    }
 }
 
 static void *run(void *arg)
@@ -195,10 +192,8 @@ static void *run(void *arg)
             write_buffer(log);
         if (log->state == LOG_ABANDONED || (log->state == LOG_STOPPING && log->filling.used == 0))
             break;
-        if (log->reopen) {
-            set_fd(log, log->next_fd);
-            log->reopen = false;
-        }
+        if (log->reopen)
+            take_target(log, log->next);
     }
     bool abandoned = log->state == LOG_ABANDONED;
     log->ended = true;
@@ -226,23 +221,40 @@ static bool start(access_log_t *log)
     return error == 0;
 }
 
-access_log_t *access_log_new(int fd, counters_t *counters)
+access_log_style_t access_log_style_of(const conf_t *conf)
+{
+    access_log_style_t style = {.line.fields = conf_log_fields(conf), .flush_ms = conf->log_flush_ms};
+    (void)snprintf(style.line.node, sizeof style.line.node, "%s", conf->node);
+    return style;
+}
+
+access_log_t *access_log_new(line_target_t target, const access_log_style_t *style, counters_t *counters)
 {
     access_log_t *log = calloc(1, sizeof *log);
     assert(log != NULL);
     log->counters = counters;
-    log->fd = -1;
+    log->style = *style;
+    line_output_init(&log->output, &style->line);
+    log->output.may_wait = may_wait;
+    log->output.arg = log;
     pthread_mutex_init(&log->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&log->wake, &attr);
     pthread_condattr_destroy(&attr);
-    if (fd >= 0) {
-        set_fd(log, fd);
+    if (target.fd >= 0) {
+        take_target(log, target);
         start(log);
     }
     return log;
+}
+
+void access_log_restyle(access_log_t *log, const access_log_style_t *style)
+{
+    pthread_mutex_lock(&log->lock);
+    log->style = *style;
+    pthread_mutex_unlock(&log->lock);
 }
 
 /* Notifies the thread. The caller holds the lock. */
@@ -289,21 +301,20 @@ void access_log_free(access_log_t **log)
     }
 }
 
-void access_log_reopen(access_log_t *log, int fd)
+void access_log_reopen(access_log_t *log, line_target_t target)
 {
     if (log->state == LOG_OFF) {
-        if (fd >= 0) {
-            set_fd(log, fd);
+        if (target.fd >= 0) {
+            take_target(log, target);
             start(log);
         }
         return;
     }
-    log->muted = fd < 0;
+    log->muted = target.fd < 0;
     pthread_mutex_lock(&log->lock);
-    if (log->reopen && log->next_fd >= 0)
-        close(log->next_fd);
+    forget_next(log);
     log->reopen = true;
-    log->next_fd = fd;
+    log->next = target;
     pthread_cond_signal(&log->wake);
     pthread_mutex_unlock(&log->lock);
 }

@@ -7,16 +7,25 @@
 
 #include "counters.h"
 #include "exchange.h"
+#include "line_output.h"
 
 typedef struct access_log access_log_t;
 
-/* Takes over `fd`, the file of the lines; -1: writes no lines. */
-access_log_t *access_log_new(int fd, counters_t *counters);
+typedef struct access_log_style {
+    line_style_t line;
+    uint32_t flush_ms; /* maximum time that a line waits for others */
+} access_log_style_t;
+
+access_log_style_t access_log_style_of(const conf_t *conf);
+/* Takes over `target`; without a descriptor writes no lines. */
+access_log_t *access_log_new(line_target_t target, const access_log_style_t *style, counters_t *counters);
 /* Writes the buffered lines (waits at most a second) and ends. */
 void access_log_free(access_log_t **log);
-/* Switches to another descriptor after the buffered lines (the file was rotated). Takes over `fd`; -1: writes
- * no lines from then on. */
-void access_log_reopen(access_log_t *log, int fd);
+/* Switches to another destination after the buffered lines; those that the old one does not take within half
+ * a second go to the new one. Takes over `target`; without a descriptor writes no lines from then on. */
+void access_log_reopen(access_log_t *log, line_target_t target);
+/* Applies to the lines that wait, too. */
+void access_log_restyle(access_log_t *log, const access_log_style_t *style);
 /* Adds the line of an exchange that ends as `how`. Makes no system call except an occasional wake-up of the
  * thread. Local clients (client_t.local) get no line. */
 void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t how);

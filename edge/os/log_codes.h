@@ -41,6 +41,9 @@
     X(DRAIN_CUT, "drain_cut", WARNING, "A second signal ended open requests.")                               \
     X(ACCESS_LOG_OPENED, "access_log_opened", INFO, "SIGUSR1: the access log goes to the new file.")         \
     X(ACCESS_LOG_FAILED, "access_log_failed", ERROR, "SIGUSR1: the access log still goes to the old file.")  \
+    X(ACCESS_LINES_LOST, "access_lines_lost", WARNING,                                                       \
+      "The destination of the access log does not take the lines of this worker, or not as fast as they "    \
+      "come; `boxedge_log_drops_total` counts them. Once for each destination.")                             \
     X(CRASH, "crash", ERROR, "Last words of a process that crashes. Send them with a report.")               \
     X(MESSAGES_LOST, "messages_lost", WARNING,                                                               \
       "The reader of stderr stalled, and messages before this one "                                          \

@@ -17,6 +17,7 @@
 
 #include "conf.h"
 #include "ipc.h"
+#include "line_output.h"
 #include "shm.h"
 #include "tls.h"
 
@@ -37,7 +38,8 @@ typedef enum process_message {
                           for origins, and one listening socket for each of conf_worker_listeners, in order; for
                           the      controller then one for each listener of kind metrics */
     PROCESS_CONF_DONE, /* to the supervisor: the swap took place. value: the generation */
-    PROCESS_LOG,   /* to workers: write access lines to descriptor [0] from now on; without one, write none */
+    PROCESS_LOG,   /* to workers: write access lines to descriptor [0] from now on; without one, write none.
+                      value:   line_form_t */
     PROCESS_DRAIN, /* to workers and the controller: finish and end. value: PROCESS_DRAIN_*, or'ed; a repeated
                       message without PROCESS_DRAIN_KEEPS_OPEN shortens their time to timeouts.drain. From the
                       controller to the supervisor: drain everything, as SIGTERM does */
@@ -106,8 +108,8 @@ typedef struct worker_args {
     conf_t *conf;    /* one reference */
     shm_t *shm;
     int supervisor_fd;
-    int controller_fd;                /* -1: none yet, PROCESS_LINK brings one */
-    int access_log_fd;                /* -1: off */
+    int controller_fd; /* -1: none yet, PROCESS_LINK brings one */
+    line_target_t access_log;
     const tls_ticket_keys_t *tickets; /* to begin with; valid */
     const tls_pem_t *pems;            /* must outlive worker_run; one for each certificate */
     size_t pem_count;

@@ -132,8 +132,9 @@ void elders_receive(supervisor_t *s, size_t i)
 
 void elders_send_log(supervisor_t *s)
 {
+    uint32_t type = s->log.form == LINE_STREAM ? HANDOVER_LOG : HANDOVER_LOG_DATAGRAMS;
     for (size_t i = 0; i < s->elder_count; i++)
-        if (ipc_send(s->elders[i].fd, HANDOVER_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0) != IPC_OK)
+        if (ipc_send(s->elders[i].fd, type, s->log.form, STR(""), &s->log.fd, s->log.fd >= 0) != IPC_OK)
             process_log(LOG_UPGRADE_OLD_LOG, NULL, "the old edge with process %d keeps its access log",
                         (int)s->elders[i].pid);
 }

@@ -26,6 +26,8 @@ typedef enum handover_message {
     HANDOVER_LOG,   /* write access lines to descriptor [0] from now on; without one, write none */
     HANDOVER_END,   /* requests and tunnels end within timeouts.drain from now on */
     HANDOVER_BOXES, /* descriptor [0] is the channel to the successor's runner (runner/boxes_message.h) */
+    HANDOVER_LOG_DATAGRAMS, /* as HANDOVER_LOG, with a datagram for each line; value: line_form_t. A program
+                               that does not know it keeps its log */
 } handover_message_t;
 
 #endif

@@ -11,9 +11,9 @@
 
 #include "address.h"
 #include "children.h"
+#include "conf_log.h"
 #include "log_entry.h"
 #include "log_json.h"
-#include "log_output.h"
 #include "process_log.h"
 
 #define CAUSE_BYTES 128
@@ -69,22 +69,28 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
 }
 
 /* In the child. The alarm ends it with a reader that stalls. */
-static _Noreturn void write_all(const char *lines, size_t len, int log_fd)
+static _Noreturn void write_all(char *lines, size_t len, line_target_t log, const conf_t *conf)
 {
     sigset_t none;
+    line_output_t output;
+    line_style_t style = {.fields = conf_log_fields(conf)};
+    (void)snprintf(style.node, sizeof(style.node), "%s", conf->node);
     sigemptyset(&none);
     (void)signal(SIGALRM, SIG_DFL);
     (void)alarm(LOST_WRITE_S);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* Keep only this one: locks and sockets would stay with this process. */
-    if (dup2(log_fd, STDOUT_FILENO) < 0)
+    if (dup2(log.fd, STDOUT_FILENO) < 0)
         _exit(1);
     (void)close_range(STDERR_FILENO + 1, ~0u, 0);
-    _exit(log_write_lines(STDOUT_FILENO, str_make(lines, len)) == 0 ? 0 : 1);
+    line_output_init(&output, &style);
+    line_output_set(&output, (line_target_t){STDOUT_FILENO, log.form});
+    _exit(line_output_write(&output, lines, len) == 0 ? 0 : 1);
 }
 
 /* Returns the pid of the writer; 0: it is not needed, or cannot be made. */
-static pid_t write_lines(const flight_table_t *table, int log_fd, const char *name, const char *cause)
+static pid_t write_lines(const supervisor_t *s, const flight_table_t *table, const char *name,
+                         const char *cause)
 {
     struct timespec now = {0};
     char line[LOST_LINE_MAX], *text = NULL;
@@ -105,10 +111,10 @@ static pid_t write_lines(const flight_table_t *table, int log_fd, const char *na
     if (count + unrecorded != 0)
         process_log(LOG_REQUESTS_LOST, NULL,
                     "%s had %zu requests in flight: the access log names %zu of them", name,
-                    count + unrecorded, log_fd >= 0 ? count : 0);
-    pid_t pid = made && log_fd >= 0 && count != 0 ? fork() : -1;
+                    count + unrecorded, s->log.fd >= 0 ? count : 0);
+    pid_t pid = made && s->log.fd >= 0 && count != 0 ? fork() : -1;
     if (pid == 0)
-        write_all(text, len, log_fd);
+        write_all(text, len, s->log, s->snapshot->conf);
     free(text);
     return pid > 0 ? pid : 0;
 }
@@ -127,7 +133,7 @@ void lost_requests_bury(const supervisor_t *s, const child_slot_t *child, int st
     char how[64], cause[CAUSE_BYTES];
     (void)snprintf(cause, sizeof(cause), "%s (process %d) died: %s", child->name, (int)child->pid,
                    children_end_text(status, how));
-    pid_t writer = write_lines(shm_flights(s->shm, child->number), s->log_fd, child->name, cause);
+    pid_t writer = write_lines(s, shm_flights(s->shm, child->number), child->name, cause);
     if (s->state == SUPERVISOR_DRAINING)
         await_writer(writer); /* the end of a container would take it along */
 }

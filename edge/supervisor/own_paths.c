@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf_log.h"
+
 typedef struct resolved {
     char text[PATH_MAX];
 } resolved_t;
@@ -108,7 +110,7 @@ void own_paths_check(const conf_t *conf, conf_errors_t *errors)
     check(conf, errors, "state_dir", conf->state_dir, own, 2);
     check(conf, errors, "run_dir", conf->run_dir, own, 2);
     check(conf, errors, "admin.socket", conf->admin_socket, own, OWN_MAX);
-    if (strcmp(log, "stdout") == 0 || strcmp(log, "off") == 0)
+    if (conf_log_kind(str_from(log)) != CONF_LOG_FILE)
         return;
     check(conf, errors, "log.access", log, own, OWN_MAX);
     check(conf, errors, "log.access", log, &socket, 1);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log_target.h"
 #include "process.h"
 #include "process_log.h"
 
@@ -22,20 +23,6 @@
 void reload_set_messages(const conf_t *conf)
 {
     logger_set_format(conf->log_messages == CONF_MESSAGES_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
-}
-
-bool reload_open_log(const conf_t *conf, int *fd)
-{
-    *fd = -1;
-    if (strcmp(conf->access_log, "off") == 0)
-        return true;
-    if (strcmp(conf->access_log, "stdout") == 0) {
-        *fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-        return *fd >= 0;
-    }
-    /* Non-blocking: a pipe without a reader is an error instead of a wait. */
-    *fd = open(conf->access_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
-    return *fd >= 0 && fcntl(*fd, F_SETFL, O_APPEND) == 0;
 }
 
 /* Reports the result of a reload to the controller, with its errors or warnings. */
@@ -91,11 +78,11 @@ void reload_send_conf(supervisor_t *s, child_slot_t *child)
 
 void reload_send_log(supervisor_t *s, child_slot_t *child)
 {
-    child_send(child, PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
+    child_send(child, PROCESS_LOG, s->log.form, STR(""), &s->log.fd, s->log.fd >= 0);
 }
 
 /* `asked`: somebody waits for the result. */
-static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, int log_fd, bool asked)
+static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, line_target_t log, bool asked)
 {
     snapshot_free(&s->snapshot);
     s->snapshot = next;
@@ -105,9 +92,8 @@ static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, i
     s->generation++;
     queue_loans_forget(&s->loans);
     atomic_store(shm_conf_generation(s->shm), s->generation);
-    if (s->log_fd >= 0)
-        close(s->log_fd);
-    s->log_fd = log_fd;
+    log_target_close(&s->log);
+    s->log = log;
 
     supervisor_check_descriptors(s);
     s->reload_asked = asked || (s->reload_running && s->reload_asked);
@@ -127,7 +113,8 @@ static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, i
 
 /* Loads all parts of the new configuration. Returns false with lines in `out` and nothing left
  * open. */
-static bool prepare(supervisor_t *s, snapshot_t **next, listener_set_t **listeners, int *log_fd, FILE *out)
+static bool prepare(supervisor_t *s, snapshot_t **next, listener_set_t **listeners, line_target_t *log,
+                    FILE *out)
 {
     char error[512];
     *next = snapshot_load(s->conf_path, s->snapshot->conf, out);
@@ -144,8 +131,8 @@ static bool prepare(supervisor_t *s, snapshot_t **next, listener_set_t **listene
         snapshot_free(next);
         return false;
     }
-    if (!reload_open_log((*next)->conf, log_fd)) {
-        fprintf(out, "the access log %s cannot be opened: %s\n", (*next)->conf->access_log, strerror(errno));
+    if (!log_target_open((*next)->conf, log, error, sizeof(error))) {
+        fprintf(out, "%s\n", error);
         listener_set_free(listeners);
         snapshot_free(next);
         return false;
@@ -177,7 +164,7 @@ void reload_conf(supervisor_t *s)
     size_t len = 0;
     snapshot_t *next = NULL;
     listener_set_t *listeners = NULL;
-    int log_fd = -1;
+    line_target_t log = LINE_TARGET_NONE;
 
     s->reload_wanted = false;
     if (s->state != SUPERVISOR_SERVING) {
@@ -190,7 +177,7 @@ void reload_conf(supervisor_t *s)
         report_failed(s, "out of memory");
         return;
     }
-    bool ok = prepare(s, &next, &listeners, &log_fd, out);
+    bool ok = prepare(s, &next, &listeners, &log, out);
     if (ok) {
         passed_sockets_warn(&s->passed, next->conf, out);
         note_old(s, out);
@@ -203,7 +190,7 @@ void reload_conf(supervisor_t *s)
     }
     free(s->reload_warnings);
     s->reload_warnings = text;
-    swap(s, next, listeners, log_fd, true);
+    swap(s, next, listeners, log, true);
 }
 
 /* Swaps in `next`, which differs in its keys only. Returns false with the reason in the log. */
@@ -212,16 +199,17 @@ static bool swap_keys(supervisor_t *s, snapshot_t *next, const char *what)
     char error[512];
     const listener_sources_t from = {.passed = &s->passed, .old = s->listeners};
     listener_set_t *listeners = listener_set_open(next->conf, &from, 0, error, sizeof(error));
-    int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
-    if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
+    line_target_t log = s->log;
+    if (log.fd >= 0)
+        log.fd = fcntl(log.fd, F_DUPFD_CLOEXEC, 3);
+    if (listeners == NULL || (s->log.fd >= 0 && log.fd < 0)) {
         process_log(LOG_CERTIFICATES_WAIT, NULL, "%s until the next reload: %s", what, strerror(errno));
-        if (log_fd >= 0)
-            close(log_fd);
+        log_target_close(&log);
         listener_set_free(&listeners);
         snapshot_free(&next);
         return false;
     }
-    swap(s, next, listeners, log_fd, false);
+    swap(s, next, listeners, log, false);
     return true;
 }
 
@@ -275,18 +263,16 @@ void reload_check_done(supervisor_t *s)
 
 void reload_log(supervisor_t *s)
 {
-    int fd;
+    char error[LOG_TARGET_ERROR_MAX];
+    line_target_t log;
     if (s->state == SUPERVISOR_STARTING || strcmp(s->snapshot->conf->access_log, "off") == 0)
         return;
-    if (!reload_open_log(s->snapshot->conf, &fd)) {
-        process_log(LOG_ACCESS_LOG_FAILED, NULL,
-                    "the access log %s cannot be reopened: %s; lines still go to the old file",
-                    s->snapshot->conf->access_log, strerror(errno));
+    if (!log_target_open(s->snapshot->conf, &log, error, sizeof(error))) {
+        process_log(LOG_ACCESS_LOG_FAILED, NULL, "%s; lines still go to the old one", error);
         return;
     }
-    if (s->log_fd >= 0)
-        close(s->log_fd);
-    s->log_fd = fd;
+    log_target_close(&s->log);
+    s->log = log;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         reload_send_log(s, &s->workers[i]);
     elders_send_log(s);

@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf_log.h"
 #include "listener_set.h"
 #include "lockfile.h"
+#include "log_target.h"
 #include "privileges.h"
 #include "process.h"
 #include "start_limits.h"
@@ -140,15 +142,23 @@ static void look_at_admin(const start_t *s)
         add(s, "admin.socket", error);
 }
 
-/* Only opening a pipe shows whether a process reads it, and the reader would take the end of this command for
- * the end of the log. */
+/* A datagram socket to nowhere shows at its connection. Only opening a pipe shows whether a process reads it,
+ * and the reader would take the end of this command for the end of the log. */
 static void look_at_log(const start_t *s)
 {
     static const conf_place_t nowhere = {0, 0};
     const char *path = s->conf->access_log;
+    char error[LOG_TARGET_ERROR_MAX];
     struct stat st;
-    if (strcmp(path, "stdout") != 0 && strcmp(path, "off") != 0 && stat(path, &st) == 0 &&
-        S_ISFIFO(st.st_mode))
+    conf_log_kind_t kind = conf_log_kind(str_from(path));
+    if (kind == CONF_LOG_JOURNALD || kind == CONF_LOG_SYSLOG) {
+        line_target_t target;
+        if (!log_target_open(s->conf, &target, error, sizeof(error)))
+            add(s, "log.access", error);
+        else
+            log_target_close(&target);
+    }
+    if (kind == CONF_LOG_FILE && stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
         conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "log.access",
                         "\"%s\" is a pipe: `run` fails while no process reads it", path);
 }

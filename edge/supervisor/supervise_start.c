@@ -51,7 +51,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
         .shm = s->shm,
         .supervisor_fd = channel,
         .controller_fd = link,
-        .access_log_fd = s->log_fd,
+        .access_log = s->log,
         .tickets = &s->tickets,
         .pems = s->snapshot->pems,
         .pem_count = s->snapshot->pem_count,
@@ -143,7 +143,7 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     }
     keep[count++] = channel[1];
     keep[count++] = link[1];
-    keep[count++] = s->log_fd;
+    keep[count++] = s->log.fd;
     for (size_t i = 0; i < s->listeners->of_workers; i++)
         keep[count++] = s->listeners->at[i].fds[child->index];
     pid_t pid = child_fork(child, now_ms, keep, count);

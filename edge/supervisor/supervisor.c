@@ -24,6 +24,7 @@
 #include "descriptors.h"
 #include "local_ca.h"
 #include "lockfile.h"
+#include "log_target.h"
 #include "process.h"
 #include "process_log.h"
 #include "sd_notify.h"
@@ -258,9 +259,7 @@ static bool open_sockets(supervisor_t *s)
                                          user->drop ? user->gid : (gid_t)-1, error, sizeof(error));
     if (s->admin_fd < 0)
         return fail(error);
-    if (!reload_open_log(s->snapshot->conf, &s->log_fd))
-        return fail_errno(s->snapshot->conf->access_log);
-    return true;
+    return log_target_open(s->snapshot->conf, &s->log, error, sizeof(error)) || fail(error);
 }
 
 void supervisor_check_descriptors(const supervisor_t *s)
@@ -505,7 +504,7 @@ static void turn(supervisor_t *s)
 
 static void clean_up(supervisor_t *s)
 {
-    int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->log_fd, &s->signal_fd, &s->upgrade_fd};
+    int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->log.fd, &s->signal_fd, &s->upgrade_fd};
     if (s->admin_fd >= 0) {
         /* The path belongs to another edge while our predecessor or successor serves on it. */
         if (!s->handed_over && s->predecessor_fd < 0 && s->snapshot != NULL)
@@ -539,7 +538,7 @@ int supervisor_run(const char *conf_path, char **argv, const supervisor_children
     s->pid = getpid();
     s->watchdog_ms = sd_watchdog_interval_ms();
     s->logger = LOGGER_NONE;
-    s->lock_fd = s->state_lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd =
+    s->lock_fd = s->state_lock_fd = s->admin_fd = s->log.fd = s->signal_fd = s->upgrade_fd =
         s->predecessor_fd = s->segment_fd = -1;
     if (!start(s)) {
         s->exit_status = 1;

@@ -6,6 +6,7 @@
 
 #include "certificate_watch.h"
 #include "child_slot.h"
+#include "line_output.h"
 #include "listener_set.h"
 #include "logger.h"
 #include "own_paths.h"
@@ -75,7 +76,7 @@ typedef struct supervisor {
     int lock_fd;       /* of run_dir */
     int state_lock_fd; /* of state_dir */
     int admin_fd;
-    int log_fd; /* of the access log; -1: off */
+    line_target_t log; /* the access log */
     int signal_fd;
     logger_t logger;    /* writes the messages of all processes to stderr */
     size_t descriptors; /* maximum for each process */
@@ -231,8 +232,6 @@ void reload_check_done(supervisor_t *s);
 void reload_log(supervisor_t *s);
 /* Gives the edge's own messages the form of conf->log_messages. */
 void reload_set_messages(const conf_t *conf);
-/* Opens the log of conf->access_log. Returns false with errno; *fd is -1 for "off". */
-MUST_USE bool reload_open_log(const conf_t *conf, int *fd);
 
 /* ---- upgrade.c: the old binary ---- */
 /* SIGUSR2, or by command. `now`: no request or tunnel outlives timeouts.drain. */
@@ -275,7 +274,7 @@ void elders_end(supervisor_t *s, size_t keep);
 /* Kills those that do not end in time. */
 void elders_watch(supervisor_t *s, uint64_t now_ms);
 void elders_kill(supervisor_t *s);
-/* Has them write access lines to s->log_fd. */
+/* Has them write access lines to s->log. */
 void elders_send_log(supervisor_t *s);
 /* Closes the channels: a successor has them, or this process ends. */
 void elders_leave(supervisor_t *s);

@@ -28,6 +28,7 @@
 #include "children.h"
 #include "clock.h"
 #include "handover.h"
+#include "log_target.h"
 #include "memfile.h"
 #include "process.h"
 #include "process_log.h"
@@ -295,10 +296,11 @@ static void on_serves(supervisor_t *s)
 
 static void take_log(supervisor_t *s, ipc_message_t *message)
 {
-    if (s->log_fd >= 0)
-        close(s->log_fd);
-    s->log_fd = message->fd_count == 1 ? message->fds[0] : -1;
-    message->fd_count = 0; /* kept */
+    bool opened = message->fd_count == 1;
+    log_target_close(&s->log);
+    if (opened)
+        s->log = (line_target_t){message->fds[0], (line_form_t)message->value};
+    message->fd_count -= opened; /* kept */
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         reload_send_log(s, &s->workers[i]);
 }
@@ -320,6 +322,7 @@ static void on_message(supervisor_t *s, ipc_message_t *message)
         on_serves(s);
         break;
     case HANDOVER_LOG:
+    case HANDOVER_LOG_DATAGRAMS:
         if (s->handed_over)
             take_log(s, message);
         break;

@@ -177,24 +177,31 @@ static bool take_conf(worker_process_t *process, ipc_message_t *message, char *e
     worker->origin_tls = fresh.origin_tls;
     if (moved)
         remake_routes(process);
+    const access_log_style_t style = access_log_style_of(worker->context.conf);
+    if (worker->log != NULL)
+        access_log_restyle(worker->log, &style);
     api_limit_name_plans(worker);
     listeners_swap(&process->listeners, &worker->context, message->fds + CONF_FDS);
     return true;
 }
 
+static void open_log(worker_t *worker, line_target_t target)
+{
+    const access_log_style_t style = access_log_style_of(worker->context.conf);
+    if (target.fd < 0)
+        access_log_free(&worker->log);
+    else if (worker->log != NULL)
+        access_log_reopen(worker->log, target);
+    else
+        worker->log = access_log_new(target, &style, worker->context.counters);
+}
+
 static void take_log(worker_process_t *process, ipc_message_t *message)
 {
-    worker_t *worker = &process->worker;
-    int fd = message->fd_count > 0 ? message->fds[0] : -1;
-    if (fd < 0) {
-        access_log_free(&worker->log);
-        return;
-    }
-    message->fds[0] = -1;
-    if (worker->log != NULL)
-        access_log_reopen(worker->log, fd);
-    else
-        worker->log = access_log_new(fd, worker->context.counters);
+    line_target_t target = {message->fd_count > 0 ? message->fds[0] : -1, (line_form_t)message->value};
+    if (target.fd >= 0)
+        message->fds[0] = -1;
+    open_log(&process->worker, target);
 }
 
 /* ---- draining ---- */
@@ -447,8 +454,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->preview_client = preview_client_new(worker);
     worker->traffic = traffic_new(&worker->context);
     worker->store = process->store;
-    worker->log =
-        args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->context.counters) : NULL;
+    open_log(worker, args->access_log);
     process->supervisor = channel_new(worker->context.loop, args->supervisor_fd, &handlers, process);
     channel_use_reserve(process->supervisor);
     open_controller(process, args->controller_fd);

@@ -454,7 +454,8 @@ static void wrong_scalars(void **state)
     fixture_bad(BASE "state_dir: \"/a\\nb\"\n",
                 "e.yaml:3:12: state_dir: \"/a?b\" has a control character; allowed: a path\n");
     fixture_bad(BASE "log: {access: \"\"}\n",
-                "e.yaml:3:15: log.access: \"\" is empty; allowed: `stdout`, `off` or the path of a file\n");
+                "e.yaml:3:15: log.access: \"\" is empty; allowed: `stdout`, `off`, `journald`, "
+                "syslog://HOST[:PORT] or the path of a file\n");
     fixture_bad(BASE "user: -x\n",
                 "e.yaml:3:7: user: \"-x\" begins with a dash; allowed: the name of a user, or \"\"\n");
     fixture_bad(BASE "user: a:b\n",
@@ -464,6 +465,9 @@ static void wrong_scalars(void **state)
                 "e.yaml:3:7: user: \"a23456789012345678901234567890123\" is too long; allowed: the name of a "
                 "user, or "
                 "\"\"\n");
+    fixture_bad(BASE "log: {access: \"syslog://-x:1\"}\n",
+                "e.yaml:3:15: log.access: \"syslog://-x:1\" has a label that begins with a dash; allowed: "
+                "`stdout`, `off`, `journald`, syslog://HOST[:PORT] or the path of a file\n");
     conf_t *conf = fixture_good(BASE "user: a2345678901234567890123456789012\nlog: {access: off}\n");
     assert_int_equal(strlen(conf->user), 32);
     assert_string_equal(conf->access_log, "off");

@@ -14,6 +14,13 @@
 #include "access_log.h"
 #include "client.h"
 
+static const access_log_style_t style = {.line.fields = ACCESS_FIELDS_ALL, .line.node = "n", .flush_ms = 20};
+
+static line_target_t stream(int fd)
+{
+    return (line_target_t){fd, LINE_STREAM};
+}
+
 typedef struct fixture {
     counters_t counters;
     client_t client;
@@ -74,7 +81,7 @@ static void expect_lines(int fd, unsigned first, unsigned count)
 static void lines_come_without_being_asked_for(void **state)
 {
     fixture_t *f = *state;
-    f->log = access_log_new(f->ends[1], &f->counters);
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
     add(f, 0);
     struct pollfd wait = {.fd = f->ends[0], .events = POLLIN};
     assert_int_equal(poll(&wait, 1, 30000), 1);
@@ -87,7 +94,7 @@ static void lines_come_without_being_asked_for(void **state)
 static void free_writes_what_waits(void **state)
 {
     fixture_t *f = *state;
-    f->log = access_log_new(f->ends[1], &f->counters);
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
     for (unsigned i = 0; i < 100; i++)
         add(f, i);
     access_log_free(&f->log);
@@ -105,7 +112,7 @@ static void many_lines_into_a_file(void **state)
     close(f->ends[1]);
     int fd = mkstemp(f->path);
     assert_true(fd >= 0);
-    f->log = access_log_new(fd, &f->counters);
+    f->log = access_log_new(stream(fd), &style, &f->counters);
     /* More than both buffers hold, in batches that the thread can keep up with. */
     for (unsigned i = 0; i < 5000; i++) {
         add(f, i);
@@ -124,7 +131,7 @@ static void many_lines_into_a_file(void **state)
 static void a_stuck_reader_costs_lines_only(void **state)
 {
     fixture_t *f = *state;
-    f->log = access_log_new(f->ends[1], &f->counters);
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
     unsigned added = 0;
     while (atomic_load(&f->counters.log_drops_total) < 10 && added < 100000)
         add(f, added++);
@@ -148,7 +155,7 @@ static void a_stuck_reader_costs_lines_only(void **state)
 static void a_broken_pipe_is_counted(void **state)
 {
     fixture_t *f = *state;
-    f->log = access_log_new(f->ends[1], &f->counters);
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
     close(f->ends[0]);
     f->ends[0] = -1;
     for (unsigned i = 0; i < 7; i++)
@@ -163,9 +170,9 @@ static void reopen_goes_on_elsewhere(void **state)
     fixture_t *f = *state;
     int other[2];
     assert_int_equal(pipe(other), 0);
-    f->log = access_log_new(f->ends[1], &f->counters);
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
     add(f, 0);
-    access_log_reopen(f->log, other[1]);
+    access_log_reopen(f->log, stream(other[1]));
     expect_lines(f->ends[0], 0, 1);
     char byte;
     assert_int_equal(read(f->ends[0], &byte, 1), 0); /* the old descriptor was closed */
@@ -178,12 +185,12 @@ static void reopen_goes_on_elsewhere(void **state)
 static void reopen_to_nowhere_and_back(void **state)
 {
     fixture_t *f = *state;
-    f->log = access_log_new(-1, &f->counters);
+    f->log = access_log_new(LINE_TARGET_NONE, &style, &f->counters);
     add(f, 0);
-    access_log_reopen(f->log, -1);
-    access_log_reopen(f->log, f->ends[1]);
+    access_log_reopen(f->log, LINE_TARGET_NONE);
+    access_log_reopen(f->log, stream(f->ends[1]));
     add(f, 1);
-    access_log_reopen(f->log, -1);
+    access_log_reopen(f->log, LINE_TARGET_NONE);
     add(f, 2);
     access_log_free(&f->log);
     expect_lines(f->ends[0], 1, 1);
@@ -194,7 +201,7 @@ static void reopen_to_nowhere_and_back(void **state)
 static void local_clients_get_no_line(void **state)
 {
     fixture_t *f = *state;
-    f->log = access_log_new(f->ends[1], &f->counters);
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
     f->client.local = true;
     add(f, 0);
     access_log_free(&f->log);

@@ -58,7 +58,7 @@ static supervisor_t *supervisor_new(uint64_t made_unix)
     s->descriptors = 65536;
     s->logger = LOGGER_NONE;
     s->upgrade_fd = s->predecessor_fd = s->segment_fd = -1;
-    s->log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    s->log.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     child_init(&s->controller, s->shm, CHILD_CONTROLLER, 0);
     child_init(&s->runner, s->shm, CHILD_RUNNER, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
@@ -72,7 +72,7 @@ static void supervisor_free(supervisor_t **s)
         "edge.yaml", "state/ca/ca.pem", "state/ca/ca.key", "state/ca/leaf.pem", "state/ca/leaf.key",
         "state/ca",  "state/store",     "state",           "run/store",         "run"};
     char name[128];
-    close((*s)->log_fd);
+    close((*s)->log.fd);
     listener_set_free(&(*s)->listeners);
     snapshot_free(&(*s)->snapshot);
     shm_free(&(*s)->shm);
@@ -96,7 +96,7 @@ static void one_that_is_about_to_expire(void **state)
     assert_string_not_equal(s->snapshot->pems[0].chain, before);
     assert_ptr_equal(s->snapshot->conf, conf); /* nothing else changes */
     assert_int_equal(s->listeners->count, 1);
-    assert_true(s->log_fd >= 0 && fcntl(s->log_fd, F_GETFD) >= 0);
+    assert_true(s->log.fd >= 0 && fcntl(s->log.fd, F_GETFD) >= 0);
     assert_int_equal(s->workers[0].state, CHILD_WAITING);
     const snapshot_t *renewed = s->snapshot;
     reload_local_certificate(s);
