@@ -11,6 +11,7 @@
 #include "forged.h"
 #include "random_id.h"
 #include "text.h"
+#include "traceparent.h"
 
 /* Maximum elements of Connection fields to compare; the codec's limits refuse more. */
 #define LIST_BOUND 64
@@ -95,25 +96,6 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
         break;
     }
     return !named || !is_named(&ex->request.fields, field->name);
-}
-
-/* Version 00, 32 and 16 lower-case hex digits that are not all zero, 2 of flags (W3C Trace Context, section
- * 3.2). */
-static bool traceparent_valid(str_t value)
-{
-    if (value.n != 55 || memcmp(value.p, "00-", 3) != 0 || value.p[35] != '-' || value.p[52] != '-')
-        return false;
-    bool trace = false, span = false;
-    for (size_t i = 3; i < 55; i++) {
-        char c = value.p[i];
-        if (i == 35 || i == 52)
-            continue;
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-        trace |= i < 35 && c != '0';
-        span |= i > 35 && i < 52 && c != '0';
-    }
-    return trace && span;
 }
 
 /* The client's traceparent if valid, else empty. One made up here would mark the trace as not sampled and so

@@ -82,6 +82,7 @@ typedef enum field_id {
     X(CONTENT_TYPE, 64, 1)                  /* failures of gRPC calls (grpc_is_request) */                   \
     X(ORIGIN, 288, 1)                       /* CORS of answers; a host has at most 255 bytes */              \
     X(USER_AGENT, FIELD_AGENT_BYTES + 1, 1) /* the access line, which marks a cut */                         \
+    X(TRACEPARENT, 56, 2)                   /* the access line (traceparent.h) */                            \
     X(X_FORWARDED_PROTO, 16, 2)             /* Location of a response (public_scheme) */
 
 typedef struct field {

@@ -12,6 +12,7 @@
 #include "exchange_measure.h"
 #include "log_json.h"
 #include "target_text.h"
+#include "traceparent.h"
 #include "wake_times.h"
 
 /* Maximum bytes of each text of a line, escaped. */
@@ -125,11 +126,24 @@ static str_t end_text(exchange_end_t how)
     return STR("");
 }
 
+/* The client's trace. A valid value has no characters to escape. */
+static char *write_trace(char *at, const fields_t *fields)
+{
+    str_t value = fields_value(fields, FIELD_TRACEPARENT);
+    if (fields_count(fields, FIELD_TRACEPARENT) != 1 || !traceparent_valid(value))
+        return at;
+    at = log_json_raw(log_json_raw(at, STR(",\"trace_id\":\"")), traceparent_id(value));
+    *at++ = '"';
+    return at;
+}
+
 /* The client and the request. */
 static char *write_request(char *at, const exchange_t *ex)
 {
     char address[INET6_ADDRSTRLEN];
     at = write_own(at, STR(",\"request_id\":\""), ex->request_id, ID_BYTES);
+    if (fields_find(&ex->request.fields, FIELD_TRACEPARENT) != NULL)
+        at = write_trace(at, &ex->request.fields);
     at = log_json_raw(at, STR(",\"client\":\""));
     at = log_json_raw(at, address_text(remote_address(ex), address));
     if (remote_is_trusted(ex)) {

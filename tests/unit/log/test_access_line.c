@@ -316,6 +316,31 @@ static void a_token_at_the_cut(void **state)
     }
 }
 
+/* Of one valid traceparent; how valid values look is a matter of test_forward.c. */
+static void the_trace_of_the_client(void **state)
+{
+    fixture_t *f = *state;
+    const char *id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    json_t *object = line(f, EXCHANGE_END_COMPLETE);
+    assert_null(json_object_get(object, "trace_id"));
+    json_decref(object);
+    add_field(f, FIELD_TRACEPARENT, STR("traceparent"),
+              STR("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    object = line(f, EXCHANGE_END_COMPLETE);
+    assert_string_equal(json_string_value(json_object_get(object, "trace_id")), id);
+    json_decref(object);
+    add_field(f, FIELD_TRACEPARENT, STR("traceparent"),
+              STR("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    object = line(f, EXCHANGE_END_COMPLETE);
+    assert_null(json_object_get(object, "trace_id"));
+    json_decref(object);
+    f->ex.request.fields.count = 1;
+    f->fields[0].value.n--;
+    object = line(f, EXCHANGE_END_COMPLETE);
+    assert_null(json_object_get(object, "trace_id"));
+    json_decref(object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(credentials_are_not_shown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_longest_line_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_at_the_cut, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_trace_of_the_client, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
