@@ -26,10 +26,22 @@ def pytest_sessionstart(session):
         pytest.exit(f"{harness.BINARY} is not there: build it (README.md), or name another in BOXEDGE_BINARY", 2)
 
 
+# Their tests wait for the longest: 10 to 60 s each, with edges of their own.
+LONG_FILES = {"test_answered_waits", "test_tabs_chromium", "test_drill", "test_soak", "test_access_secrets"}
+
+
 def pytest_collection_modifyitems(items):
-    """The longest files first, so that the workers finish together."""
-    order = {"test_chromium": 0, "test_hostile": 1, "test_curl": 2}
-    items.sort(key=lambda item: order.get(item.module.__name__, 9))
+    """Spreads the longest tests over the first half, so that no worker gets many of them or ends with one. The order
+    of the others stays, since tests of a file share an edge."""
+    long = [item for item in items if item.module.__name__ in LONG_FILES]
+    others = [item for item in items if item.module.__name__ not in LONG_FILES]
+    step = max(1, len(others) // (2 * len(long) + 1))
+    items[:] = []
+    for i, item in enumerate(others):
+        if long and i % step == 0:
+            items.append(long.pop(0))
+        items.append(item)
+    items += long
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -43,7 +43,7 @@ def _is_sanitized():
 
 # True under the sanitizers: memory is not judged there, and durations get more room.
 SANITIZED = _is_sanitized()
-SLOW = 4 if SANITIZED else 1
+SLOW = 4 if SANITIZED else 2
 
 _REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
 

@@ -12,7 +12,7 @@ import struct
 import time
 
 # The time that a test waits for a prompt event. Generous: sanitizers and other tests run beside it.
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 
 class WireError(Exception):
