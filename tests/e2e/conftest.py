@@ -15,9 +15,10 @@ _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
 # Files that a run of the whole folder leaves to the other build: they run the release build in any case, or start the
-# program for every option; a table that crosses states and events looks for what the sanitizers see.
-collect_ignore = (["test_quickstart.py", "test_manual.py", "test_debian_package.py", "test_image.py"]
-                  if harness.SANITIZED else ["test_answered_waits.py"])
+# program for every option, or spend their time in Prometheus; tables that cross states and events, or cause every
+# failure, look for what the sanitizers see.
+collect_ignore = (["test_quickstart.py", "test_manual.py", "test_debian_package.py", "test_image.py", "test_alerts.py"]
+                  if harness.SANITIZED else ["test_answered_waits.py", "test_why.py"])
 
 
 def pytest_sessionstart(session):

@@ -51,6 +51,11 @@ _REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer
 _DEATH = re.compile(r"\(process \d+\) died|its box init died|killed by signal")
 
 
+def end_with_the_test():
+    """For a child before its exec: it ends when the test process does, for whatever reason. PR_SET_PDEATHSIG = 1."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Ports:
     """Free TCP ports below the ephemeral range; each pytest worker has a separate range, so that two edges (whose
     SO_REUSEPORT would let them share a port) never meet. A process locks each port that it takes until it ends, so
@@ -200,15 +205,10 @@ class Edge:
 
     def start(self, timeout=PATIENCE * SLOW):
         self.write_config()
-
-        def before_exec():
-            # The edge ends when the test process does, for whatever reason. PR_SET_PDEATHSIG = 1.
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
         self.process = subprocess.Popen(
             [*self.launcher, str(BINARY), "run", "-c", str(self.config_path)], cwd=self.directory, env=self.env,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            preexec_fn=before_exec, pass_fds=self.pass_fds,
+            preexec_fn=end_with_the_test, pass_fds=self.pass_fds,
         )
         self.stderr = Lines(self.process.stderr)
         self.access = Lines(self.process.stdout, _access_line)

@@ -9,9 +9,9 @@ import urllib.request
 
 import yaml
 
-from harness import PATIENCE, PORTS, SLOW
+from harness import PATIENCE, PORTS, SLOW, end_with_the_test
 
-LONG = PATIENCE * SLOW
+LONG = max(60, PATIENCE * SLOW)
 
 
 class Prometheus:
@@ -25,7 +25,8 @@ class Prometheus:
             "rule_files": [str(rules)] if rules else []}))
         self.process = subprocess.Popen(
             ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=end_with_the_test)
 
     def ask(self, path, **parameters):
         """The data of an answer; None: it does not answer (yet). An expression with an error ends the test."""

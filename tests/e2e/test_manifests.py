@@ -75,6 +75,7 @@ def test_the_monitor_finds_the_metrics():
     found = [made for made in documents() if made["kind"] == "Service"
              and monitor["selector"]["matchLabels"].items() <= made["metadata"]["labels"].items()]
     assert [made["metadata"]["name"] for made in found] == ["boxedge-pods"]
+    assert found[0]["metadata"]["labels"][monitor["jobLabel"]] == "boxedge"  # of alerts and dashboard
     ports = {each["name"]: each["targetPort"] for each in found[0]["spec"]["ports"]}
     target = ports[monitor["endpoints"][0]["port"]]
     (port,) = [each["containerPort"] for each in pod()["containers"][0]["ports"] if each["name"] == target]
