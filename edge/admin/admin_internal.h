@@ -184,6 +184,7 @@ void admin_box_log(exchange_t *ex, str_t body, void *arg);
 void admin_process_act(exchange_t *ex, str_t body, void *arg);
 void admin_requests_list(exchange_t *ex, str_t body, void *arg);
 void admin_requests_kill(exchange_t *ex, str_t body, void *arg);
+void admin_recent(exchange_t *ex, str_t body, void *arg);
 void admin_traffic(exchange_t *ex, str_t body, void *arg);
 void admin_explain(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);

@@ -1,16 +1,18 @@
 /*
- * The requests in flight over the admin API: their list, and the end of one by its id. Workers have them, so
- * an answer waits for the workers, at most TRAFFIC_WAIT_MS.
+ * The requests in flight over the admin API: their list, and the end of one by its id; and those that ended
+ * last. Workers have them, so an answer waits for the workers, at most TRAFFIC_WAIT_MS.
  */
 #include <assert.h>
 
 #include "admin_internal.h"
 #include "local.h"
 #include "process_log.h"
+#include "recent_lines.h"
 #include "traffic_service.h"
 
-/* Rows of an answer without `limit`. */
+/* Rows of an answer without `limit`, and the most access lines of one. */
 #define LIMIT_DEFAULT 100
+#define RECENT_MAX    200
 /* Workers without an answer that a sentence names. */
 #define NAMES_MAX   6
 #define NAMES_BYTES (NAMES_MAX * 48 + 48)
@@ -226,6 +228,117 @@ void admin_requests_list(exchange_t *ex, str_t body, void *arg)
     job->rows = calloc(2 * (size_t)question.limit, sizeof(*job->rows));
     assert(job->rows != NULL);
     ask(ex, job, &handlers);
+}
+
+/* ---- recent requests: their access lines, by the text of `time`, which sorts as the time does ---- */
+
+typedef struct recent_job {
+    exchange_t *ex;
+    traffic_asked_t *asked;
+    traffic_question_t question;
+    json_t *lines[SHM_WORKERS_MAX * RECENT_MAX];
+    size_t count;
+    uint64_t kept;
+} recent_job_t;
+
+static void recent_free(recent_job_t *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        json_decref(job->lines[i]);
+    free(job);
+}
+
+static void recent_left(void *arg)
+{
+    recent_job_t *job = arg;
+    traffic_asked_cancel(&job->asked);
+    recent_free(job);
+}
+
+static void recent_part(void *owner, unsigned number, str_t bytes)
+{
+    recent_job_t *job = owner;
+    str_t rest = str_from_offset(bytes, 1), line;
+    traffic_end_t end;
+    (void)number;
+    if (bytes.p[0] == TRAFFIC_PART_END && traffic_end_read(rest, &end))
+        job->kept += end.open;
+    while (bytes.p[0] == TRAFFIC_PART_LINES && traffic_line_read(&rest, &line)) {
+        json_t *json = json_loadb(line.p, line.n, 0, NULL);
+        if (json_is_object(json) && job->count < sizeof(job->lines) / sizeof(job->lines[0]))
+            job->lines[job->count++] = json;
+        else
+            json_decref(json);
+    }
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const char *left = json_string_value(json_object_get(*(json_t *const *)a, "time"));
+    const char *right = json_string_value(json_object_get(*(json_t *const *)b, "time"));
+    return strcmp(right != NULL ? right : "", left != NULL ? left : "");
+}
+
+static void recent_done(void *owner, const traffic_missing_t *missing, size_t count)
+{
+    recent_job_t *job = owner;
+    exchange_t *ex = job->ex;
+    json_t *list = json_array();
+    qsort(job->lines, job->count, sizeof(job->lines[0]), newest_first);
+    for (size_t i = 0; i < job->count && i < job->question.limit; i++)
+        json_array_append(list, job->lines[i]);
+    bool off = strcmp(ex->context->conf->access_log, "off") == 0;
+    json_t *answer = json_pack("{s:o,s:I}", "lines", list, "kept", (json_int_t)job->kept);
+    assert(answer != NULL);
+    admin_add_missing(answer, missing, count);
+    if (off && count == 0)
+        json_object_set_new(answer, "note",
+                            json_string("the edge writes no access lines (log.access is off), so that it has "
+                                        "no recent ones"));
+    local_wait_end(ex);
+    recent_free(job);
+    admin_reply(ex, 200, answer);
+}
+
+static bool take_recent(void *arg, str_t name, str_t value)
+{
+    traffic_question_t *question = arg;
+    uint64_t limit;
+    if (str_eq(name, STR("find")) && (value.n == 0 || recent_find_valid(value))) {
+        memcpy(question->find, value.p, value.n);
+        question->find[value.n] = '\0';
+        return true;
+    }
+    if (str_eq(name, STR("limit")) && str_to_uint(value, RECENT_MAX, &limit) && limit != 0) {
+        question->limit = (uint32_t)limit;
+        return true;
+    }
+    return false;
+}
+
+void admin_recent(exchange_t *ex, str_t body, void *arg)
+{
+    static const traffic_handlers_t handlers = {recent_part, recent_done};
+    traffic_question_t question = {.op = TRAFFIC_RECENT, .limit = LIMIT_DEFAULT};
+    (void)body;
+    (void)arg;
+    if (!admin_each_parameter(ex->request.target, take_recent, &question)) {
+        admin_error(ex, 400, "bad_query", NULL,
+                    "The query may have find (at most 255 letters, digits and .:_-) and limit (1 to %d).",
+                    RECENT_MAX);
+        return;
+    }
+    recent_job_t *job = calloc(1, sizeof(*job));
+    assert(job != NULL);
+    job->ex = ex;
+    job->question = question;
+    job->asked = traffic_service_ask(admin_of(ex)->traffic, &question, &handlers, job);
+    if (job->asked == NULL) {
+        recent_free(job);
+        admin_error(ex, 503, "busy", NULL, "Too many questions about requests are under way: try again.");
+        return;
+    }
+    local_wait(ex, recent_left, job);
 }
 
 /* ---- the end of a request ---- */

@@ -34,6 +34,7 @@ static const admin_route_t routes[] = {
     {"POST", "/v1/processes/*", admin_process_act},
     {"GET", "/v1/requests", admin_requests_list},
     {"DELETE", "/v1/requests/*", admin_requests_kill},
+    {"GET", "/v1/recent", admin_recent},
     {"GET", "/v1/traffic", admin_traffic},
     {"GET", "/v1/explain", admin_explain},
     {"GET", "/v1/status", admin_status},

@@ -18,6 +18,7 @@ int cmd_explain(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
 int cmd_preview(int argc, char **argv);
+int cmd_recent(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_requests(int argc, char **argv);
 int cmd_run(int argc, char **argv);

@@ -32,6 +32,7 @@ static const command_t commands[] = {
     {"status", cmd_status, "show the state of the running edge"},
     {"top", cmd_top, "show who makes the requests, live in the terminal"},
     {"requests", cmd_requests, "list the requests in flight, end one of them"},
+    {"recent", cmd_recent, "show the latest requests, search among them"},
     {"metrics", cmd_metrics, "print the metrics of the running edge"},
     {"support-bundle", cmd_support_bundle, "collect the parts of a report, without secrets"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},

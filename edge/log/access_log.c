@@ -47,6 +47,9 @@ struct access_log {
     bool said;             /* the message about lost lines, once for each destination (the thread's) */
     uint64_t drops_before; /* log_drops_total at the destination's beginning (the thread's) */
 
+    pthread_mutex_t recent_lock; /* of `recent`; the loop takes it for a search only, before `lock` */
+    recent_lines_t *recent;      /* NULL: keeps none */
+
     pthread_mutex_t lock; /* of all below; held for a copy or a swap, never for a write */
     pthread_cond_t wake;
     log_state_t state;
@@ -153,17 +156,35 @@ static void destroy(access_log_t *log)
     forget_next(log);
     pthread_mutex_destroy(&log->lock);
     pthread_cond_destroy(&log->wake);
+    pthread_mutex_destroy(&log->recent_lock);
+    recent_lines_free(&log->recent);
     free(log->filling.bytes);
     free(log->writing.bytes);
     free(log);
 }
 
-/* Takes the waiting lines and writes them. The lock is held at call and return. */
-static void write_buffer(access_log_t *log)
+/* Takes the waiting lines, and keeps a copy: a search finds each line in one of both places. `lock` is held
+ * at call and return, and not for the copy, since requests would wait for it. */
+static log_buffer_t take_lines(access_log_t *log)
 {
+    pthread_mutex_unlock(&log->lock);
+    pthread_mutex_lock(&log->recent_lock);
+    pthread_mutex_lock(&log->lock);
     log_buffer_t taken = log->filling;
     log->filling = log->writing;
     log->writing = taken;
+    pthread_mutex_unlock(&log->lock);
+    if (log->recent != NULL)
+        recent_lines_add(log->recent, str_make(taken.bytes, taken.used));
+    pthread_mutex_unlock(&log->recent_lock);
+    pthread_mutex_lock(&log->lock);
+    return taken;
+}
+
+/* Takes the waiting lines and writes them. The lock is held at call and return. */
+static void write_buffer(access_log_t *log)
+{
+    log_buffer_t taken = take_lines(log);
     log->output.style = log->style.line;
     log->stalls = 0;
     pthread_mutex_unlock(&log->lock);
@@ -238,6 +259,7 @@ access_log_t *access_log_new(line_target_t target, const access_log_style_t *sty
     log->output.may_wait = may_wait;
     log->output.arg = log;
     pthread_mutex_init(&log->lock, NULL);
+    pthread_mutex_init(&log->recent_lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -317,6 +339,28 @@ void access_log_reopen(access_log_t *log, line_target_t target)
     log->next = target;
     pthread_cond_signal(&log->wake);
     pthread_mutex_unlock(&log->lock);
+}
+
+void access_log_keep(access_log_t *log, size_t bytes)
+{
+    pthread_mutex_lock(&log->recent_lock);
+    assert(log->recent == NULL);
+    log->recent = recent_lines_new(bytes);
+    pthread_mutex_unlock(&log->recent_lock);
+}
+
+void access_log_recent(access_log_t *log, recent_line_t each, void *arg, uint64_t *count)
+{
+    pthread_mutex_lock(&log->recent_lock);
+    if (log->recent != NULL) {
+        pthread_mutex_lock(&log->lock);
+        *count += log->filling.lines + recent_lines_count(log->recent);
+        bool more = recent_lines_walk_text(str_make(log->filling.bytes, log->filling.used), each, arg);
+        pthread_mutex_unlock(&log->lock);
+        if (more)
+            (void)recent_lines_walk(log->recent, each, arg);
+    }
+    pthread_mutex_unlock(&log->recent_lock);
 }
 
 void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t how)

@@ -8,6 +8,7 @@
 #include "counters.h"
 #include "exchange.h"
 #include "line_output.h"
+#include "recent_lines.h"
 
 typedef struct access_log access_log_t;
 
@@ -29,6 +30,11 @@ void access_log_restyle(access_log_t *log, const access_log_style_t *style);
 /* Adds the line of an exchange that ends as `how`. Makes no system call except an occasional wake-up of the
  * thread. Local clients (client_t.local) get no line. */
 void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t how);
+/* Keeps at most `bytes` of the latest lines in memory too (recent_lines.h). Call it once. */
+void access_log_keep(access_log_t *log, size_t bytes);
+/* Calls `each` for the kept lines and those that wait, the newest first, until it returns false. Adds their
+ * number to *count. */
+void access_log_recent(access_log_t *log, recent_line_t each, void *arg, uint64_t *count);
 /* Hook (pipeline.h): adds the line of an exchange that ends to its worker's log. */
 void access_log_end(exchange_t *ex);
 

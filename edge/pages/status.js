@@ -438,6 +438,48 @@
         setTimeout(look, EVERY_MS);
     }
 
+    // ---- recent requests ----
+
+    function item(line) {
+        const made = element('li'), facts = [];
+        made.append(element('b', line.status >= 400 || line.status === 0 ? 'bad' : '', String(line.status)),
+                    line.method + ' ' + line.host + line.path);
+        facts.push(line.time, seconds(line.duration_ms / 1000), 'from ' + line.client);
+        if (line.box) facts.push('box ' + line.box + ', port ' + line.port);
+        if (line.key) facts.push('key ' + line.key);
+        if (line.upstream) facts.push('upstream ' + line.upstream);
+        if (line.reason) facts.push(line.reason + (line.detail ? ': ' + line.detail : ''));
+        if (line.end !== 'complete') facts.push(line.end);
+        facts.push('id ' + line.request_id);
+        made.append(element('small', '', facts.join(' \u00b7 ')));
+        return made;
+    }
+
+    async function search(find) {
+        if (!/^[A-Za-z0-9.:_-]*$/.test(find)) return ['Only letters, digits and .:_- can be found.', []];
+        const answer = await (await get('/v1/recent?limit=100&find=' + find)).json();
+        const count = answer.lines.length;
+        const found = count === 0 ? 'None of the ' + number(answer.kept) + ' recent requests matches.'
+            : (count === 1 ? 'One request' : (count === 100 ? 'The newest ' : '') + count + ' requests') +
+              ' of the ' + number(answer.kept) + ' that the edge remembers.';
+        return [answer.note ? found + ' ' + answer.note + '.' : found, answer.lines];
+    }
+
+    let searches = 0;
+    at('search').addEventListener('submit', async event => {
+        const own = ++searches;
+        event.preventDefault();
+        let [sentence, lines] = ['', []];
+        try {
+            [sentence, lines] = await search(at('find').value.trim());
+        } catch (error) {
+            sentence = error.answered ? error.message : 'There was no answer.';
+        }
+        if (own !== searches) return;
+        at('lines').replaceChildren(...lines.map(item));
+        at('found').textContent = sentence;
+    });
+
     charts.forEach(build);
     look();
 })();

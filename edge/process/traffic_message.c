@@ -4,7 +4,8 @@
 
 #include "bytes.h"
 
-_Static_assert(1 + TRAFFIC_REQUEST_BYTES <= IPC_BYTES_MAX, "a row fits into a message");
+_Static_assert(1 + TRAFFIC_REQUEST_BYTES <= IPC_BYTES_MAX && 1 + TRAFFIC_LINE_BYTES <= IPC_BYTES_MAX,
+               "a row fits into a message");
 
 /* ---- writing ---- */
 
@@ -74,6 +75,7 @@ size_t traffic_question_write(const traffic_question_t *question, char out[TRAFF
     at = put_text(at, str_from(question->box), BOX_ID_MAX);
     at = put_text(at, str_from(question->state), TRAFFIC_WORD_MAX);
     at = put_text(at, str_from(question->request_id), TRAFFIC_ID_MAX);
+    at = put_text(at, str_from(question->find), TRAFFIC_PATH_MAX);
     assert(at - out <= TRAFFIC_QUESTION_BYTES);
     return (size_t)(at - out);
 }
@@ -87,10 +89,11 @@ bool traffic_question_read(str_t bytes, traffic_question_t *out)
     bytes = str_from_offset(bytes, 2);
     if (!take64(&bytes, &limit) || limit > TRAFFIC_ROWS_MAX || !take64(&bytes, &out->older_than_us) ||
         !copy_text(&bytes, BOX_ID_MAX, out->box) || !copy_text(&bytes, TRAFFIC_WORD_MAX, out->state) ||
-        !copy_text(&bytes, TRAFFIC_ID_MAX, out->request_id))
+        !copy_text(&bytes, TRAFFIC_ID_MAX, out->request_id) ||
+        !copy_text(&bytes, TRAFFIC_PATH_MAX, out->find))
         return false;
     out->limit = (uint32_t)limit;
-    return out->op == TRAFFIC_LIST || out->op == TRAFFIC_TOP ||
+    return out->op == TRAFFIC_LIST || out->op == TRAFFIC_TOP || out->op == TRAFFIC_RECENT ||
            (out->op == TRAFFIC_KILL && out->request_id[0] != '\0');
 }
 
@@ -135,6 +138,28 @@ bool traffic_request_read(str_t *bytes, traffic_request_t *out)
     *bytes = str_from_offset(*bytes, 2);
     return take64(bytes, &out->age_us) && take64(bytes, &out->request_bytes) &&
            take64(bytes, &out->response_bytes);
+}
+
+/* ---- lines ---- */
+
+size_t traffic_line_write(str_t line, char out[TRAFFIC_LINE_BYTES])
+{
+    assert(line.n <= TRAFFIC_LINE_MAX);
+    bytes_put16(out, (uint16_t)line.n);
+    memcpy(out + 2, line.p, line.n);
+    return 2 + line.n;
+}
+
+bool traffic_line_read(str_t *bytes, str_t *out)
+{
+    if (bytes->n < 2)
+        return false;
+    size_t n = bytes_get16(bytes->p);
+    if (n > TRAFFIC_LINE_MAX || bytes->n < 2 + n)
+        return false;
+    *out = str_make(bytes->p + 2, n);
+    *bytes = str_from_offset(*bytes, 2 + n);
+    return true;
 }
 
 /* ---- figures ---- */

@@ -25,6 +25,7 @@ typedef enum traffic_op {
     TRAFFIC_LIST = 1, /* the requests in flight, the oldest first */
     TRAFFIC_KILL,     /* end the requests of an id */
     TRAFFIC_TOP,      /* who makes the requests of the last seconds */
+    TRAFFIC_RECENT,   /* the latest access lines, the newest first */
 } traffic_op_t;
 
 /* By what TRAFFIC_TOP counts. */
@@ -38,15 +39,18 @@ typedef enum traffic_by {
 
 typedef struct traffic_question {
     traffic_op_t op;
-    uint32_t limit;                      /* TRAFFIC_LIST: maximum rows, at most TRAFFIC_ROWS_MAX */
+    uint32_t limit;                      /* TRAFFIC_LIST, TRAFFIC_RECENT: maximum rows, at most
+                                            TRAFFIC_ROWS_MAX */
     uint64_t older_than_us;              /* TRAFFIC_LIST: only requests of at least this age */
     char box[BOX_ID_MAX + 1];            /* TRAFFIC_LIST: only those of this box; "": all */
     char state[TRAFFIC_WORD_MAX + 1];    /* TRAFFIC_LIST: only those in this state; "": all */
     traffic_by_t by;                     /* TRAFFIC_TOP */
     char request_id[TRAFFIC_ID_MAX + 1]; /* TRAFFIC_KILL */
+    char find[TRAFFIC_PATH_MAX + 1];     /* TRAFFIC_RECENT: only lines with it (recent_lines.h); "": all */
 } traffic_question_t;
 
-#define TRAFFIC_QUESTION_BYTES (2 + 8 + 8 + 3 * 1 + BOX_ID_MAX + TRAFFIC_WORD_MAX + TRAFFIC_ID_MAX)
+#define TRAFFIC_QUESTION_BYTES                                                                               \
+    (2 + 8 + 8 + 4 * 1 + BOX_ID_MAX + TRAFFIC_WORD_MAX + TRAFFIC_ID_MAX + TRAFFIC_PATH_MAX)
 
 /* Returns the length. The texts fit (asserted). */
 size_t traffic_question_write(const traffic_question_t *question, char out[TRAFFIC_QUESTION_BYTES]);
@@ -126,8 +130,8 @@ typedef enum traffic_ending {
 #define TRAFFIC_ENDINGS 3
 
 typedef struct traffic_end {
-    uint64_t open;                   /* TRAFFIC_LIST: all requests of the worker */
-    uint64_t matched;                /* TRAFFIC_LIST: those that were asked for, listed or not */
+    uint64_t open;                   /* TRAFFIC_LIST: all requests of the worker; TRAFFIC_RECENT: all lines */
+    uint64_t matched;                /* those that were asked for, listed or not */
     uint64_t ended[TRAFFIC_ENDINGS]; /* TRAFFIC_KILL */
 } traffic_end_t;
 #define TRAFFIC_END_BYTES (8 * (2 + TRAFFIC_ENDINGS))
@@ -136,8 +140,18 @@ typedef struct traffic_end {
 typedef enum traffic_part {
     TRAFFIC_PART_REQUESTS = 1, /* traffic_request_t */
     TRAFFIC_PART_END,
-    TRAFFIC_PART_ROWS, /* traffic_row_t */
+    TRAFFIC_PART_ROWS,  /* traffic_row_t */
+    TRAFFIC_PART_LINES, /* traffic_line_write */
 } traffic_part_t;
+
+/* Maximum bytes of an access line in an answer. */
+#define TRAFFIC_LINE_MAX   4096
+#define TRAFFIC_LINE_BYTES (2 + TRAFFIC_LINE_MAX)
+
+/* Writes a line of at most TRAFFIC_LINE_MAX bytes (asserted). Returns the length. */
+size_t traffic_line_write(str_t line, char out[TRAFFIC_LINE_BYTES]);
+/* Takes a line off `*bytes`, as a slice of it. False if it is malformed. */
+MUST_USE bool traffic_line_read(str_t *bytes, str_t *out);
 
 size_t traffic_end_write(const traffic_end_t *end, char out[TRAFFIC_END_BYTES]);
 MUST_USE bool traffic_end_read(str_t bytes, traffic_end_t *out);

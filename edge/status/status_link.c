@@ -62,6 +62,7 @@ static const struct {
     {"/metrics", "text/plain; version=0.0.4; charset=utf-8"},
     {"/v1/status", "application/json"},
     {"/v1/boxes", "application/json"},
+    {"/v1/recent", "application/json"},
 };
 
 /* ---- answers of its own ---- */

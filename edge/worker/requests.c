@@ -1,6 +1,7 @@
 #include "requests.h"
 
 #include "access_line.h"
+#include "access_log.h"
 #include "address.h"
 #include "api.h"
 #include "client.h"
@@ -91,6 +92,7 @@ static bool matches(const exchange_t *ex, const traffic_question_t *question, ui
 typedef struct page {
     channel_t *channel;
     uint64_t number;
+    traffic_part_t kind;
     size_t used;
     char bytes[IPC_BYTES_MAX];
 } page_t;
@@ -100,7 +102,7 @@ static void send_page(page_t *page)
     if (page->used > 1)
         (void)channel_send(page->channel, PROCESS_TRAFFIC, page->number, str_make(page->bytes, page->used),
                            NULL, 0);
-    page->bytes[0] = TRAFFIC_PART_REQUESTS;
+    page->bytes[0] = (char)page->kind;
     page->used = 1;
 }
 
@@ -115,7 +117,7 @@ static void send_end(channel_t *channel, uint64_t number, const traffic_end_t *e
 static void list_requests(context_t *context, const traffic_question_t *question, channel_t *channel,
                           uint64_t number)
 {
-    page_t page = {.channel = channel, .number = number};
+    page_t page = {.channel = channel, .number = number, .kind = TRAFFIC_PART_REQUESTS};
     traffic_end_t end = {.open = 0};
     uint64_t now_us = loop_precise_us();
     send_page(&page);
@@ -132,6 +134,41 @@ static void list_requests(context_t *context, const traffic_question_t *question
     }
     send_page(&page);
     send_end(channel, number, &end);
+}
+
+/* ---- recent lines ---- */
+
+typedef struct search {
+    page_t page;
+    str_t find;
+    uint64_t limit;
+    traffic_end_t end;
+} search_t;
+
+static bool take_line(void *arg, str_t line)
+{
+    search_t *search = arg;
+    page_t *page = &search->page;
+    if (line.n > TRAFFIC_LINE_MAX || (search->find.n != 0 && !recent_line_matches(line, search->find)))
+        return true;
+    if (sizeof(page->bytes) - page->used < TRAFFIC_LINE_BYTES)
+        send_page(page);
+    page->used += traffic_line_write(line, page->bytes + page->used);
+    return ++search->end.matched != search->limit;
+}
+
+/* A search through all lines takes the loop a few milliseconds. Only an operator asks for it. */
+static void list_recent(context_t *context, const traffic_question_t *question, channel_t *channel,
+                        uint64_t number)
+{
+    search_t search = {.page = {.channel = channel, .number = number, .kind = TRAFFIC_PART_LINES},
+                       .find = str_from(question->find),
+                       .limit = question->limit};
+    send_page(&search.page);
+    if (worker_of(context)->log != NULL && question->limit != 0)
+        access_log_recent(worker_of(context)->log, take_line, &search, &search.end.open);
+    send_page(&search.page);
+    send_end(channel, number, &search.end);
 }
 
 /* ---- the end of a request ---- */
@@ -203,6 +240,9 @@ void requests_take(context_t *context, channel_t *channel, const ipc_message_t *
             traffic_answer(worker_of(context)->traffic, question.by, loop_precise_us(), channel,
                            message->value);
         send_end(channel, message->value, &(traffic_end_t){.open = 0});
+        break;
+    case TRAFFIC_RECENT:
+        list_recent(context, &question, channel, message->value);
         break;
     }
 }

@@ -1,6 +1,6 @@
 /*
  * The requests in flight of a worker, for the operator (`boxedge requests`): their list, and their end one by
- * one. The controller asks (traffic_message.h).
+ * one; and the latest access lines (`boxedge recent`). The controller asks (traffic_message.h).
  */
 #ifndef BOXEDGE_REQUESTS_H
 #define BOXEDGE_REQUESTS_H

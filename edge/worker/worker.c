@@ -188,12 +188,14 @@ static bool take_conf(worker_process_t *process, ipc_message_t *message, char *e
 static void open_log(worker_t *worker, line_target_t target)
 {
     const access_log_style_t style = access_log_style_of(worker->context.conf);
-    if (target.fd < 0)
+    if (target.fd < 0) {
         access_log_free(&worker->log);
-    else if (worker->log != NULL)
+    } else if (worker->log != NULL) {
         access_log_reopen(worker->log, target);
-    else
+    } else {
         worker->log = access_log_new(target, &style, worker->context.counters);
+        access_log_keep(worker->log, recent_lines_share(worker->context.conf->workers));
+    }
 }
 
 static void take_log(worker_process_t *process, ipc_message_t *message)

@@ -29,13 +29,14 @@ const state = (name) => shown((n) => document.body.dataset.state === n, name);
 const text = (selector) => page.textContent(selector);
 const rows = (table) => page.$$eval(`#${table} tbody tr`, (all) => all.map((row) => [...row.cells].map((c) => c.textContent)));
 
-// Pictures of the page as it is, and whether any screen needs scrolling sideways.
+// The width that the page needs on each screen, and with plan.shots its pictures.
 async function shapes(name) {
   for (const [screen, viewport] of Object.entries(screens)) {
     await page.setViewportSize(viewport);
-    for (const colorScheme of ['light', 'dark']) {
+    for (const colorScheme of plan.shots && screen !== 'narrow' ? ['light', 'dark'] : []) {
       await page.emulateMedia({colorScheme, reducedMotion: 'reduce'});
-      if (screen !== 'narrow') await page.screenshot({path: `${plan.shots}/status-${name}-${screen}-${colorScheme}.png`, fullPage: true});
+      if (name === 'search') await page.evaluate(() => document.getElementById('recent').scrollIntoView());
+      await page.screenshot({path: `${plan.shots}/status-${name}-${screen}-${colorScheme}.png`, fullPage: name !== 'search'});
     }
     seen.shapes[`${name} ${screen}`] = await page.evaluate(() => document.documentElement.scrollWidth);
   }
@@ -67,6 +68,19 @@ try {
   for (let i = 0; i < plan.linger; i++) await shown((n) => document.querySelectorAll('#chart-requests path.one')[0]
       .getAttribute('d').split('L').length > n, i);
   await shapes('loaded');
+  const search = async (find, mark) => {
+    await page.fill('#find', find);
+    await page.press('#find', 'Enter');
+    await shown((m) => document.getElementById('found').textContent.includes(m), mark);
+    return page.$$eval('#lines li', (all) => all.map((e) => e.textContent));
+  };
+  seen.ofBox = await search(plan.box, 'requests of the');
+  await shapes('search');
+  seen.elements = await page.$$eval('#lines li *', (all) => [...new Set(all.map((e) => e.tagName))].sort());
+  seen.ofId = await search(seen.ofBox[0].match(/ id ([0-9a-z]+)$/)[1], 'One request of the');
+  seen.ofNobody = await search('nobody-at-all', 'None of the');
+  seen.ofText = await search('a b', 'Only letters');
+
   await page.hover('#chart-requests .plot', {position: {x: 200, y: 40}});
   seen.hovered = await text('#chart-requests .axis span:last-child');
   await page.mouse.move(0, 0);

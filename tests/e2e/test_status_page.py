@@ -1,5 +1,5 @@
-"""The status page: through its link in a browser, and what the link refuses. BOXEDGE_SCREENSHOTS keeps the pictures
-in that folder."""
+"""The status page: through its link in a browser, and what the link refuses. BOXEDGE_SCREENSHOTS makes
+pictures in that folder; BOXEDGE_LINGER gives the charts in them so many points."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ from test_chromium import pytestmark as needs_chromium
 from waits_clients import LONG
 
 CHARTS = ["Requests", "Failed requests", "Time to answer", "Wakes of boxes", "Open", "Refused by limits"]
-TABLES = ["Errors by code", "Refusals by limit", "Boxes by state", "Processes", "Upstream servers"]
+TABLES = ["Errors by code", "Refusals by limit", "Boxes by state", "Processes", "Upstream servers", "Recent requests"]
 
 
 class Link:
@@ -70,7 +70,7 @@ class World:
         self.edge = Edge(directory / "edge", workers=2, kinds=("plain",), config={
             **self.sleepers.config, **api_config([self.server.port, PORTS.take()])})
         self.home = directory
-        self.shots = os.environ.get("BOXEDGE_SCREENSHOTS", str(directory))
+        self.shots = os.environ.get("BOXEDGE_SCREENSHOTS")
         self.load, self.over = None, threading.Event()
 
     def start_load(self):
@@ -117,7 +117,7 @@ def test_the_page_in_a_browser(world):
 
     with Link(edge) as link:
         seen = browse("status.mjs", {"link": link.url, "origin": f"http://{link.host}", "shots": world.shots,
-                                     "linger": int(os.environ.get("BOXEDGE_LINGER", "0"))}, world.home,
+                                     "box": "sleeper-1", "linger": int(os.environ.get("BOXEDGE_LINGER", "0"))}, world.home,
                       {"load": world.start_load, "stop": stop, "start": edge.start, "end": link.end})
     assert seen["problems"] == []
     assert (seen["status"], seen["url"]) == (200, f"http://{link.host}/status")
@@ -132,6 +132,11 @@ def test_the_page_in_a_browser(world):
     assert [row[0] for row in seen["processes"]] == ["controller", "worker 0", "worker 1"]
     assert len(seen["servers"]) == 2 and all(row[0].startswith("api / 127.0.0.1:") for row in seen["servers"])
     assert seen["label"].startswith("Chart of the last ")
+    # A search finds a box and a request; what strangers sent is text.
+    assert seen["ofBox"] and all("box sleeper-1" in line for line in seen["ofBox"])
+    assert any("/<b>&?a=1" in line for line in seen["ofBox"])
+    assert len(seen["ofId"]) == 1 and seen["ofId"][0] == seen["ofBox"][0]
+    assert seen["ofNobody"] == seen["ofText"] == [] and seen["elements"] == ["B", "SMALL"]
     assert seen["hovered"].startswith("at ")
     assert "the edge does not answer" in seen["lost"] and "nothing serves this page" in seen["ended"]
 
@@ -179,6 +184,7 @@ def test_the_link_changes_nothing(edge, link):
         assert status == 421 and "boxedge_" not in text, name
     assert link.ask("/v1/status", cookie=cookie)[0] == 200
     assert link.ask("/v1/boxes?count=state", cookie=cookie)[2].startswith('{"states":')
+    assert link.ask("/v1/recent?find=box", cookie=cookie)[2].startswith('{"lines":')
     edge.command("preview", "delete", "box", "3000")
 
 

@@ -106,6 +106,42 @@ static void free_writes_what_waits(void **state)
     assert_int_equal(read(f->ends[0], &byte, 1), 0); /* the log owned the descriptor and closed it */
 }
 
+typedef struct seen {
+    unsigned count;
+    unsigned next; /* number of the next line, from the newest on */
+} seen_t;
+
+static bool see(void *arg, str_t line)
+{
+    seen_t *seen = arg;
+    char want[64];
+    size_t n = (size_t)snprintf(want, sizeof want, "\"request_id\":\"%u\"", seen->next--);
+    assert_non_null(memmem(line.p, line.n, want, n));
+    seen->count++;
+    return true;
+}
+
+/* A line is found at once, also while it waits for the thread, and only once. */
+static void recent_lines_are_kept(void **state)
+{
+    fixture_t *f = *state;
+    uint64_t count = 0;
+    f->log = access_log_new(stream(f->ends[1]), &style, &f->counters);
+    add(f, 0);
+    access_log_recent(f->log, see, &(seen_t){0}, &count);
+    assert_int_equal(count, 0); /* keeps none yet */
+    access_log_keep(f->log, 1 << 20);
+    for (unsigned i = 1; i < 100; i++) {
+        seen_t seen = {.next = i};
+        add(f, i);
+        count = 0;
+        access_log_recent(f->log, see, &seen, &count);
+        assert_true(seen.count == count && (count == i || count == i + 1));
+    }
+    access_log_free(&f->log);
+    expect_lines(f->ends[0], 0, 100);
+}
+
 static void many_lines_into_a_file(void **state)
 {
     fixture_t *f = *state;
@@ -213,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_come_without_being_asked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(recent_lines_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(free_writes_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_lines_into_a_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stuck_reader_costs_lines_only, set_up, tear_down),

@@ -14,6 +14,7 @@ static void questions(void **state)
     memset(in.box, 'b', BOX_ID_MAX);
     memset(in.state, 's', TRAFFIC_WORD_MAX);
     memset(in.request_id, 'r', TRAFFIC_ID_MAX);
+    memset(in.find, 'f', TRAFFIC_PATH_MAX);
     size_t n = traffic_question_write(&in, bytes);
     assert_int_equal(n, TRAFFIC_QUESTION_BYTES);
     assert_true(traffic_question_read(str_make(bytes, n), &out));
@@ -23,6 +24,7 @@ static void questions(void **state)
     assert_string_equal(out.box, in.box);
     assert_string_equal(out.state, in.state);
     assert_string_equal(out.request_id, in.request_id);
+    assert_string_equal(out.find, in.find);
     for (size_t i = 0; i < n; i++)
         assert_false(traffic_question_read(str_make(bytes, i), &out));
 }
@@ -42,6 +44,29 @@ static void no_questions(void **state)
     bytes[0] = TRAFFIC_LIST;
     memset(bytes + 1, 0xff, 8); /* more rows than there may be */
     assert_false(traffic_question_read(str_make(bytes, n), &out));
+}
+
+/* Lines of any bytes, one after the other. */
+static void access_lines(void **state)
+{
+    (void)state;
+    char bytes[TRAFFIC_LINE_BYTES + 16], longest[TRAFFIC_LINE_MAX];
+    memset(longest, '\xff', sizeof(longest));
+    size_t n = traffic_line_write(str_make(longest, sizeof(longest)), bytes);
+    assert_int_equal(n, TRAFFIC_LINE_BYTES);
+    n += traffic_line_write(STR("{}"), bytes + n);
+    str_t rest = str_make(bytes, n), line;
+    assert_true(traffic_line_read(&rest, &line));
+    assert_true(str_eq(line, str_make(longest, sizeof(longest))));
+    assert_true(traffic_line_read(&rest, &line) && str_eq(line, STR("{}")) && rest.n == 0);
+    assert_false(traffic_line_read(&rest, &line));
+    for (size_t i = 0; i < TRAFFIC_LINE_BYTES; i++) {
+        rest = str_make(bytes, i);
+        assert_false(traffic_line_read(&rest, &line));
+    }
+    memset(bytes, 0xff, 2); /* longer than a line may be */
+    rest = str_make(bytes, sizeof(bytes));
+    assert_false(traffic_line_read(&rest, &line));
 }
 
 static str_t long_text(char out[400], char c)
@@ -178,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions),
         cmocka_unit_test(no_questions),
+        cmocka_unit_test(access_lines),
         cmocka_unit_test(the_longest_row),
         cmocka_unit_test(nothing_for_a_terminal),
         cmocka_unit_test(the_longest_figures),
