@@ -5,6 +5,7 @@
 #include "api.h"
 
 #include "client.h"
+#include "flights.h"
 #include "sha256.h"
 #include "worker.h"
 
@@ -96,7 +97,10 @@ static bool passes_without(const exchange_t *ex)
 step_result_t step_api_key(exchange_t *ex)
 {
     api_t *api = api_new(ex);
+    flight_t *flight = flight_of(worker_of(ex->context)->flights, ex->flight);
     str_t key;
+    if (flight != NULL)
+        flight->api = true;
     api->key_state = shown_key(ex, &key);
     api->preflight = api->key_state == API_KEY_NONE && api_is_preflight(ex);
     if (api->key_state == API_KEY_NONE && passes_without(ex))

@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "exchange_measure.h"
+#include "flights.h"
 #include "process_log.h"
 #include "remote.h"
 #include "step.h"
@@ -108,6 +109,16 @@ bool route_still_allowed(exchange_t *ex)
     return false;
 }
 
+/* For the access line that this request gets if its worker dies. */
+static void note_box(const exchange_t *ex)
+{
+    flight_t *flight = flight_of(worker_of(ex->context)->flights, ex->flight);
+    if (flight == NULL)
+        return;
+    memcpy(flight->box, ex->preview->id, sizeof(flight->box));
+    flight->port = ex->preview->port;
+}
+
 step_result_t step_route(exchange_t *ex)
 {
     const route_t *route = find_route(ex);
@@ -115,6 +126,7 @@ step_result_t step_route(exchange_t *ex)
         return STEP_DONE;
     take_route(ex, route);
     ex->routed = true;
+    note_box(ex);
     /* The host step has checked the alias only. */
     if (ex->preview->alias[0] != '\0' &&
         route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview->id),

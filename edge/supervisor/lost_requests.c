@@ -14,6 +14,7 @@
 #include "conf_log.h"
 #include "log_entry.h"
 #include "log_json.h"
+#include "measures.h"
 #include "process_log.h"
 
 #define CAUSE_BYTES 128
@@ -30,6 +31,16 @@ static char *add_text(char *at, str_t before, str_t value, size_t max)
 static str_t version_text(uint8_t version)
 {
     return version == 10 ? STR("1.0") : version == 11 ? STR("1.1") : version == 20 ? STR("2") : STR("");
+}
+
+static str_t kind_text(const flight_t *flight)
+{
+    measure_kind_t kind = flight->api ? MEASURE_API : flight->box[0] != '\0' ? MEASURE_PREVIEW : MEASURE_NONE;
+    if (flight->listener == CONF_LISTENER_REDIRECT)
+        kind = MEASURE_REDIRECT;
+    if (flight->listener == CONF_LISTENER_HEALTH)
+        kind = MEASURE_HEALTH;
+    return str_from(measure_kind_text(kind));
 }
 
 /* A cut path ends with the mark of a cut. */
@@ -54,6 +65,12 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
                   6 * FLIGHT_ID_BYTES);
     at = add_text(at, STR(",\"client\":\""), address_text(&flight->client, address), INET6_ADDRSTRLEN);
     at = add_text(at, STR(",\"host\":\""), str_make(flight->host, flight->host_n), 6 * FLIGHT_HOST_BYTES);
+    if (flight->box[0] != '\0') {
+        str_t box = str_make(flight->box, strnlen(flight->box, sizeof(flight->box)));
+        at = add_text(at, STR(",\"box\":\""), box, 6 * sizeof(flight->box));
+        at = log_json_uint(log_json_raw(at, STR(",\"port\":")), flight->port);
+    }
+    at = add_text(at, STR(",\"kind\":\""), kind_text(flight), 16);
     at = add_text(at, STR(",\"method\":\""), str_make(flight->method, flight->method_n),
                   6 * FLIGHT_METHOD_BYTES);
     at = add_text(at, STR(",\"path\":\""), path_of(flight, path), 6 * (FLIGHT_PATH_BYTES + 4));

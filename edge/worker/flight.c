@@ -28,6 +28,9 @@ void flight_begin(exchange_t *ex)
     flight->client = *remote_address(ex);
     flight->version = (uint8_t)request->version;
     flight->https = remote_is_https(ex);
+    flight->listener = (uint8_t)ex->client->kind;
+    flight->api = false;
+    flight->box[0] = '\0';
     memcpy(flight->id, ex->request_id, FLIGHT_ID_BYTES);
     flight->method_n = (uint8_t)copy(flight->method, FLIGHT_METHOD_BYTES, request->method);
     flight->host_n = (uint8_t)copy(flight->host, FLIGHT_HOST_BYTES, request->authority);

@@ -53,6 +53,7 @@ def test_a_worker_that_dies_names_its_requests(tmp_path, app, number):
         assert first["status"] == 0 and not first["tls"] and first["reason"] == "worker_died"
         assert f"worker 0 (process {worker}) died" in first["detail"]
         assert 0 <= first["duration_ms"] <= (time.time() - began) * 1000 + 1
+        assert (first["box"], first["port"], first["kind"]) == ("box", app.port, "preview")
         sent = {request.get("x-request-id") for request in app.requests}
         assert {line["request_id"] for line in lines} == sent
         edge.stderr.wait_for(lambda line: "requests_lost boxedge: worker 0 had 2 requests in flight: "

@@ -46,6 +46,9 @@ static void a_line_has_the_request(void **state)
                        .path_n = 2,
                        .path = "/\"",
                        .version = 20,
+                       .listener = CONF_LISTENER_TLS,
+                       .box = "sweet-shark-26021",
+                       .port = 3000,
                        .https = true};
     json_t *object = line_of(&flight, "worker 0 died");
     assert_field(object, "time", "2026-11-30T13:47:06.000Z");
@@ -57,9 +60,31 @@ static void a_line_has_the_request(void **state)
     assert_field(object, "http", "2");
     assert_field(object, "detail", "worker 0 died");
     assert_field(object, "end", "worker_died");
+    assert_field(object, "box", "sweet-shark-26021");
+    assert_int_equal(json_integer_value(json_object_get(object, "port")), 3000);
+    assert_field(object, "kind", "preview");
     assert_true(json_is_true(json_object_get(object, "tls")));
     assert_true(json_real_value(json_object_get(object, "duration_ms")) == 2123.0);
     json_decref(object);
+}
+
+static void a_line_has_the_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        flight_t flight;
+        const char *kind;
+    } cases[] = {{{.listener = CONF_LISTENER_PLAIN}, "none"},
+                 {{.listener = CONF_LISTENER_PLAIN, .api = true}, "api"},
+                 {{.listener = CONF_LISTENER_TLS, .box = "b"}, "preview"},
+                 {{.listener = CONF_LISTENER_REDIRECT}, "redirect"},
+                 {{.listener = CONF_LISTENER_HEALTH}, "health"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *object = line_of(&cases[i].flight, "worker 0 died");
+        assert_field(object, "kind", cases[i].kind);
+        assert_true((json_object_get(object, "box") != NULL) == (cases[i].flight.box[0] != '\0'));
+        json_decref(object);
+    }
 }
 
 static void nonsense_makes_a_line_too(void **state)
@@ -71,7 +96,7 @@ static void nonsense_makes_a_line_too(void **state)
         assert_non_null(table);
         memset(&table->at[3], byte, sizeof(flight_t));
         assert_true(flight_read(table, 3, &flight));
-        flight.https = true;
+        flight.https = flight.api = true;
         json_decref(line_of(&flight,
                             "a cause of more than any length \x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
                             "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"));
@@ -83,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_the_request),
+        cmocka_unit_test(a_line_has_the_kind),
         cmocka_unit_test(nonsense_makes_a_line_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
