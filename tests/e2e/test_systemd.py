@@ -111,6 +111,25 @@ def test_messages_are_fields_of_the_journal(started):
     assert "worker 0: crash: signal SIGABRT" in worst and f"worker 0 (process {worker}) died" in worst, worst
 
 
+def test_access_lines_are_entries_of_the_journal(started):
+    """Through a reload to the journal, and back."""
+    config = started.root / "etc/boxedge/boxedge.yaml"
+    write(config, CONFIG.read_text().replace("access: stdout", "access: journald"))
+    started.run("systemctl", "reload", "boxedge")
+    search = "journalctl -u boxedge -q -o json SYSLOG_IDENTIFIER=boxedge-access BOXEDGE_HOST=%s"
+    # A reload is done before a worker has opened its log.
+    wait_in(started, "curl -s -o /dev/null -H 'Host: in.example' http://127.0.0.1:80/one; "
+                     f"{search % 'in.example'} | grep -q .")
+    entry = json.loads(started.run(*(search % "in.example").split()).stdout.splitlines()[-1])
+    line = json.loads(entry["MESSAGE"])
+    assert (line["host"], line["path"]) == ("in.example", "/one")
+    assert entry["_TRANSPORT"] == "journal" and entry["PRIORITY"] == "6"
+    for field in ("time", "request_id", "client", "kind", "status", "end"):
+        assert entry[f"BOXEDGE_{field.upper()}"] == str(line[field])
+    write(config, CONFIG.read_text())
+    started.run("systemctl", "reload", "boxedge")
+
+
 # ---- the unit's promises
 
 
