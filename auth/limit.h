@@ -22,6 +22,9 @@
 #define LIMIT_WORKERS_MAX 256
 #define LIMIT_CELLS_MAX   65536
 
+/* Raised with the form of the table or the meaning of a cell: programs of one form copy each other's. */
+#define LIMIT_FORM 1
+
 typedef struct limit limit_t;
 
 /* The limited identity: the SHA-256 of a key, or of the text that names a client address. */

@@ -19,6 +19,9 @@
 #define LOCKOUT_LOCK_MS   60000
 #define LOCKOUT_CELLS_MAX 16384
 
+/* Raised with the form of the table or the meaning of a cell: programs of one form copy each other's. */
+#define LOCKOUT_FORM 1
+
 typedef struct lockout lockout_t;
 
 /* lockout_size returns the bytes for a table of `cells` (a power of two, 8 to LOCKOUT_CELLS_MAX).

@@ -21,6 +21,9 @@
 #define BALANCE_WORKERS_MAX   256
 #define BALANCE_WEIGHT_MAX    100
 
+/* Raised with the form of the table or the meaning of a cell: programs of one form copy each other's. */
+#define BALANCE_FORM 1
+
 typedef struct balance balance_t;
 
 /* A server as the controller knows it. */

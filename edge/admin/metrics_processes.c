@@ -58,11 +58,11 @@ static void write_fact(metrics_writer_t *w, size_t fact, const char *name, const
 
 static void processes(metrics_writer_t *w, const metrics_input_t *input)
 {
-    const shm_edge_t *edge = shm_own_edge(input->shm);
+    const shm_facts_t *own = shm_facts(input->shm);
     for (size_t f = 0; f < sizeof(facts) / sizeof(facts[0]); f++) {
         metrics_family(w, facts[f].name, facts[f].type, METRICS_LABELS("process"), facts[f].help);
-        write_fact(w, f, "supervisor", &edge->supervisor);
-        write_fact(w, f, "logger", &edge->logger);
+        write_fact(w, f, "supervisor", &own->supervisor);
+        write_fact(w, f, "logger", &own->logger);
         write_fact(w, f, "controller", &shm_controller(input->shm)->process);
         write_fact(w, f, "runner", &shm_runner(input->shm)->process);
         for (unsigned i = 0; i < input->workers && i < SHM_WORKERS_MAX; i++) {
@@ -90,14 +90,14 @@ static void old_generations(metrics_writer_t *w, const shm_t *shm)
 
 static void reload(metrics_writer_t *w, shm_t *shm)
 {
-    const shm_edge_t *edge = shm_own_edge(shm);
+    const shm_facts_t *own = shm_facts(shm);
     metrics_single(w, "conf_last_reload_successful", METRICS_GAUGE,
                    "1 if the last load of the configuration or of changed certificates took effect",
-                   metrics_load(&edge->load_failed) == 0);
+                   metrics_load(&own->load_failed) == 0);
     metrics_single(w, "conf_last_reload_timestamp_seconds", METRICS_GAUGE,
-                   "Unix time of the last load, with or without success", metrics_load(&edge->load_s));
+                   "Unix time of the last load, with or without success", metrics_load(&own->load_s));
     metrics_single(w, "conf_last_reload_success_timestamp_seconds", METRICS_GAUGE,
-                   "Unix time of the last load that took effect", metrics_load(&edge->loaded_s));
+                   "Unix time of the last load that took effect", metrics_load(&own->loaded_s));
 }
 
 static void certificates(metrics_writer_t *w, shm_t *shm)

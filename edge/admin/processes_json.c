@@ -65,7 +65,7 @@ json_t *processes_runner_json(shm_t *shm, const conf_t *conf, uint64_t now_ms)
     return json;
 }
 
-static json_t *generation_json(shm_t *shm, const shm_edge_t *edge, uint64_t now_ms)
+static json_t *generation_json(shm_t *shm, const core_edge_t *edge, uint64_t now_ms)
 {
     uint64_t words[sizeof(edge->version) / 8 + 1] = {0};
     uint32_t number = atomic_load(&edge->number);
@@ -73,11 +73,12 @@ static json_t *generation_json(shm_t *shm, const shm_edge_t *edge, uint64_t now_
     for (size_t i = 0; i < sizeof(edge->version) / 8; i++)
         words[i] = atomic_load(&edge->version[i]);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        if (shm_worker_edge(shm, i) != number || atomic_load(&shm_worker(shm, i)->pid) == 0)
+        shm_seen_t seen = shm_worker_seen(shm, i);
+        if (shm_worker_edge(shm, i) != number || seen.pid == 0)
             continue;
         workers++;
-        exchanges += atomic_load_explicit(&shm_counters(shm, i)->exchanges_open, memory_order_relaxed);
-        tunnels += atomic_load_explicit(&shm_counters(shm, i)->tunnels_open, memory_order_relaxed);
+        exchanges += seen.exchanges_open;
+        tunnels += seen.tunnels_open;
     }
     json_t *version = json_string((const char *)words); /* NULL: not UTF-8 */
     json_t *json = json_pack(
@@ -92,7 +93,7 @@ static json_t *generation_json(shm_t *shm, const shm_edge_t *edge, uint64_t now_
     return json;
 }
 
-bool processes_generation_lives(const shm_edge_t *edge)
+bool processes_generation_lives(const core_edge_t *edge)
 {
     int32_t pid = atomic_load(&edge->pid);
     bool lives = pid != 0 && (kill(pid, 0) == 0 || errno != ESRCH);

@@ -11,7 +11,7 @@
 #include "shm.h"
 
 /* Whether an edge of the segment runs, and has begun to serve. */
-bool processes_generation_lives(const shm_edge_t *edge);
+bool processes_generation_lives(const core_edge_t *edge);
 /* All below return a new reference. `now_ms` is CLOCK_MONOTONIC. */
 json_t *processes_controller_json(shm_t *shm, uint64_t now_ms);
 /* Workers 0 to `workers` - 1 of this edge that have a slot. */

@@ -91,8 +91,7 @@ static void complete(traffic_asked_t *asked)
 static bool has_died(const traffic_asked_t *asked, unsigned index)
 {
     int pid = asked->pids[index];
-    return atomic_load(&shm_worker(asked->service->shm, index)->pid) != pid ||
-           (kill(pid, 0) != 0 && errno == ESRCH);
+    return shm_worker_seen(asked->service->shm, index).pid != pid || (kill(pid, 0) != 0 && errno == ESRCH);
 }
 
 static size_t count_state(const traffic_asked_t *asked, traffic_state_t state)
@@ -121,9 +120,8 @@ static void look(loop_timer_t *timer)
 /* A worker that is starting has no requests yet. */
 static bool serves(shm_t *shm, unsigned index)
 {
-    const shm_child_t *child = shm_worker(shm, index);
-    uint32_t state = atomic_load(&child->state);
-    return atomic_load(&child->pid) != 0 && (state == SHM_READY || state == SHM_DRAINING);
+    shm_seen_t seen = shm_worker_seen(shm, index);
+    return seen.pid != 0 && (seen.state == SHM_READY || seen.state == SHM_DRAINING);
 }
 
 traffic_asked_t *traffic_service_ask(traffic_service_t *service, const traffic_question_t *question,
@@ -146,7 +144,7 @@ traffic_asked_t *traffic_service_ask(traffic_service_t *service, const traffic_q
             continue;
         bool sent = worker_links_notify(service->worker_links, i, PROCESS_TRAFFIC_ASK, asked->number, text);
         asked->states[i] = sent ? TRAFFIC_WAITING : TRAFFIC_ABSENT;
-        asked->pids[i] = atomic_load(&shm_worker(service->shm, i)->pid);
+        asked->pids[i] = shm_worker_seen(service->shm, i).pid;
     }
     loop_timer_start(service->loop, &asked->timer, LOOK_MS, look);
     return asked;

@@ -29,12 +29,12 @@ balance_t *shm_balance(shm_t *shm)
 
 const _Atomic uint64_t *shm_epoch(const shm_t *shm)
 {
-    return &shm->segment->epoch;
+    return &shm->core->epoch;
 }
 
 void shm_epoch_bump(shm_t *shm)
 {
-    atomic_fetch_add(&shm->segment->epoch, 1);
+    atomic_fetch_add(&shm->core->epoch, 1);
 }
 
 shm_wakes_t *shm_wakes(shm_t *shm)
@@ -49,7 +49,7 @@ tabs_t *shm_tabs(shm_t *shm)
 
 store_health_t *shm_store_health(shm_t *shm)
 {
-    return &shm->segment->store_health;
+    return &shm->core->store_health;
 }
 
 static worker_slot_t *slot(shm_t *shm, unsigned index)
@@ -65,29 +65,29 @@ shm_child_t *shm_worker(shm_t *shm, unsigned index)
 
 shm_child_t *shm_controller(shm_t *shm)
 {
-    return &shm->own->controller;
+    return &shm->own_slot->controller;
 }
 
 shm_child_t *shm_runner(shm_t *shm)
 {
-    return &shm->own->runner;
+    return &shm->own_slot->runner;
 }
 
 _Atomic uint64_t *shm_certificate_count(shm_t *shm)
 {
-    return &shm->own->certificate_count;
+    return &shm->own_slot->certificate_count;
 }
 
 shm_certificate_t *shm_certificate(shm_t *shm, unsigned i)
 {
     assert(i < SHM_CERTIFICATES_MAX);
-    return &shm->own->certificates[i];
+    return &shm->own_slot->certificates[i];
 }
 
 shm_queue_t *shm_queue(shm_t *shm, unsigned i)
 {
     assert(i < SHM_QUEUES_MAX);
-    return &shm->own->queues[i];
+    return &shm->own_slot->queues[i];
 }
 
 counters_t *shm_counters(shm_t *shm, unsigned index)
@@ -102,7 +102,7 @@ flight_table_t *shm_flights(shm_t *shm, unsigned index)
 
 _Atomic uint64_t *shm_conf_generation(shm_t *shm)
 {
-    return &shm->segment->conf_generation;
+    return &shm->core->conf_generation;
 }
 
 void shm_worker_wipe(shm_t *shm, unsigned index)
@@ -131,6 +131,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
     flights_wipe(&dead->flights);
     limit_worker_wipe(shm->limit, index);
     balance_worker_wipe(shm->balance, index);
+    core_worker_wipe(shm->core, index);
 }
 
 void shm_take_part(const shm_t *shm, unsigned index)

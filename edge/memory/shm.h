@@ -1,9 +1,13 @@
 /*
- * The memory segment that all processes of one edge share, and those of the edges that an upgrade joins: the
- * new binary and the old ones, whose workers still carry tunnels. The first supervisor makes it before the
- * first fork. It is a memory file without a name, and vanishes with the last process. Everything in it is
- * atomic, and each cell has one owner (the only writer) unless stated otherwise. The supervisor wipes the
- * remains of a dead worker (shm_worker_wipe) before its successor starts.
+ * The memory that all processes of one edge share, and those of the edges that an upgrade joins: the new
+ * binary and the old ones, whose workers still carry tunnels. It is two memory files without a name, which
+ * vanish with the last process: the core (core.h), which programs of all layouts share, and the segment with
+ * all else. A supervisor whose program has another layout joins the core, and makes its own segment. Before
+ * its children start, it copies the tables that have kept their form (shm_tables_copy).
+ *
+ * The first supervisor makes both before the first fork. Everything in them is atomic, and each cell has one
+ * owner (the only writer) unless stated otherwise. The supervisor wipes the remains of a dead worker
+ * (shm_worker_wipe) before its successor starts.
  *
  * A worker that was taken over can write any cell. Readers therefore trust none: they load a cell once, bound
  * it, and neither assert nor index by it unbounded (shared_cell.h). A process keeps the facts about itself in
@@ -22,6 +26,7 @@
 #include <netinet/in.h>
 
 #include "balance.h"
+#include "core.h"
 #include "counters.h"
 #include "flights.h"
 #include "limit.h"
@@ -32,13 +37,12 @@
 #include "tls.h"
 
 /* Worker slots in the segment, for all edges; `workers` in the configuration is at most this. */
-#define SHM_WORKERS_MAX 256
-/* Edges at a time: one that serves, one that starts, and old ones. */
-#define SHM_EDGES_MAX 8
-/* Raised whenever programs before and after a change must not share a segment: another meaning of its cells,
- * or of the messages between a controller and workers (process.h). Sizes are compared by themselves. Counters
+#define SHM_WORKERS_MAX CORE_WORKERS_MAX
+#define SHM_EDGES_MAX   CORE_EDGES_MAX
+/* Raised whenever programs before and after a change must not share a segment: another meaning of its cells.
+ * Then counters start anew, and the tables are copied. Counters
  * are only added at the end of COUNTERS, which needs no other number. */
-#define SHM_LAYOUT 3
+#define SHM_LAYOUT 4
 
 typedef struct shm shm_t;
 
@@ -70,18 +74,13 @@ typedef struct shm_child {
     shm_process_t process;
 } shm_child_t;
 
-/* One edge: a supervisor and its children. Owner: that supervisor. */
-typedef struct shm_edge {
-    _Atomic int32_t pid;            /* of the supervisor; 0: no edge. Taken by compare-and-swap */
-    _Atomic uint32_t number;        /* the first is 1 */
-    _Atomic uint64_t since_s;       /* wall time when it began to serve; 0: not yet */
-    _Atomic uint64_t open_until_ms; /* CLOCK_MONOTONIC when its last clients end; 0: it serves */
-    _Atomic uint64_t version[4];    /* of the program; padded with NULs */
+/* Figures of this edge. Owner: the supervisor. */
+typedef struct shm_facts {
     shm_process_t supervisor, logger;
     _Atomic uint64_t load_s;      /* wall time of the last load of the configuration */
     _Atomic uint64_t load_failed; /* it had no effect */
     _Atomic uint64_t loaded_s;    /* wall time of the last one that took effect */
-} shm_edge_t;
+} shm_facts_t;
 
 /* A certificate of this edge, in the order of `certificates`. Owner: the supervisor. */
 #define SHM_CERTIFICATES_MAX 1024
@@ -107,18 +106,37 @@ typedef struct shm_wakes {
 
 /* `seed` (16 random bytes) keys the hash of client addresses. Returns NULL and sets errno on failure. */
 shm_t *shm_new(const uint8_t seed[16]);
-/* Joins the segment in `fd` (shm_fd of another edge) as one more edge, and takes `fd` over. Returns NULL with
- * errno, and leaves `fd` open: EPROTO if it has another layout, EUSERS if it has SHM_EDGES_MAX edges. */
-shm_t *shm_attach(int fd);
-/* The memory file, for a successor; -1: it has none, because files of that size are not allowed. */
+/*
+ * Joins the core in `core_fd` (shm_core_fd of another edge) as one more edge; and the segment in `segment_fd`
+ * (shm_fd; -1: none) if it has this program's layout, else a new one with `seed`. Takes `core_fd` over, and
+ * `segment_fd` if it was joined (shm_fd then is the same). Returns NULL with errno, and takes nothing over:
+ * EPROTO if the core is another version's, EUSERS if it has SHM_EDGES_MAX edges.
+ */
+shm_t *shm_attach(int core_fd, int segment_fd, const uint8_t seed[16]);
+/* The memory files, for a successor; -1: none, because files of that size are not allowed. */
+int shm_core_fd(const shm_t *shm);
 int shm_fd(const shm_t *shm);
+
+/* Tables that a segment of another layout can take over. */
+typedef enum shm_table {
+    SHM_LOCKOUTS,
+    SHM_LIMITS,
+    SHM_UPSTREAMS, /* drained servers, their health and load */
+    SHM_TABS,
+    SHM_TABLES,
+} shm_table_t;
+/* Copies the tables of the segment in `fd`, of any layout, except for requests in flight. Returns the tables
+ * whose form or size differs, as a set of bits (1 << shm_table_t); they stay empty. */
+unsigned shm_tables_copy(shm_t *shm, int fd);
+
 /* The edge ends: frees its slots for others. shm_free alone leaves them to be found by its death. */
 void shm_leave(shm_t *shm);
 void shm_free(shm_t **shm);
 
 /* Entry `i`, below SHM_EDGES_MAX, of the edges. */
-const shm_edge_t *shm_edge(const shm_t *shm, unsigned i);
-shm_edge_t *shm_own_edge(shm_t *shm);
+const core_edge_t *shm_edge(const shm_t *shm, unsigned i);
+core_edge_t *shm_own_edge(shm_t *shm);
+shm_facts_t *shm_facts(shm_t *shm);
 
 /* The counter of store changes. A process that changes the store bumps it (shm_epoch_bump). */
 const _Atomic uint64_t *shm_epoch(const shm_t *shm);
@@ -146,6 +164,7 @@ void shm_worker_give(shm_t *shm, unsigned index);
 unsigned shm_worker_find(const shm_t *shm, unsigned index);
 void shm_worker_retire(shm_t *shm, unsigned index);
 uint32_t shm_worker_edge(const shm_t *shm, unsigned index);
+/* Of a worker that has this segment. */
 shm_child_t *shm_worker(shm_t *shm, unsigned index);
 /* Of this edge. */
 shm_child_t *shm_controller(shm_t *shm);
@@ -160,6 +179,16 @@ flight_table_t *shm_flights(shm_t *shm, unsigned index);
 unsigned shm_workers_used(const shm_t *shm);
 /* After the death of a worker: zeroes its gauges, client counts and open requests; keeps its counters. */
 void shm_worker_wipe(shm_t *shm, unsigned index);
+
+/* A worker, whichever segment it has. One with another segment shows itself with each heartbeat
+ * (shm_worker_show); pid 0: none. */
+typedef struct shm_seen {
+    int32_t pid;
+    uint32_t state; /* shm_state_t */
+    uint64_t exchanges_open, tunnels_open;
+} shm_seen_t;
+shm_seen_t shm_worker_seen(const shm_t *shm, unsigned index);
+void shm_worker_show(shm_t *shm, unsigned index);
 
 /* Number of configuration loads that took effect (the first is 1). Owner: the supervisor. */
 _Atomic uint64_t *shm_conf_generation(shm_t *shm);

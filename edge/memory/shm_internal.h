@@ -1,6 +1,5 @@
 /*
- * The layout of the segment, for shm.c and shm_edges.c only. A change of the layout changes SHM_LAYOUT, or a
- * size that is compared (shm_edges.c).
+ * The layout of the segment, for shm*.c only. A change of the layout changes SHM_LAYOUT.
  */
 #ifndef BOXEDGE_SHM_INTERNAL_H
 #define BOXEDGE_SHM_INTERNAL_H
@@ -33,7 +32,6 @@ typedef struct share_table {
 /* Each on separate cache lines, because its owner writes it constantly. */
 typedef struct worker_slot {
     alignas(64) shm_child_t child;
-    _Atomic uint64_t owner; /* 0: free. Changed by compare-and-swap */
     alignas(4096) union {
         counters_t counters;
         char room[COUNTERS_ROOM]; /* counters can grow without another layout */
@@ -48,7 +46,7 @@ typedef struct worker_slot {
 _Static_assert(sizeof(counters_t) <= COUNTERS_ROOM, "the counters fit");
 
 typedef struct edge_slot {
-    alignas(64) shm_edge_t edge;
+    alignas(64) shm_facts_t facts;
     alignas(64) shm_child_t controller;
     alignas(64) shm_child_t runner;
     alignas(64) shm_queue_t queues[SHM_QUEUES_MAX];
@@ -56,36 +54,64 @@ typedef struct edge_slot {
     shm_certificate_t certificates[SHM_CERTIFICATES_MAX];
 } edge_slot_t;
 
-typedef struct segment {
-    /* Constant once the segment is made. */
+/* Of a table that programs of other layouts can copy. */
+typedef struct table_place {
+    uint64_t version; /* of its form (LIMIT_FORM and so on) */
+    uint64_t offset, size;
+} table_place_t;
+
+/* The start of each segment: the only part that keeps its form in all layouts. Constant once it is made. */
+typedef struct segment_head {
     uint64_t magic, layout, size;
-    uint64_t seed[2];
-    _Atomic uint64_t conf_generation;
+    uint64_t maker; /* number of the edge that made it */
+    table_place_t tables[16];
+} segment_head_t;
+
+_Static_assert(sizeof(segment_head_t) == 32 + 16 * 24, "the head keeps its form");
+_Static_assert(SHM_TABLES <= 16, "the head has room");
+
+typedef struct segment {
+    segment_head_t head;
+    uint64_t seed[2];       /* constant, too */
     _Atomic uint32_t slots; /* those from this index on never had a worker */
-    _Atomic uint32_t edges_made;
-    alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_wakes_t wakes;
     edge_slot_t edges[SHM_EDGES_MAX];
     alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
     alignas(4096) tabs_t tabs;
-    alignas(64) store_health_t store_health;
 } segment_t;
 
 /* Includes slot `index` in the sums from now on (shm_workers_used). */
 void shm_take_part(const shm_t *shm, unsigned index);
 
-/* A process's view of the segment. */
+/* The places of this program's tables. */
+void shm_tables_note(segment_head_t *head);
+
+/* A process's view of both files. */
 struct shm {
+    core_t *core;
     segment_t *segment;
     lockout_t *lockout; /* these three follow the struct, in the same mapping */
     limit_t *limit;
     balance_t *balance;
-    edge_slot_t *own;
+    core_edge_t *own;
+    edge_slot_t *own_slot;
+    uint64_t maker;              /* segment_head_t */
     uint32_t number;             /* of this edge */
     bool taken[SHM_WORKERS_MAX]; /* slots that shm_worker_take gave to this supervisor */
-    int fd;                      /* of the memory file; -1: the mapping is anonymous */
+    int core_fd, fd;             /* of the memory files; -1: the mapping is anonymous */
 };
+
+/* The tables that follow the struct, each on separate pages. */
+size_t shm_lockout_offset(void);
+size_t shm_limit_offset(void);
+size_t shm_balance_offset(void);
+/* (client address, preview) pairs with remembered failures. */
+#define LOCKOUT_CELLS LOCKOUT_CELLS_MAX
+/* Keys and client addresses whose use of the API is counted at a time. */
+#define LIMIT_CELLS LIMIT_CELLS_MAX
+/* The first bytes of a segment; a number. */
+#define SEGMENT_MAGIC 0x32676465786f62u
 
 #endif

@@ -29,6 +29,9 @@
 /* A Bloom filter with two bits per request: with 300 requests, 6 of 100 others look known. */
 #define TABS_PATTERN_WORDS 32
 
+/* Raised with the form of the table or the meaning of a cell: programs of one form copy each other's. */
+#define TABS_FORM 1
+
 typedef enum tab_phase {
     TAB_NONE = 0, /* it may wake its box once */
     TAB_WAKES,    /* its request began the only wake that a page may begin; until `until_ms` */

@@ -31,7 +31,10 @@
       "The edge made its certificates itself; how to trust "                                                 \
       "them.")                                                                                               \
     X(TICKET_KEYS_KEPT, "ticket_keys_kept", WARNING, "Keys of TLS tickets were not renewed.")                \
-    X(SHARED_MEMORY_NEW, "shared_memory_new", WARNING, "After an upgrade, limits and lockouts start anew.")  \
+    X(SHARED_MEMORY_NEW, "shared_memory_new", NOTICE,                                                        \
+      "After an upgrade, counters start anew, and tables of limits that the message names.")                 \
+    X(SHARED_MEMORY_APART, "shared_memory_apart", WARNING,                                                   \
+      "The new binary shares no memory with the old one, whose WebSockets end.")                             \
     X(DESCRIPTORS_FEW, "descriptors_few", WARNING,                                                           \
       "The limit of descriptors allows fewer connections than "                                              \
       "`limits.connections`.")                                                                               \

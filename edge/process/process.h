@@ -29,7 +29,7 @@
 #define PROCESS_LISTENERS_MAX 64
 
 /* Types of messages; those between the controller and workers keep their numbers and their meaning, or
- * SHM_LAYOUT is raised: after an upgrade, a controller speaks with workers of older binaries. By default
+ * CORE_VERSION is raised: after an upgrade, a controller speaks with workers of older binaries. By default
  * `value` is 0, without bytes and without descriptors. */
 typedef enum process_message {
     PROCESS_READY = 1, /* to the supervisor: this process serves */

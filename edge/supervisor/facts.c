@@ -57,17 +57,17 @@ static void measure_queues(const supervisor_t *s)
 
 void facts_turn(supervisor_t *s, uint64_t now_ms)
 {
-    shm_edge_t *edge = shm_own_edge(s->shm);
+    shm_facts_t *own = shm_facts(s->shm);
     if (s->facts.cells == NULL)
-        process_facts_open(&s->facts, &edge->supervisor);
+        process_facts_open(&s->facts, &own->supervisor);
     process_facts_turn(&s->facts, now_ms);
     if (now_ms < s->facts_due_ms)
         return;
     s->facts_due_ms = now_ms + PROCESS_FACTS_MS;
     if (s->logger.pid > 0)
-        process_facts_look(s->logger.pid, &edge->logger);
+        process_facts_look(s->logger.pid, &own->logger);
     else
-        process_facts_wipe(&edge->logger);
+        process_facts_wipe(&own->logger);
     measure_queues(s);
 }
 
@@ -87,13 +87,13 @@ static void note_certificate(const tls_pem_t *pem, shm_certificate_t *cell)
 
 void facts_loaded(supervisor_t *s, bool took_effect)
 {
-    shm_edge_t *edge = shm_own_edge(s->shm);
+    shm_facts_t *own = shm_facts(s->shm);
     uint64_t now_s = (uint64_t)time(NULL);
-    put(&edge->load_s, now_s);
-    put(&edge->load_failed, !took_effect);
+    put(&own->load_s, now_s);
+    put(&own->load_failed, !took_effect);
     if (!took_effect)
         return;
-    put(&edge->loaded_s, now_s);
+    put(&own->loaded_s, now_s);
     size_t count =
         s->snapshot->pem_count < SHM_CERTIFICATES_MAX ? s->snapshot->pem_count : SHM_CERTIFICATES_MAX;
     for (size_t i = 0; i < count; i++)

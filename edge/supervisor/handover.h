@@ -17,7 +17,7 @@
 #define BOXEDGE_HANDOVER_H
 
 typedef enum handover_message {
-    HANDOVER_PREPARED = 1, /* value 1: both share the old edge's segment and store */
+    HANDOVER_PREPARED = 1, /* value 1: both share the old edge's core (core.h) and store */
     HANDOVER_GO,
     HANDOVER_JOIN, /* asks for a new channel to each of the old edge's workers */
     HANDOVER_LINK, /* descriptor [0] is a controller's end of the channel to the worker with number `value` */

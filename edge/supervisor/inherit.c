@@ -15,7 +15,7 @@
 #include "supervisor_internal.h"
 
 /* Maximum lines that are read. */
-#define LINES_MAX (PROCESS_LISTENERS_MAX * (SHM_WORKERS_MAX + 1) + 8 + 2 * ELDERS_MAX)
+#define LINES_MAX (PROCESS_LISTENERS_MAX * (SHM_WORKERS_MAX + 1) + 9 + 2 * ELDERS_MAX)
 
 /* Takes the next word of `*line`. */
 static str_t take_word(str_t *line)
@@ -89,6 +89,8 @@ static void take_line(supervisor_t *s, str_t line)
         (void)!elders_add(s, fd, str_eq(line, STR("ending")));
     } else if (str_eq(what, STR("apart"))) {
         elders_set_apart(s, fd);
+    } else if (str_eq(what, STR("core")) && s->core_fd < 0) {
+        s->core_fd = fd;
     } else if (str_eq(what, STR("segment")) && s->segment_fd < 0) {
         s->segment_fd = fd;
     } else if (str_eq(what, STR("tickets"))) {

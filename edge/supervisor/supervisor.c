@@ -107,24 +107,23 @@ static bool rotate_tickets(supervisor_t *s, uint64_t now_ms)
     return true;
 }
 
-/* Attaches to the segment of the previous process; NULL, with the reason in the log, if it cannot serve. */
-static shm_t *join_shm(const supervisor_t *s)
+/* Joins the previous process; NULL, with the reason in the log, if that cannot be. */
+static shm_t *join_shm(supervisor_t *s, const uint8_t seed[16])
 {
     const char *why = NULL;
-    shm_t *shm = shm_attach(s->segment_fd);
+    shm_t *shm = shm_attach(s->core_fd, s->segment_fd, seed);
     if (shm == NULL) {
-        why = errno == EPROTO ? "it has another layout" : strerror(errno);
-        close(s->segment_fd);
+        why = errno == EPROTO ? "it is another version's" : strerror(errno);
+        close(s->core_fd);
     } else if (shm_workers_free(shm) < s->snapshot->conf->workers) {
         why = "the workers of old processes fill it";
+        s->segment_fd = shm_fd(shm) == s->segment_fd ? dup(s->segment_fd) : s->segment_fd;
         shm_leave(shm);
         shm_free(&shm);
     }
     if (why != NULL)
-        process_log(LOG_SHARED_MEMORY_NEW, NULL,
-                    "the shared memory of the previous process cannot be used (%s): limits and lockouts "
-                    "start anew",
-                    why);
+        process_log(LOG_SHARED_MEMORY_APART, NULL,
+                    "the shared memory of the previous process cannot be joined: %s", why);
     return shm;
 }
 
@@ -136,14 +135,17 @@ static bool make_shm(supervisor_t *s)
     uint8_t seed[16];
     if (RAND_bytes(seed, sizeof(seed)) != 1)
         return fail("the system provides no random bytes");
-    s->shm = s->segment_fd >= 0 ? join_shm(s) : NULL;
+    s->shm = s->core_fd >= 0 ? join_shm(s, seed) : NULL;
+    s->core_fd = -1; /* the core's, or closed */
     s->shares = s->shm != NULL;
-    s->segment_fd = -1; /* the segment's, or closed */
     if (!s->shares)
         s->shm = shm_new(seed);
     OPENSSL_cleanse(seed, sizeof(seed));
     if (s->shm == NULL)
         return fail_errno("no shared memory");
+    s->takes_tables = s->predecessor_fd >= 0 && (s->segment_fd < 0 || shm_fd(s->shm) != s->segment_fd);
+    if (!s->takes_tables)
+        s->segment_fd = -1; /* the segment's */
     uint64_t loads = atomic_load(shm_conf_generation(s->shm));
     s->generation = (loads < GENERATION_MOST ? loads : 0) + 1; /* any worker can write it */
     child_init(&s->controller, s->shm, CHILD_CONTROLLER, 0);
@@ -313,9 +315,31 @@ static bool start(supervisor_t *s)
     return true;
 }
 
+/* Our segment has another layout than the predecessor's: copies what both understand. */
+static void take_tables(supervisor_t *s)
+{
+    static const char *const names[] = {", lockouts", ", limits", ", servers of upstreams",
+                                        ", forgotten tabs"};
+    char missing[96] = "";
+    if (!s->takes_tables)
+        return;
+    unsigned left = shm_tables_copy(s->shm, s->segment_fd);
+    for (size_t i = 0; i < SHM_TABLES; i++)
+        if ((left & 1u << i) != 0)
+            strncat(missing, names[i], sizeof(missing) - strlen(missing) - 1);
+    process_log(LOG_SHARED_MEMORY_NEW, NULL,
+                "the shared memory of the previous process %s: counters%s start anew",
+                s->segment_fd >= 0 ? "has another layout" : "is no file", missing);
+    if (s->segment_fd >= 0)
+        close(s->segment_fd);
+    s->segment_fd = -1;
+    s->takes_tables = false;
+}
+
 void supervisor_start_children(supervisor_t *s)
 {
     uint64_t now = clock_now_ms();
+    take_tables(s);
     s->awaits_go = false;
     s->controller.wanted = true;
     s->controller.due_ms = now;
@@ -356,7 +380,7 @@ static void announce(const supervisor_t *s)
 /* In the shared segment, for `boxedge status`. */
 static void announce_edge(supervisor_t *s)
 {
-    shm_edge_t *edge = shm_own_edge(s->shm);
+    core_edge_t *edge = shm_own_edge(s->shm);
     uint64_t words[sizeof(edge->version) / 8] = {0};
     const size_t n = sizeof(BOXEDGE_VERSION) - 1;
     memcpy(words, BOXEDGE_VERSION, n < sizeof(words) ? n : sizeof(words));
@@ -539,7 +563,7 @@ int supervisor_run(const char *conf_path, char **argv, const supervisor_children
     s->watchdog_ms = sd_watchdog_interval_ms();
     s->logger = LOGGER_NONE;
     s->lock_fd = s->state_lock_fd = s->admin_fd = s->log.fd = s->signal_fd = s->upgrade_fd =
-        s->predecessor_fd = s->segment_fd = -1;
+        s->predecessor_fd = s->core_fd = s->segment_fd = -1;
     if (!start(s)) {
         s->exit_status = 1;
     } else {

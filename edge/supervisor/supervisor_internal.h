@@ -47,7 +47,7 @@ typedef struct elder {
     int fd;
     pid_t pid;   /* of its supervisor */
     bool ending; /* has the order to end them */
-    bool apart;  /* its segment or its store is another than the predecessor's */
+    bool apart;  /* its core or its store is another than the predecessor's */
 } elder_t;
 
 /* store_watch.c. */
@@ -108,7 +108,7 @@ typedef struct supervisor {
     unsigned upgrades; /* how many were begun */
     upgrade_phase_t upgrade_phase;
     int upgrade_fd;      /* to the new binary (handover.h); -1: none */
-    bool upgrade_shares; /* it has our segment */
+    bool upgrade_shares; /* it has our core and our store */
     bool upgrade_now;    /* nothing may outlive timeouts.drain */
     uint64_t upgrade_due_ms;
     char upgrade_failure[200]; /* of the last one; "": none */
@@ -118,8 +118,10 @@ typedef struct supervisor {
     uint64_t elders_due_ms; /* SUPERVISOR_DRAINING: elders are killed then */
     int predecessor_fd;     /* of the last elder, until we serve; -1: none */
     bool awaits_go;         /* the predecessor's controller has not ended yet */
-    int segment_fd;         /* inherited, until make_shm; -1: none */
-    bool shares;            /* the segment and the store are the predecessor's */
+    int core_fd;            /* inherited, until make_shm; -1: none */
+    int segment_fd;         /* inherited, until its tables are copied or it is ours; -1: none */
+    bool takes_tables;      /* our segment is another than the predecessor's */
+    bool shares;            /* the core and the store are the predecessor's */
     /* Paths of the inherited locks and admin socket. We keep them only if our configuration has the
      * same paths. NULL: nothing was inherited. */
     char *inherited_run_dir;
@@ -259,9 +261,9 @@ void inherit_served(supervisor_t *s);
 /* ---- elders.c ---- */
 /* Takes over `fd`, a channel that the older edge made. False: no place; it is closed. */
 MUST_USE bool elders_add(supervisor_t *s, int fd, bool ending);
-/* The elder with the channel `fd` has another segment or store than the predecessor. */
+/* The elder with the channel `fd` has another core or store than the predecessor. */
 void elders_set_apart(supervisor_t *s, int fd);
-/* Whether elder `i` has our segment and store. Only then do the numbers of its workers mean anything here. */
+/* Whether elder `i` has our core and store. Only then do the numbers of its workers mean anything here. */
 bool elders_shares(const supervisor_t *s, size_t i);
 /* Whether this process, and not a predecessor or successor, takes the messages of elder `i`. */
 bool elders_listens(const supervisor_t *s, size_t i);

@@ -1,17 +1,18 @@
 /*
  * A new binary takes over (SIGUSR2). It is started from argv[0] with our sockets, our locks, our ticket keys
- * and our shared segment, so that no connection is refused, no session lost and no limit forgotten. It loads
+ * and our shared memory, so that no connection is refused, no session lost and no limit forgotten. It loads
  * and checks everything; only then does our controller end, because only one may write the store. The new
  * controller starts, our workers get channels to it, and requests that wait for a box continue. When the new
  * binary reports that it serves, our workers drain, and live on for open requests. If it fails or hangs, our
  * controller is restarted and nothing has changed.
  *
  * A memory file lists the inherited descriptors, and the environment has its number. It has one line for
- * each: "handover FD", "segment FD", "elder FD STATE", "lock FD RUN_DIR", "state-lock FD STATE_DIR", "admin
- * FD PATH", "tickets FD", "passed FD", "listen FD WORKER ADDRESS". Elders come in their order, before
- * "handover". "apart FD" follows the line of an elder whose segment or store is not ours.
+ * each: "handover FD", "core FD", "segment FD", "elder FD STATE", "lock FD RUN_DIR", "state-lock FD
+ * STATE_DIR", "admin FD PATH", "tickets FD", "passed FD", "listen FD WORKER ADDRESS". Elders come in their
+ * order, before "handover". "apart FD" follows the line of an elder whose core (core.h) or store is not ours.
  *
- * A new binary whose segment has another layout starts with an empty one. Our workers then see no change of
+ * A new binary whose segment has another layout makes its own and copies our tables; the core keeps both
+ * edges together. One that cannot join our core starts with an empty one. Our workers then see no change of
  * the store, and their tunnels end within timeouts.drain.
  */
 #include "supervisor_internal.h"
@@ -58,6 +59,8 @@ static int write_handoff(const supervisor_t *s, int channel, int tickets_fd)
             fprintf(out, "apart %d\n", s->elders[i].fd);
     }
     fprintf(out, "handover %d\ntickets %d\n", channel, tickets_fd);
+    if (shm_core_fd(s->shm) >= 0)
+        fprintf(out, "core %d\n", shm_core_fd(s->shm));
     if (shm_fd(s->shm) >= 0)
         fprintf(out, "segment %d\n", shm_fd(s->shm));
     fprintf(out, "lock %d %s\nadmin %d %s\n", s->lock_fd, conf->run_dir, s->admin_fd, conf->admin_socket);
@@ -85,8 +88,8 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
 {
     char number[16];
     sigset_t none;
-    const int fds[] = {handoff_fd,       channel,     tickets_fd,    s->lock_fd,
-                       s->state_lock_fd, s->admin_fd, shm_fd(s->shm)};
+    const int fds[] = {handoff_fd,       channel,     tickets_fd,          s->lock_fd,
+                       s->state_lock_fd, s->admin_fd, shm_core_fd(s->shm), shm_fd(s->shm)};
 
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         keep_over_exec(fds[i]);

@@ -231,6 +231,7 @@ static void begin_drain(worker_process_t *process, uint64_t how)
     worker->context.draining = true;
     farewells_free(&worker->context.farewells);
     atomic_store(&process->slot->state, SHM_DRAINING);
+    shm_worker_show(worker->context.shm, worker->context.index);
     listeners_close(&process->listeners, !others_accept);
     if (keeps_open)
         name_old(process);
@@ -371,6 +372,7 @@ static void on_gauges(loop_timer_t *timer)
     counter_set(&worker->context.counters->kernel_bytes, worker->context.memory.kernel);
     counter_set(&worker->context.counters->heap_allocated_bytes, heap_allocated());
     process_facts_turn(&process->facts, loop_now(worker->context.loop));
+    shm_worker_show(worker->context.shm, worker->context.index);
     tunnels_close_expired(&worker->context);
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
@@ -467,6 +469,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     on_gauges(&process->gauges);
     restrict_system_calls(process);
     atomic_store(&process->slot->state, SHM_READY);
+    shm_worker_show(worker->context.shm, worker->context.index);
     return channel_send(process->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 import yaml
 
 import harness
@@ -143,6 +144,52 @@ def upgrade(edge):
     said(edge, "serves now", start)
     new = serving(edge)
     assert new != old
+    return new
+
+
+def _change_head(pid, file, number):
+    """Writes another number into the second word of a memory file of the edge: its layout or version."""
+    try:
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            if os.readlink(link).startswith(f"/memfd:{file}"):
+                with open(link, "r+b", buffering=0) as memory:
+                    assert os.pwrite(memory.fileno(), number, 8) == 8
+                return
+    except PermissionError:
+        pytest.skip("the edge's descriptors can be opened by root only")
+    raise AssertionError(f"no memory file {file}")
+
+
+def change_layout(edge):
+    """The next program finds a segment of another layout, as after a change of SHM_LAYOUT."""
+    _change_head(serving(edge), "boxedge-shared", b"another.")
+
+
+def change_core(edge):
+    """The next program finds a core of another version: it can share nothing."""
+    _change_head(serving(edge), "boxedge-core", b"another.")
+
+
+def listens(pid):
+    """Whether a process has a listening socket. Skips the test if this user may not look (the edge's
+    processes are not dumpable)."""
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    listening = {f"socket:[{line.split()[9]}]" for line in lines if line.split()[3] == "0A"}
+    try:
+        return any(os.readlink(fd) in listening for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        if gone(pid):  # its remaining entries in /proc are root's
+            return False
+        pytest.skip("the edge's descriptors can be read by root only")
+    except OSError:  # it closed one meanwhile, or ended
+        return not gone(pid)
+
+
+def upgrade_whole(edge):
+    """An upgrade after which no old worker takes a connection; returns the successor."""
+    workers = edge.pids("worker")
+    new = upgrade(edge)
+    edge.wait_until(lambda: not any(listens(pid) for pid in workers), what="the end of listening")
     return new
 
 

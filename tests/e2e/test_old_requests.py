@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import select
 import signal
 import struct
@@ -13,7 +12,7 @@ import harness
 import pytest
 from h2wire import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Frames, frame
 from harness import SLOW
-from processes import HEALTH, Load, ends_whole, gone, reload, said, serving, upgrade
+from processes import HEALTH, Load, change_core, ends_whole, gone, reload, said, serving, upgrade
 from tunnel_clients import Echoes
 from wire import PATIENCE
 
@@ -271,18 +270,13 @@ def test_posts_on_kept_connections_survive_upgrades(make_edge, origin):
 
 
 @pytest.mark.parametrize("pair", [Http1Pair, Http2Pair])
-def test_requests_outlive_an_upgrade_without_a_shared_segment(make_edge, app, pair):
-    """As with another layout: RLIMIT_FSIZE allows no file of that size. WebSockets, which no change would reach, end
-    within the drain."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, before[1]))
-    try:
-        edge = make_edge(workers=2, config={"timeouts": {"drain": "1s"}, "store": {"map_size": "32MiB"}})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def test_requests_outlive_an_upgrade_without_a_shared_core(make_edge, app, pair):
+    """WebSockets, which no change would reach, end within the drain."""
+    edge = make_edge(workers=2, config={"timeouts": {"drain": "1s"}})
     host, first = edge.create_preview(app), edge.process.pid
     with harness.WebSocketOrigin() as echo, ends_whole(edge), opened(pair, edge, host, app, 2) as pairs:
         with Echoes(edge, edge.create_preview(echo), count=3) as tunnels, idle(edge) as one_closed:
+            change_core(edge)
             start = len(edge.stderr.lines)
             upgrade(edge)
             said(edge, "WebSockets end within timeouts.drain", start)

@@ -249,7 +249,7 @@ static void the_edge_itself(void **state)
     const metrics_certificate_t certificates[] = {{"127.0.0.1:9464", 1800000000}};
     metrics_input_t input = {.shm = shm, .ready = true, .certificates = certificates, .certificate_count = 1};
     size_t len;
-    shm_edge_t *own = shm_own_edge(shm);
+    core_edge_t *own = shm_own_edge(shm);
     atomic_store(&own->pid, getpid());
     atomic_store(&own->since_s, 1);
     char *text = metrics_text(&input, &len);

@@ -52,9 +52,11 @@ static void forged_cells_end_nothing(void **state)
     static const uint64_t values[] = {0, 1, 255, 256, 257, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         shm_t *shm = new_shm();
-        uint64_t *words = (uint64_t *)(void *)&shm->segment->conf_generation;
-        const size_t bytes = offsetof(segment_t, workers) - offsetof(segment_t, conf_generation);
-        for (size_t w = 0; w < bytes / 8; w++)
+        uint64_t *words = (uint64_t *)(void *)shm->core;
+        for (size_t w = 0; w < sizeof(core_t) / 8; w++)
+            words[w] = values[i];
+        words = (uint64_t *)(void *)shm->segment;
+        for (size_t w = 0; w < offsetof(segment_t, workers) / 8; w++)
             words[w] = values[i];
         for (unsigned k = 0; k < 2; k++) {
             words = (uint64_t *)(void *)&shm->segment->workers[k];

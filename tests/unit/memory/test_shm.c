@@ -8,7 +8,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -230,6 +233,11 @@ static void balance_is_wiped(void **state)
     assert_int_equal(balance_pick(shm_balance(shm), 0, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_OK);
 }
 
+static shm_t *join(const shm_t *shm)
+{
+    return shm_attach(dup(shm_core_fd(shm)), dup(shm_fd(shm)), seed);
+}
+
 static void an_edge_joins_the_segment(void **state)
 {
     shm_t *old = *state;
@@ -237,7 +245,7 @@ static void an_edge_joins_the_segment(void **state)
     unsigned number;
     assert_true(shm_worker_take(old, 0, &number) && number == 0);
     shm_epoch_bump(old);
-    shm_t *joined = shm_attach(dup(shm_fd(old)));
+    shm_t *joined = join(old);
     assert_non_null(joined);
     assert_int_equal(*shm_epoch(joined), 1);
     assert_ptr_not_equal(shm_controller(joined), shm_controller(old));
@@ -253,7 +261,7 @@ static void an_edge_joins_the_segment(void **state)
     shm_leave(joined);
     shm_free(&joined);
     assert_int_equal(shm_worker_edge(old, 1), 0);
-    joined = shm_attach(dup(shm_fd(old)));
+    joined = join(old);
     assert_non_null(joined);
     assert_int_equal(atomic_load(&shm_own_edge(joined)->number), 3);
     assert_int_equal(atomic_load(&shm_own_edge(joined)->since_s), 0); /* no entry of the edge before */
@@ -272,7 +280,7 @@ static void a_killed_edge_leaves_its_slots(void **state)
     unsigned number;
     pid_t pid = fork();
     if (pid == 0) {
-        shm_t *joined = shm_attach(dup(shm_fd(shm)));
+        shm_t *joined = join(shm);
         _exit(joined != NULL && shm_worker_take(joined, 0, &number) && shm_client_add(joined, number, &a, 1)
                   ? 0
                   : 1);
@@ -291,8 +299,8 @@ static void edges_and_slots_are_bounded(void **state)
     shm_t *shm = *state, *more[SHM_EDGES_MAX - 1];
     unsigned number;
     for (unsigned i = 0; i < SHM_EDGES_MAX - 1; i++)
-        assert_non_null(more[i] = shm_attach(dup(shm_fd(shm))));
-    assert_null(shm_attach(shm_fd(shm)));
+        assert_non_null(more[i] = join(shm));
+    assert_null(shm_attach(shm_core_fd(shm), shm_fd(shm), seed));
     assert_int_equal(errno, EUSERS);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         assert_int_equal(shm_workers_free(shm), SHM_WORKERS_MAX - i);
@@ -307,18 +315,144 @@ static void edges_and_slots_are_bounded(void **state)
     assert_true(shm_worker_take(shm, 0, &number));
 }
 
-static void another_layout_is_refused(void **state)
+/* A segment with another layout, whose tables are elsewhere: `form` is what it says of the limits'. */
+static int other_segment(const shm_t *shm, uint64_t form)
+{
+    struct stat file;
+    uint64_t head[4 + 3 * 16];
+    const size_t moved = 8192;
+    assert_int_equal(fstat(shm_fd(shm), &file), 0);
+    char *bytes = malloc((size_t)file.st_size);
+    assert_non_null(bytes);
+    assert_int_equal(pread(shm_fd(shm), bytes, (size_t)file.st_size, 0), file.st_size);
+    memcpy(head, bytes, sizeof(head));
+    head[1]++;
+    head[2] += moved;
+    for (size_t i = 0; i < 16; i++)
+        head[4 + 3 * i + 1] += moved; /* its offset */
+    head[4 + 3 * SHM_LIMITS] = form;
+    int fd = memfd_create("other", 0);
+    assert_int_equal(pwrite(fd, bytes, (size_t)file.st_size, (off_t)moved), file.st_size);
+    assert_int_equal(pwrite(fd, head, sizeof(head), 0), sizeof(head));
+    free(bytes);
+    return fd;
+}
+
+static void another_layout_shares_the_core(void **state)
+{
+    shm_t *old = *state;
+    unsigned number;
+    assert_true(shm_worker_take(old, 0, &number) && number == 0);
+    int fd = other_segment(old, LIMIT_FORM);
+    shm_t *joined = shm_attach(dup(shm_core_fd(old)), fd, seed);
+    assert_non_null(joined);
+    assert_int_not_equal(shm_fd(joined), fd);
+    close(fd);
+    shm_epoch_bump(joined);
+    assert_int_equal(*shm_epoch(old), 1);
+    assert_true(store_health_report_pages(shm_store_health(joined), 1));
+    assert_int_equal(store_health_bad_pages(shm_store_health(old)), 1);
+    assert_int_equal(atomic_load(&shm_own_edge(joined)->number), 2);
+    /* No number is given twice, and each edge sees the other's workers as these show themselves. */
+    assert_true(shm_worker_take(joined, 0, &number) && number == 1);
+    assert_int_equal(shm_worker_edge(old, 1), 2);
+    atomic_store(&shm_worker(old, 0)->pid, 70);
+    atomic_store(&shm_worker(old, 0)->state, SHM_DRAINING);
+    counter_set(&shm_counters(old, 0)->exchanges_open, 5);
+    counter_set(&shm_counters(old, 0)->tunnels_open, 3);
+    assert_int_equal(shm_worker_seen(old, 0).pid, 70);
+    assert_int_equal(shm_worker_seen(joined, 0).pid, 0);
+    shm_worker_show(old, 0);
+    shm_seen_t seen = shm_worker_seen(joined, 0);
+    assert_true(seen.pid == 70 && seen.state == SHM_DRAINING && seen.exchanges_open == 5 &&
+                seen.tunnels_open == 3);
+    assert_int_equal(atomic_load(&shm_counters(joined, 0)->tunnels_open), 0); /* another segment's */
+    shm_worker_give(old, 0);
+    assert_int_equal(shm_worker_seen(joined, 0).pid, 0);
+    assert_int_equal(shm_worker_edge(joined, 0), 0);
+    shm_leave(joined);
+    shm_free(&joined);
+}
+
+static const limit_plan_t one_a_minute = {.interval_ns = 60000000000, .burst = 1, .in_flight = 1};
+
+/* Uses a limit up, locks a client out, drains a server; each with a request in flight. */
+static void fill_tables(shm_t *shm)
+{
+    const struct in6_addr client = address("::ffff:192.0.2.1");
+    const balance_server_t server = {.name = "a:80", .port = 80, .weight = 1};
+    const conf_upstream_t conf = {.id = 7, .in_flight = 1, .panic_percent = 50};
+    limit_state_t limit;
+    limit_ticket_t ticket;
+    balance_pick_t pick;
+    assert_int_equal(
+        limit_take(shm_limit(shm), 0, &(limit_id_t){{1}}, &one_a_minute, 1, 1000000000, &limit, &ticket),
+        LIMIT_ADMITTED);
+    for (uint8_t i = 0; i < LOCKOUT_FAILURES; i++)
+        lockout_failed(shm_lockout(shm), &client, 1, (uint8_t[32]){i}, 1000);
+    balance_set(shm_balance(shm), 0, 7, &server, 1, 1000);
+    assert_int_equal(balance_pick(shm_balance(shm), 0, 0, &conf, 0, 0, 0, 1000, &pick), BALANCE_OK);
+    assert_int_equal(balance_drain(shm_balance(shm), 0, STR("a:80"), true, 1000), 1);
+}
+
+static limit_result_t take_again(shm_t *shm)
+{
+    limit_state_t limit;
+    limit_ticket_t ticket;
+    return limit_take(shm_limit(shm), 0, &(limit_id_t){{1}}, &one_a_minute, 1, 1000000000, &limit, &ticket);
+}
+
+static void tables_are_copied_from_another_layout(void **state)
+{
+    shm_t *old = *state, *fresh = shm_new(seed);
+    const struct in6_addr client = address("::ffff:192.0.2.1");
+    balance_view_t view;
+    fill_tables(old);
+    int fd = other_segment(old, LIMIT_FORM);
+    assert_int_equal(shm_tables_copy(fresh, fd), 0);
+    close(fd);
+    assert_int_equal(take_again(fresh), LIMIT_RATE); /* and not LIMIT_IN_FLIGHT */
+    assert_int_not_equal(lockout_left(shm_lockout(fresh), &client, 1, 1000), 0);
+    assert_true(balance_look(shm_balance(fresh), 0, 0, 1000, &view));
+    assert_true(view.drained && view.requests == 1 && view.in_flight == 0);
+    shm_free(&fresh);
+}
+
+static void a_table_of_another_form_starts_anew(void **state)
+{
+    shm_t *old = *state, *fresh = shm_new(seed);
+    const struct in6_addr client = address("::ffff:192.0.2.1");
+    fill_tables(old);
+    int fd = other_segment(old, LIMIT_FORM + 1);
+    assert_int_equal(shm_tables_copy(fresh, fd), 1u << SHM_LIMITS);
+    assert_int_equal(take_again(fresh), LIMIT_ADMITTED);
+    assert_int_not_equal(lockout_left(shm_lockout(fresh), &client, 1, 1000), 0);
+    close(fd);
+    /* No segment, or one that is cut. */
+    int cut = memfd_create("cut", 0);
+    assert_int_equal(shm_tables_copy(fresh, cut), (1u << SHM_TABLES) - 1);
+    uint64_t head[4 + 3 * 16];
+    assert_int_equal(pread(shm_fd(old), head, sizeof(head), 0), sizeof(head));
+    assert_int_equal(pwrite(cut, head, sizeof(head), 0), sizeof(head));
+    assert_int_equal(shm_tables_copy(fresh, cut), (1u << SHM_TABLES) - 1);
+    assert_int_equal(shm_tables_copy(fresh, -1), (1u << SHM_TABLES) - 1);
+    close(cut);
+    shm_free(&fresh);
+}
+
+static void another_version_of_the_core_is_refused(void **state)
 {
     shm_t *shm = *state;
-    int fd = dup(shm_fd(shm));
-    uint64_t other = 1;
+    int fd = dup(shm_core_fd(shm));
+    uint64_t other = CORE_VERSION + 1;
     assert_int_equal(pwrite(fd, &other, sizeof(other), sizeof(other)), sizeof(other));
-    assert_null(shm_attach(fd));
+    assert_null(shm_attach(fd, shm_fd(shm), seed));
     assert_int_equal(errno, EPROTO);
     assert_int_equal(ftruncate(fd, 4096), -1); /* no process can hide the others' cells */
+    assert_int_equal(ftruncate(shm_fd(shm), 4096), -1);
     close(fd);
     int empty = memfd_create("empty", 0);
-    assert_null(shm_attach(empty));
+    assert_null(shm_attach(empty, -1, seed));
     assert_int_equal(errno, EPROTO);
     close(empty);
 }
@@ -340,7 +474,10 @@ int main(void)
         TEST(an_edge_joins_the_segment),
         TEST(a_killed_edge_leaves_its_slots),
         TEST(edges_and_slots_are_bounded),
-        TEST(another_layout_is_refused),
+        TEST(another_layout_shares_the_core),
+        TEST(tables_are_copied_from_another_layout),
+        TEST(a_table_of_another_form_starts_anew),
+        TEST(another_version_of_the_core_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,11 +157,14 @@ static void work_of_the_supervisor(world_t *world)
         shm_worker_give(shm, taken);
     }
     shm_worker_give(shm, 0);
-    shm_t *successor = shm_attach(dup(shm_fd(shm)));
+    shm_t *successor = shm_attach(dup(shm_core_fd(shm)), dup(shm_fd(shm)), seed);
     if (successor != NULL) {
         assert_true(atomic_load(&shm_own_edge(successor)->number) != 0);
         if (shm_worker_take(successor, 0, &taken))
             shm_worker_give(successor, taken);
+        for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+            (void)shm_worker_seen(successor, i);
+        (void)shm_tables_copy(successor, shm_fd(shm));
         shm_leave(successor);
         shm_free(&successor);
     }
@@ -184,6 +187,7 @@ typedef struct region {
 /* `at` 0: all cells. */
 static bool find_region(world_t *world, size_t at, region_t *out)
 {
+    core_t *core = world->shm->core;
     segment_t *segment = world->shm->segment;
     worker_slot_t *own = &segment->workers[NUMBER];
     balance_t *balance = shm_balance(world->shm);
@@ -191,17 +195,22 @@ static bool find_region(world_t *world, size_t at, region_t *out)
     limit_t *limit = shm_limit(world->shm);
     const region_t regions[] = {
         CELL(segment->seed),
-        CELL(segment->conf_generation),
+        CELL(core->conf_generation),
+        CELL(core->edges_made),
+        CELL(core->epoch),
+        CELL(core->store_health),
+        CELL(core->edges),
+        CELL(core->edges[0].pid),
+        CELL(core->edges[0].number),
+        CELL(core->workers),
+        CELL(core->workers[0].owner),
+        CELL(core->workers[NUMBER].owner),
+        CELL(core->workers[NUMBER].segment),
+        CELL(segment->head),
         CELL(segment->slots),
-        CELL(segment->edges_made),
-        CELL(segment->epoch),
         CELL(segment->edges),
-        CELL(segment->edges[0].edge.pid),
-        CELL(segment->edges[0].edge.number),
         CELL(segment->keys_version),
         CELL(segment->keys),
-        CELL(segment->workers[0].owner),
-        CELL(own->owner),
         CELL(own->child),
         CELL(own->counters),
         CELL(own->clients),
