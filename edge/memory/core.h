@@ -5,9 +5,9 @@
  * store. So changes reach the tunnels of every generation, whatever program it runs.
  *
  * Its form only grows: new cells take reserved room, are zero in older programs, and zero then means unknown.
- * The assertions below hold each place. CORE_VERSION also stands for the messages between a controller and
- * workers (process.h). Programs with different ones share nothing: tunnels of the old one then end within
- * timeouts.drain.
+ * The assertions below and tests/lib/layout hold each place. CORE_VERSION also stands for the messages
+ * between a controller and workers (process.h). Programs with different ones share nothing: tunnels of the
+ * old one then end within timeouts.drain.
  *
  * The rules of shm.h apply: all cells are atomic, have one owner unless stated otherwise, and are not
  * trusted.

@@ -40,9 +40,9 @@
 #define SHM_WORKERS_MAX CORE_WORKERS_MAX
 #define SHM_EDGES_MAX   CORE_EDGES_MAX
 /* Raised whenever programs before and after a change must not share a segment: another meaning of its cells.
- * Then counters start anew, and the tables are copied. Counters
- * are only added at the end of COUNTERS, which needs no other number. */
-#define SHM_LAYOUT 4
+ * Then counters start anew, and the tables are copied. tests/lib/layout finds changes of the structs.
+ * Counters are only added at the end of COUNTERS, which needs no other number. */
+#define SHM_LAYOUT 5
 
 typedef struct shm shm_t;
 

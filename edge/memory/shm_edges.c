@@ -84,13 +84,19 @@ static bool enter(shm_t *shm)
     return true;
 }
 
+static segment_head_t our_head(uint64_t maker)
+{
+    segment_head_t head = {
+        .magic = SEGMENT_MAGIC, .layout = SHM_LAYOUT, .size = segment_size(), .maker = maker};
+    shm_tables_note(&head);
+    return head;
+}
+
 static void make_segment(shm_t *shm, const uint8_t seed[16])
 {
     segment_t *segment = shm->segment;
     shm->maker = shm->number;
-    segment->head = (segment_head_t){
-        .magic = SEGMENT_MAGIC, .layout = SHM_LAYOUT, .size = segment_size(), .maker = shm->maker};
-    shm_tables_note(&segment->head);
+    segment->head = our_head(shm->maker);
     memcpy(segment->seed, seed, sizeof(segment->seed));
     (void)lockout_init(shm->lockout, LOCKOUT_CELLS, seed);
     (void)limit_init(shm->limit, LIMIT_CELLS, seed);
@@ -123,16 +129,18 @@ shm_t *shm_new(const uint8_t seed[16])
     return shm;
 }
 
-/* Whether the segment has this program's layout; *maker is its maker's number. */
+/* Whether the segment has this program's layout, and its tables have our forms. *maker is its maker's number.
+ */
 static bool has_our_layout(int fd, uint64_t *maker)
 {
     struct stat file;
-    segment_head_t head;
+    segment_head_t head, own;
     if (fd < 0 || fstat(fd, &file) < 0 || (uint64_t)file.st_size != segment_size() ||
         pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
         return false;
     *maker = head.maker;
-    return head.magic == SEGMENT_MAGIC && head.layout == SHM_LAYOUT && head.size == segment_size();
+    own = our_head(head.maker);
+    return memcmp(&head, &own, sizeof(head)) == 0;
 }
 
 shm_t *shm_attach(int core_fd, int segment_fd, const uint8_t seed[16])

@@ -1,5 +1,6 @@
 /*
- * The layout of the segment, for shm*.c only. A change of the layout changes SHM_LAYOUT.
+ * The layout of the segment, for shm*.c only. A change of the layout changes SHM_LAYOUT
+ * (tests/lib/layout).
  */
 #ifndef BOXEDGE_SHM_INTERNAL_H
 #define BOXEDGE_SHM_INTERNAL_H

@@ -338,6 +338,20 @@ static int other_segment(const shm_t *shm, uint64_t form)
     return fd;
 }
 
+static void a_table_of_another_form_is_another_layout(void **state)
+{
+    shm_t *old = *state;
+    int fd = dup(shm_fd(old));
+    uint64_t other = LIMIT_FORM + 1;
+    assert_int_equal(pwrite(fd, &other, 8, (4 + 3 * SHM_LIMITS) * 8), 8);
+    shm_t *joined = shm_attach(dup(shm_core_fd(old)), fd, seed);
+    assert_non_null(joined);
+    assert_int_not_equal(shm_fd(joined), fd);
+    close(fd);
+    shm_leave(joined);
+    shm_free(&joined);
+}
+
 static void another_layout_shares_the_core(void **state)
 {
     shm_t *old = *state;
@@ -474,6 +488,7 @@ int main(void)
         TEST(an_edge_joins_the_segment),
         TEST(a_killed_edge_leaves_its_slots),
         TEST(edges_and_slots_are_bounded),
+        TEST(a_table_of_another_form_is_another_layout),
         TEST(another_layout_shares_the_core),
         TEST(tables_are_copied_from_another_layout),
         TEST(a_table_of_another_form_starts_anew),
