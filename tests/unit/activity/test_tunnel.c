@@ -136,11 +136,54 @@ static void without_tunnels(void **state)
     exchange_world_free(world);
 }
 
+/* The second of the last minute in which the tunnel of the request with that id gets its Close frame. */
+static unsigned closing_second(unsigned id, uint64_t drain_tunnels_ms)
+{
+    exchange_world_t *world = open_tunnel(7, 0);
+    context_t *context = context_of(world);
+    unsigned second = 0;
+    loop_hold(context->loop);
+    snprintf(world->ex->request_id, sizeof(world->ex->request_id), "request-%u", id);
+    context->tunnels_until_ms = loop_now(context->loop) + drain_tunnels_ms;
+    tunnel_drain(world->ex);
+    loop_skip(context->loop, drain_tunnels_ms - 60000 - 1);
+    loop_turn(context->loop, 0);
+    expect_open(world);
+    while (world->ex->state == EXCHANGE_TUNNEL && second < 60) {
+        loop_skip(context->loop, 1000);
+        loop_turn(context->loop, 0);
+        second++;
+    }
+    assert_memory_equal(world->out, "\x88", 1);
+    assert_memory_equal(world->out + 2, "\x03\xf4", 2); /* 1012 */
+    exchange_world_free(world);
+    return second;
+}
+
+/* Those that outlive an upgrade return spread over the last minute, and before its end. */
+static void restarted_in_the_last_minute(void **state)
+{
+    (void)state;
+    unsigned closed[61] = {0}, seconds = 0;
+    for (unsigned id = 0; id < 200; id++)
+        closed[closing_second(id, 3600000)]++;
+    for (unsigned second = 0; second <= 60; second++) {
+        seconds += closed[second] != 0;
+        assert_in_range(closed[second], 0, 20);
+    }
+    assert_in_range(seconds, 40, 55);
+    assert_int_equal(closed[56] + closed[57] + closed[58] + closed[59] + closed[60], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_a_preview),   cmocka_unit_test(expired),         cmocka_unit_test(outdated),
-        cmocka_unit_test(within_a_frame), cmocka_unit_test(without_tunnels),
+        cmocka_unit_test(restarted_in_the_last_minute),
+        cmocka_unit_test(of_a_preview),
+        cmocka_unit_test(expired),
+        cmocka_unit_test(outdated),
+        cmocka_unit_test(within_a_frame),
+        cmocka_unit_test(without_tunnels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
