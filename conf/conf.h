@@ -252,6 +252,14 @@ typedef struct conf {
     uint32_t log_flush_ms; /* maximum time of an access line in a worker */
     conf_messages_t log_messages;
 
+    struct {
+        char *otlp;          /* URL of the receiver of traces; "": none are made */
+        char *ca_file;       /* PEM; "": the system's */
+        uint32_t rate;       /* of requests without a decision of their client, in millionths */
+        uint32_t per_second; /* traces of one worker, of each kind of decision */
+        uint32_t timeout;    /* for one call */
+    } tracing;
+
     conf_proxy_t *trusted; /* proxies that are trusted to name their clients */
     size_t trusted_count;
 

@@ -30,6 +30,8 @@ static const char *of_scalar(conf_type_t type)
     switch (type) {
     case CONF_BOOL:
         return "`true` or `false`";
+    case CONF_FRACTION:
+        return "a number from 0 to 1 with at most six decimals, such as 0.01";
     case CONF_PATH:
         return "a path";
     case CONF_NO_PATH:

@@ -187,3 +187,29 @@ bool conf_proves_key(const conf_t *conf, str_t method, str_t path)
     fit_all(&open, path);
     return proves.all && !open.any;
 }
+
+/* ---- fractions ---- */
+
+const char *conf_value_fraction(str_t text, uint32_t *millionths)
+{
+    uint32_t value = 0;
+    size_t decimals = 0;
+    if (text.n == 0 || (text.p[0] != '0' && text.p[0] != '1') || (text.n > 1 && text.p[1] != '.'))
+        return "is not a number from 0 to 1";
+    if (text.n == 2 || text.n > 8)
+        return "does not have one to six decimals after its point";
+    for (size_t i = 0; i < text.n; i++) {
+        if (i == 1)
+            continue;
+        if (!(text.p[i] >= '0' && text.p[i] <= '9'))
+            return "is not a number from 0 to 1";
+        value = value * 10 + (uint32_t)(text.p[i] - '0');
+        decimals += i > 1;
+    }
+    for (; decimals < 6; decimals++)
+        value *= 10;
+    if (value > 1000000)
+        return "is too large";
+    *millionths = value;
+    return NULL;
+}

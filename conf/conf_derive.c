@@ -179,6 +179,8 @@ static void derive_providers(conf_t *conf, const conf_environment_t *env)
     none(&conf->docker.socket);
     if (conf->docker.pause && conf->docker.idle == 0)
         conf->docker.idle = DOCKER_IDLE_MS;
+    none(&conf->tracing.otlp);
+    none(&conf->tracing.ca_file);
     none(&conf->control_plane.url);
     none(&conf->control_plane.token_file);
     none(&conf->control_plane.ca_file);

@@ -292,10 +292,8 @@ static void check_token(const conf_t *conf, const char *key, const char *path, c
     close(fd);
 }
 
-static void check_control_plane_ca(const conf_t *conf, conf_errors_t *errors)
+static void check_ca(const conf_t *conf, const char *key, const char *path, conf_errors_t *errors)
 {
-    static const char key[] = "control_plane.ca_file";
-    const char *path = conf->control_plane.ca_file;
     struct stat st;
     check_authorities(conf, nowhere, key, path, errors);
     if (stat(path, &st) == 0)
@@ -414,7 +412,9 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
     if (conf->api.host_count != 0 && conf->api.settle_key[0] != '\0')
         check_token(conf, "api.settle_key", conf->api.settle_key, "key", errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.ca_file[0] != '\0')
-        check_control_plane_ca(conf, errors);
+        check_ca(conf, "control_plane.ca_file", conf->control_plane.ca_file, errors);
+    if (conf->tracing.otlp[0] != '\0' && conf->tracing.ca_file[0] != '\0')
+        check_ca(conf, "tracing.ca_file", conf->tracing.ca_file, errors);
     for (size_t i = 0; i < conf->upstream_count; i++)
         check_upstream(conf, i, errors);
 }

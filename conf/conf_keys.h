@@ -12,6 +12,7 @@ typedef enum conf_type {
     CONF_SECTION,       /* groups the keys "name.*"; no field */
     CONF_UINT,          /* uint16_t, uint32_t or uint64_t, by `width` */
     CONF_BOOL,          /* bool */
+    CONF_FRACTION,      /* uint32_t: millionths, from 0 to 1 */
     CONF_DURATION,      /* uint32_t or uint64_t, milliseconds */
     CONF_SIZE,          /* uint32_t or uint64_t, bytes */
     CONF_PATH,          /* char * */

@@ -27,6 +27,7 @@ bool conf_needs_mark(conf_type_t type)
     case CONF_SECTION:
     case CONF_UINT:
     case CONF_BOOL:
+    case CONF_FRACTION:
     case CONF_DURATION:
     case CONF_SIZE:
     case CONF_METHOD:

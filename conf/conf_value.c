@@ -513,6 +513,8 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
         return set_scalar_number(key, text, field);
     case CONF_BOOL:
         return conf_value_bool(text, field);
+    case CONF_FRACTION:
+        return conf_value_fraction(text, field);
     case CONF_PATH:
         return set_path(text, dir, field);
     case CONF_LOG:

@@ -26,6 +26,8 @@ MUST_USE const char *conf_value_set(const conf_key_t *key, str_t text, const cha
 MUST_USE const char *conf_value_size(str_t text, uint64_t *bytes);
 MUST_USE const char *conf_value_duration(str_t text, uint64_t *ms);
 MUST_USE const char *conf_value_bool(str_t text, bool *out);
+/* From 0 to 1 in millionths (conf_cost.c). */
+MUST_USE const char *conf_value_fraction(str_t text, uint32_t *millionths);
 /* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing
  * dot. */
 MUST_USE const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1]);

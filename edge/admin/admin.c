@@ -60,6 +60,11 @@ void admin_set_wall_clock(admin_t *admin, const wall_clock_t *wall_clock)
     admin->wall_clock = wall_clock;
 }
 
+void admin_set_traces(admin_t *admin, const trace_service_t *traces)
+{
+    admin->traces = traces;
+}
+
 void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams)
 {
     admin->upstreams = upstreams;

@@ -11,6 +11,7 @@
 #include "runner_client.h"
 #include "shm.h"
 #include "store_thread.h"
+#include "trace_service.h"
 #include "traffic_service.h"
 #include "upstreams.h"
 #include "wall_clock.h"
@@ -58,6 +59,8 @@ void admin_set_wall_clock(admin_t *admin, const wall_clock_t *wall_clock);
 void admin_set_upstreams(admin_t *admin, const upstreams_t *upstreams);
 /* Sets the questions to workers about their requests; they must outlive it. */
 void admin_set_traffic(admin_t *admin, traffic_service_t *traffic);
+/* Sets the sender of traces, for the metrics; it must outlive it. */
+void admin_set_traces(admin_t *admin, const trace_service_t *traces);
 /*
  * Serves the listeners of kind metrics of `conf`, whose sockets are `fds` (listening, non-blocking, in
  * order). Takes those that it needs over, and sets them to -1. Listeners that `conf` no longer has end.

@@ -39,6 +39,7 @@ struct admin {
     runner_client_t *runner;        /* NULL before admin_set_runner */
     const wall_clock_t *wall_clock; /* NULL before admin_set_wall_clock */
     const upstreams_t *upstreams;   /* NULL before admin_set_upstreams */
+    const trace_service_t *traces;  /* NULL before admin_set_traces */
     traffic_service_t *traffic;     /* NULL before admin_set_traffic */
     list_t reload_waiters;          /* reload_waiter_t.link, in admin_control.c */
     list_t recorded;                /* admin_recorded_t.link */

@@ -325,6 +325,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .build_id = crash_build_id(),
         .listeners = admin_listeners_figures(admin),
         .names = admin->upstreams != NULL ? upstreams_names(admin->upstreams) : (resolver_figures_t){0},
+        .traces = admin->traces != NULL ? trace_service_figures(admin->traces) : (trace_figures_t){0},
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
         .ready = fault_of(ex, job) == NULL,
         .certificates = certificates,

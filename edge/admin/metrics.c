@@ -52,6 +52,27 @@ static void names(metrics_writer_t *w, const resolver_figures_t *figures)
     metrics_sample_us(w, NULL, figures->oldest_ms * 1000);
 }
 
+static void traces(metrics_writer_t *w, const trace_figures_t *figures)
+{
+    const struct {
+        const char *reason;
+        uint64_t count;
+    } dropped[] = {{"limit", figures->over},
+                   {"worker", figures->lost},
+                   {"queue", figures->crowded},
+                   {"receiver", figures->failed}};
+    metrics_single(w, "traces_sent_total", COUNTER,
+                   "Traces that the receiver took, since the controller started", figures->sent);
+    metrics_family(
+        w, "traces_dropped_total", COUNTER, METRICS_LABELS("reason"),
+        "Traces lost since then: above tracing.per_second, between worker and controller, by a full "
+        "queue, by a failed call of the receiver");
+    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
+        metrics_sample(w, METRICS_LABELS(dropped[i].reason), dropped[i].count);
+    metrics_single(w, "trace_spans_rejected_total", COUNTER,
+                   "Spans that the receiver rejected in calls that it took", figures->rejected);
+}
+
 static void waking(metrics_writer_t *w, shm_t *shm)
 {
     const shm_wakes_t *wakes = shm_wakes(shm);
@@ -108,6 +129,7 @@ static void edge(metrics_writer_t *w, const metrics_input_t *input)
                    input->clock_jumps);
     local_servers(w, input);
     names(w, &input->names);
+    traces(w, &input->traces);
     waking(w, input->shm);
     metrics_single(w, "store_damaged", GAUGE, "1 once damaged pages of the store are known",
                    store_health_bad_pages(shm_store_health(input->shm)) != 0);

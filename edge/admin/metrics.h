@@ -14,6 +14,7 @@
 #include "resolver.h"
 #include "shm.h"
 #include "store.h"
+#include "trace_service.h"
 
 /* A server inside the controller. */
 typedef struct metrics_admin {
@@ -30,16 +31,17 @@ typedef struct metrics_certificate {
 
 typedef struct metrics_input {
     shm_t *shm;
-    const conf_t *conf;         /* for its upstreams; NULL: none */
-    unsigned workers;           /* configured */
-    uint64_t now_ms;            /* CLOCK_MONOTONIC */
-    uint64_t heap_bytes;        /* of the controller */
-    uint64_t messages_lost;     /* logger_lost_lines */
-    uint64_t clock_jumps;       /* of the wall clock, seen by this controller */
-    const char *build_id;       /* hexadecimal; NULL: unknown */
-    metrics_admin_t admin;      /* the admin socket */
-    metrics_admin_t listeners;  /* those of kind metrics */
-    resolver_figures_t names;   /* of servers */
+    const conf_t *conf;        /* for its upstreams; NULL: none */
+    unsigned workers;          /* configured */
+    uint64_t now_ms;           /* CLOCK_MONOTONIC */
+    uint64_t heap_bytes;       /* of the controller */
+    uint64_t messages_lost;    /* logger_lost_lines */
+    uint64_t clock_jumps;      /* of the wall clock, seen by this controller */
+    const char *build_id;      /* hexadecimal; NULL: unknown */
+    metrics_admin_t admin;     /* the admin socket */
+    metrics_admin_t listeners; /* those of kind metrics */
+    resolver_figures_t names;  /* of servers */
+    trace_figures_t traces;
     const store_stats_t *store; /* NULL: unreadable */
     bool ready;                 /* as /readyz says */
     const metrics_certificate_t *certificates;

@@ -112,6 +112,7 @@ static void take_conf(controller_t *controller, ipc_message_t *message)
     upstreams_set_conf(controller->upstreams, conf);
     deletion_service_set_conf(controller->deletions, conf);
     wake_coordinator_set_conf(controller->coordinator, conf);
+    trace_service_set_conf(controller->traces, conf);
     conf_job_t *work = calloc(1, sizeof *work);
     assert(work != NULL);
     *work = (conf_job_t){.job = {.run = conf_run, .done = conf_done},
@@ -343,6 +344,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     case PROCESS_UPSTREAM_SLOT:
         worker_links_notify_all(controller->worker_links, PROCESS_UPSTREAM_SLOT, message->value, STR(""));
         break;
+    case PROCESS_TRACE:
+        trace_service_take(controller->traces, bytes);
+        break;
     case PROCESS_TRAFFIC:
         traffic_service_take(controller->traffic, index, message->value, bytes);
         break;
@@ -484,6 +488,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
         deletion_service_new(controller->loop, controller->conf, controller->store, controller->worker_links,
                              controller->boxes, shm_balance(controller->shm), controller->upstreams);
     controller->traffic = traffic_service_new(controller->loop, controller->shm, controller->worker_links);
+    controller->traces = trace_service_new(controller->loop, controller->conf);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controller_controls, controller);
     listen_for_metrics(controller, args);
@@ -491,6 +496,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     admin_set_wall_clock(controller->admin, &controller->wall_clock);
     admin_set_upstreams(controller->admin, controller->upstreams);
     admin_set_traffic(controller->admin, controller->traffic);
+    admin_set_traces(controller->admin, controller->traces);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
     channel_use_reserve(controller->supervisor);
@@ -519,6 +525,7 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->reopening);
     admin_free(&controller->admin);
     traffic_service_free(&controller->traffic);
+    trace_service_free(&controller->traces);
     controller->processes->free(controller->processes);
     runner_client_free(&controller->runner);
     if (controller->boxes != NULL)

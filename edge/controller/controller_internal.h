@@ -15,6 +15,7 @@
 #include "process_facts.h"
 #include "providers.h"
 #include "store_thread.h"
+#include "trace_service.h"
 #include "traffic_service.h"
 #include "upstreams.h"
 #include "wake_coordinator.h"
@@ -45,6 +46,7 @@ typedef struct controller {
     preview_service_t *previews;
     deletion_service_t *deletions;
     traffic_service_t *traffic;
+    trace_service_t *traces;
     wall_clock_t wall_clock;
     controller_state_t state;
     int status; /* exit status of the process */

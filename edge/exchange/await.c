@@ -9,6 +9,7 @@
 #include "context.h"
 #include "exchange.h"
 #include "list.h"
+#include "trace.h"
 
 static void go_on(await_t *wait)
 {
@@ -45,9 +46,11 @@ static bool take_result(exchange_t *ex, step_result_t result)
 
 static void run(exchange_t *ex)
 {
-    do
+    do {
         assert(ex->step->run != NULL); /* the last step always answers */
-    while (take_result(ex, ex->step->run(ex)));
+        if (ex->trace != NULL)
+            trace_step_runs(ex->trace, ex->step->name, trace_us(ex->times.start_us, loop_precise_us()));
+    } while (take_result(ex, ex->step->run(ex)));
     exchange_count(ex);
 }
 

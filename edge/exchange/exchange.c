@@ -18,6 +18,7 @@
 #include "pipeline.h"
 #include "request_head.h"
 #include "step.h"
+#include "trace.h"
 
 /* Fewer bytes than this do not count as progress for relief.h. */
 #define PROGRESS_BYTES 4096
@@ -53,6 +54,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
                        .account = {.parent = &client->account},
                        .client_ops = ops,
                        .codec = codec,
+                       .progress_ms = loop_now(client->context->loop),
                        .request = {.content_length = LENGTH_UNKNOWN},
                        .response = {.content_length = LENGTH_UNKNOWN},
                        .preview = &preview_none};
@@ -119,11 +121,25 @@ static void set_client_share(exchange_t *ex)
     set_accounts(ex, own, named);
 }
 
+/* The state of a sampled exchange becomes `state`. */
+static void trace_state(exchange_t *ex, exchange_state_t state)
+{
+    uint32_t us = trace_us(ex->times.start_us, loop_precise_us());
+    if (ex->state == EXCHANGE_STEPS)
+        trace_steps_end(ex->trace, us);
+    if (state == EXCHANGE_ORIGIN)
+        ex->trace->origin_us = us;
+    else if (state == EXCHANGE_RESPONSE || state == EXCHANGE_TUNNEL)
+        ex->trace->head_us = us;
+}
+
 static void set_state(exchange_t *ex, exchange_state_t state)
 {
     assert(state > ex->state);
     assert(await_source(ex) == NULL);
     assert(state != EXCHANGE_TUNNEL || ex->state == EXCHANGE_ORIGIN);
+    if (ex->trace != NULL)
+        trace_state(ex, state);
     ex->state = state;
 }
 
@@ -143,7 +159,9 @@ static bool inbound_id_usable(const exchange_t *ex, str_t id)
 
 static void begin(exchange_t *ex)
 {
-    ex->progress_ms = loop_now(ex->context->loop);
+    uint64_t now_ms = loop_now(ex->context->loop);
+    ex->times.head_ms = (uint32_t)(now_ms - ex->progress_ms);
+    ex->progress_ms = now_ms;
     if (!ex->internal)
         remote_find(ex);
     set_client_share(ex);
@@ -441,6 +459,8 @@ bool exchange_origin_connected(exchange_t *ex)
 
 void exchange_origin_unreachable(exchange_t *ex)
 {
+    if (ex->trace != NULL)
+        ex->trace->unreachable_us = trace_us(ex->times.start_us, loop_precise_us());
     run_hooks(hooks_of(ex)->origin_unreachable, ex);
 }
 

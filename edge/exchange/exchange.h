@@ -117,6 +117,7 @@ typedef struct exchange_times {
     uint64_t start_us; /* loop_precise_us when the head was complete */
     uint64_t end_us;   /* the same at the end; 0: not yet, or the head never was complete */
     uint64_t wall_us;
+    uint32_t head_ms;       /* from the first byte of the head to its last, in milliseconds */
     uint32_t connect_us;    /* a fresh origin connection was ready */
     uint32_t first_byte_us; /* the origin's head came */
 } exchange_times_t;
@@ -199,6 +200,8 @@ struct exchange {
 
     slot_claim_t slots;     /* for connections to origins */
     struct wake_turn *wake; /* its wake (wake_times.h); NULL: its box ran already */
+
+    struct trace *trace; /* NULL: not sampled */
 
     uint16_t flight; /* its record (flights.h); 0: none */
 

@@ -11,7 +11,7 @@
 #include "forged.h"
 #include "random_id.h"
 #include "text.h"
-#include "traceparent.h"
+#include "trace.h"
 
 /* Maximum elements of Connection fields to compare; the codec's limits refuse more. */
 #define LIST_BOUND 64
@@ -98,13 +98,19 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     return !named || !is_named(&ex->request.fields, field->name);
 }
 
-/* The client's traceparent if valid, else empty. One made up here would mark the trace as not sampled and so
- * switch the app's own tracing off. */
+str_t forward_inbound_trace(const exchange_t *ex)
+{
+    const fields_t *fields = &ex->request.fields;
+    str_t inbound = fields_value(fields, FIELD_TRACEPARENT);
+    bool good = inbound.n != 0 && traceparent_valid(inbound) && fields_count(fields, FIELD_TRACEPARENT) == 1;
+    return good ? inbound : STR("");
+}
+
+/* Of the edge's span if the exchange is sampled, else the client's if valid, else empty. One made up for an
+ * exchange that is not sampled would switch the app's own tracing off. */
 static str_t traceparent(const exchange_t *ex)
 {
-    str_t inbound = fields_value(&ex->request.fields, FIELD_TRACEPARENT);
-    bool good = fields_count(&ex->request.fields, FIELD_TRACEPARENT) == 1 && traceparent_valid(inbound);
-    return good ? inbound : STR("");
+    return ex->trace != NULL ? str_make(ex->trace->outgoing, TRACEPARENT_BYTES) : forward_inbound_trace(ex);
 }
 
 /* All values of one field, joined, followed by `ours`. */

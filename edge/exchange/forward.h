@@ -33,5 +33,7 @@ void forward_filter_trailers(exchange_t *ex);
  * Proxy-*, TE, Upgrade. Rewrites a Location on localhost to the preview's host if the box gets localhost.
  */
 void forward_filter_response(exchange_t *ex, fields_t *fields);
+/* The client's traceparent if it has one that is valid, else empty. */
+str_t forward_inbound_trace(const exchange_t *ex);
 
 #endif

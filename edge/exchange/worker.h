@@ -18,6 +18,7 @@ typedef struct refused refused_t;
 typedef struct routes routes_t;
 typedef struct store store_t;
 typedef struct activity activity_t;
+typedef struct tracing tracing_t;
 typedef struct traffic traffic_t;
 typedef struct wake_client wake_client_t;
 typedef struct worker worker_t;
@@ -37,6 +38,7 @@ struct worker {
     activity_t *activity;              /* the use of boxes by exchanges; NULL: none (tests) */
     access_log_t *log;                 /* NULL: no access log */
     traffic_t *traffic;                /* who makes its requests; NULL: does not count (tests) */
+    tracing_t *tracing;                /* traces of requests; NULL: none (tests) */
     flights_t *flights;                /* the requests in flight, in the shared segment; NULL: none (tests) */
     unsigned wake_streams;             /* open ones (wake_events.c) */
     uint32_t birth;                    /* process_birth of this process */

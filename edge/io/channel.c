@@ -191,6 +191,11 @@ bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
     return queue(channel, type, value, bytes);
 }
 
+bool channel_try(channel_t *channel, uint32_t type, uint64_t value, str_t bytes)
+{
+    return channel->first == NULL && ipc_send(channel->fd, type, value, bytes, NULL, 0) == IPC_OK;
+}
+
 void channel_retry(channel_t *channel, const char *process, uint32_t type, uint64_t value)
 {
     process_log(LOG_MESSAGE_LOST, process,

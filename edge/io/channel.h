@@ -50,5 +50,7 @@ void channel_retry(channel_t *channel, const char *process, uint32_t type, uint6
  */
 bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes, const int *fds,
                   size_t fd_count);
+/* The same without descriptors, for messages that may be lost: sends now or not at all, and never queues. */
+bool channel_try(channel_t *channel, uint32_t type, uint64_t value, str_t bytes);
 
 #endif

@@ -10,9 +10,10 @@
 #include "cause.h"
 #include "client.h"
 #include "exchange_measure.h"
+#include "forward.h"
 #include "log_json.h"
 #include "target_text.h"
-#include "traceparent.h"
+#include "trace.h"
 #include "wake_times.h"
 
 /* Maximum bytes of each text of a line, escaped. */
@@ -126,13 +127,14 @@ static str_t end_text(exchange_end_t how)
     return STR("");
 }
 
-/* The client's trace. A valid value has no characters to escape. */
-static char *write_trace(char *at, const fields_t *fields)
+/* The trace of the client, or of the edge. A valid id has no characters to escape. */
+static char *write_trace(char *at, const exchange_t *ex)
 {
-    str_t value = fields_value(fields, FIELD_TRACEPARENT);
-    if (fields_count(fields, FIELD_TRACEPARENT) != 1 || !traceparent_valid(value))
+    str_t inbound = ex->trace == NULL ? forward_inbound_trace(ex) : STR("");
+    if (ex->trace == NULL && inbound.n == 0)
         return at;
-    at = log_json_raw(log_json_raw(at, STR(",\"trace_id\":\"")), traceparent_id(value));
+    at = log_json_raw(log_json_raw(at, STR(",\"trace_id\":\"")),
+                      ex->trace != NULL ? trace_id(ex->trace) : traceparent_id(inbound));
     *at++ = '"';
     return at;
 }
@@ -142,8 +144,8 @@ static char *write_request(char *at, const exchange_t *ex)
 {
     char address[INET6_ADDRSTRLEN];
     at = write_own(at, STR(",\"request_id\":\""), ex->request_id, ID_BYTES);
-    if (fields_find(&ex->request.fields, FIELD_TRACEPARENT) != NULL)
-        at = write_trace(at, &ex->request.fields);
+    if (ex->trace != NULL || fields_find(&ex->request.fields, FIELD_TRACEPARENT) != NULL)
+        at = write_trace(at, ex);
     at = log_json_raw(at, STR(",\"client\":\""));
     at = log_json_raw(at, address_text(remote_address(ex), address));
     if (remote_is_trusted(ex)) {

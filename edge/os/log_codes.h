@@ -156,6 +156,8 @@
     X(HEALTH_SEES, "health_sees", NOTICE, "Checks run again.")                                               \
     X(NAME_FAILED, "name_failed", WARNING, "A server's name cannot be resolved.")                            \
     X(NAME_FOUND, "name_found", NOTICE, "The name can be resolved again.")                                   \
+    X(TRACES_FAILED, "traces_failed", WARNING, "The receiver of traces does not take them: they are lost.")  \
+    X(TRACES_BACK, "traces_back", NOTICE, "The receiver takes traces again.")                                \
     X(DELETIONS_UNKNOWN, "deletions_unknown", WARNING, "Previews of boxes that the API deleted may stay.")   \
     X(DELETIONS_KNOWN, "deletions_known", NOTICE, "The API tells of deleted boxes again.")                   \
     X(DELETION_UNREPORTED, "deletion_unreported", WARNING, "The result of a deletion is not known.")

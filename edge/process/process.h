@@ -88,6 +88,7 @@ typedef enum process_message {
                                  bytes: traffic_question_write (numbers from IPC_TYPE_LOST on are the
                                  channel's and of messages without descriptors) */
     PROCESS_TRAFFIC, /* worker to controller: part of the answer to question `value` (traffic_message.h) */
+    PROCESS_TRACE,   /* worker to controller: bytes are a trace_message_t; may be lost */
     /* Old and new edges talk: add types at the end. */
 } process_message_t;
 

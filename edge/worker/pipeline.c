@@ -13,6 +13,7 @@
 #include "route.h"
 #include "slots.h"
 #include "steps.h"
+#include "tracing.h"
 #include "traffic.h"
 #include "tunnel.h"
 #include "wake.h"
@@ -96,11 +97,11 @@ static const exchange_hook_t drain[] = {tunnel_drain, NULL};
 /* The tunnel's timer first: the other hooks give claims back, which resumes other exchanges. */
 static const exchange_hook_t leave[] = {tunnel_leave, wake_turn_end, slots_release, api_deletion_end, NULL};
 
-static const exchange_hook_t begin[] = {flight_begin, NULL};
+static const exchange_hook_t begin[] = {flight_begin, tracing_begin, NULL};
 
 /* The access line and the figures need ex->api, so api_end comes last. */
-static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, flight_end, traffic_end,
-                                      api_end,      NULL};
+static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, tracing_end,
+                                      flight_end,   traffic_end,  api_end,        NULL};
 
 const pipeline_t edge_pipeline = {
     .preview = preview_steps,

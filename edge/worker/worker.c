@@ -52,6 +52,7 @@
 #include "store.h"
 #include "system_calls.h"
 #include "tls.h"
+#include "tracing.h"
 #include "traffic.h"
 #include "tunnel.h"
 #include "upstream_queue.h"
@@ -283,6 +284,7 @@ static void on_controller_closed(void *owner)
     refused_set_channel(process->worker.refused, NULL);
     upstream_queue_set_channel(process->worker.upstream_queue, NULL);
     preview_client_set_channel(process->worker.preview_client, NULL);
+    tracing_set_channel(process->worker.tracing, NULL);
     channel_free(&process->controller); /* until PROCESS_LINK the worker serves running boxes without it */
 }
 
@@ -298,6 +300,7 @@ static void open_controller(worker_process_t *process, int fd)
     refused_set_channel(process->worker.refused, process->controller);
     upstream_queue_set_channel(process->worker.upstream_queue, process->controller);
     preview_client_set_channel(process->worker.preview_client, process->controller);
+    tracing_set_channel(process->worker.tracing, process->controller);
 }
 
 static void on_conf(worker_process_t *process, ipc_message_t *message)
@@ -457,6 +460,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->context.slots = slots_new(&worker->context);
     worker->preview_client = preview_client_new(worker);
     worker->traffic = traffic_new(&worker->context);
+    worker->tracing = tracing_new();
     worker->store = process->store;
     open_log(worker, args->access_log);
     process->supervisor = channel_new(worker->context.loop, args->supervisor_fd, &handlers, process);
@@ -526,6 +530,7 @@ static void finish(worker_process_t *process)
     preview_client_free(&worker->preview_client);
     keys_free(&worker->keys);
     traffic_free(&worker->traffic);
+    tracing_free(&worker->tracing);
     access_log_free(&worker->log);
     channel_free(&process->controller);
     channel_free(&process->supervisor);

@@ -105,7 +105,7 @@ static void default_file_has_good_examples(void **state)
             opened++;
         }
     }
-    assert_int_equal(opened, 27);
+    assert_int_equal(opened, 29);
     conf_t *conf = fixture_good(text);
     assert_string_equal(conf->run_dir, "/run/boxedge");
     assert_int_equal(conf->certificate_count, 1);

@@ -121,6 +121,29 @@ static void booleans(void **state)
         expect_no(conf_value_bool(str_from(wrong[i]), &yes), "is not true or false");
 }
 
+static void fractions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t millionths;
+    } right[] = {{"0", 0},        {"1", 1000000},  {"0.0", 0},           {"1.0", 1000000},
+                 {"0.01", 10000}, {"0.000001", 1}, {"0.999999", 999999}, {"1.000000", 1000000},
+                 {"0.5", 500000}};
+    static const char *const wrong[] = {"",          ".5",  "0.",    "2",   "1.000001",
+                                        "0.0000001", "-0",  "00",    "0,5", "0.5x",
+                                        "1e-2",      "50%", "0.5.5", "01",  "1.0000000"};
+    uint32_t value = 7;
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+        assert_null(conf_value_fraction(str_from(right[i].text), &value));
+        assert_int_equal(value, right[i].millionths);
+    }
+    value = 7;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_non_null(conf_value_fraction(str_from(wrong[i]), &value));
+    assert_int_equal(value, 7);
+}
+
 static void expect_domain(const char *text, const char *wanted)
 {
     char lower[CONF_DOMAIN_MAX + 1];
@@ -221,9 +244,9 @@ static void box_ids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations), cmocka_unit_test(sizes),   cmocka_unit_test(prints_what_it_reads),
-        cmocka_unit_test(booleans),  cmocka_unit_test(domains), cmocka_unit_test(domain_lengths),
-        cmocka_unit_test(nodes),     cmocka_unit_test(box_ids),
+        cmocka_unit_test(durations),      cmocka_unit_test(sizes),     cmocka_unit_test(prints_what_it_reads),
+        cmocka_unit_test(booleans),       cmocka_unit_test(fractions), cmocka_unit_test(domains),
+        cmocka_unit_test(domain_lengths), cmocka_unit_test(nodes),     cmocka_unit_test(box_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ typedef struct server_conn {
     int fd;
     SSL *ssl;
     pthread_t thread;
-    char head[16384];
+    char head[131072];
 } server_conn_t;
 
 struct server {

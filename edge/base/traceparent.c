@@ -17,3 +17,9 @@ bool traceparent_valid(str_t value)
     }
     return trace && span;
 }
+
+bool traceparent_sampled(str_t value)
+{
+    char low = value.p[TRACEPARENT_BYTES - 1]; /* the low half of the flags */
+    return ((low <= '9' ? low - '0' : low - 'a' + 10) & 1) != 0;
+}
