@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "decimal.h"
+
 /* Numbers of structured fields have 15 digits (RFC 9651 section 3.3.1). */
 #define NUMBER_MAX UINT64_C(999999999999999)
 
@@ -10,16 +12,10 @@ static uint64_t up(uint64_t n, uint64_t unit)
     return n / unit + (n % unit != 0);
 }
 
-/* Writes digits without snprintf, because each request to the API takes this path. */
+/* Without snprintf, because each request to the API takes this path. */
 static char *put_number(char *at, uint64_t n)
 {
-    char digits[20];
-    size_t count = 0;
-    do
-        digits[count++] = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    while (count != 0)
-        *at++ = digits[--count];
+    at = decimal_put(at, n);
     *at = '\0';
     return at;
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define MUST_USE __attribute__((warn_unused_result))
+/* Rarely called: apart from the caller's code, which stays small. */
+#define COLD __attribute__((cold, noinline))
 
 typedef struct str {
     const char *p;

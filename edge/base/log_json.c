@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "decimal.h"
 #include "utf8.h"
 
 /* A byte that needs no escape: printable ASCII except '"' and '\'. */
@@ -109,22 +110,9 @@ void log_json_text(log_json_text_t *text, str_t s)
     }
 }
 
-char *log_json_uint(char *at, uint64_t value)
-{
-    char digits[LOG_JSON_UINT_BYTES];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    while (n != 0)
-        *at++ = digits[--n];
-    return at;
-}
-
 char *log_json_ms(char *at, uint64_t us)
 {
-    at = log_json_uint(at, us / 1000);
+    at = decimal_put(at, us / 1000);
     unsigned rest = (unsigned)(us % 1000);
     *at++ = '.';
     *at++ = (char)('0' + rest / 100);

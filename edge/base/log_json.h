@@ -10,9 +10,8 @@
 
 /* Room that log_json_text needs beyond `limit`, for the mark of a cut. */
 #define LOG_JSON_CUT_BYTES 3
-/* Maximum bytes that log_json_uint and log_json_ms write. */
-#define LOG_JSON_UINT_BYTES 20
-#define LOG_JSON_MS_BYTES   22
+/* Maximum bytes that log_json_ms writes. */
+#define LOG_JSON_MS_BYTES 22
 
 /* Text under construction: the position of the next byte, and the end for text. */
 typedef struct log_json_text {
@@ -29,8 +28,6 @@ typedef struct log_json_text {
  */
 void log_json_text(log_json_text_t *text, str_t s);
 
-/* Writes a decimal number; returns the position after it. */
-char *log_json_uint(char *at, uint64_t value);
 /* Writes microseconds as milliseconds with three decimals: 1234 is "1.234". */
 char *log_json_ms(char *at, uint64_t us);
 /* Copies bytes that need no escaping. */

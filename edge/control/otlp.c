@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "address.h"
+#include "decimal.h"
 #include "log_json.h"
 
 /* Values of the protocol's enumerations. */
@@ -31,7 +32,7 @@ static char *put_text(char *at, str_t value, size_t max)
 static char *put_number(char *at, uint64_t value)
 {
     *at++ = '"';
-    at = log_json_uint(at, value);
+    at = decimal_put(at, value);
     *at++ = '"';
     return at;
 }

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "budget.h"
 #include "context.h"
+#include "decimal.h"
 #include "http2_server_internal.h"
 #include "list.h"
 
@@ -98,15 +99,10 @@ static void send_head(exchange_t *ex)
     list.n += nv_fields(list.at + list.n, &response->fields, response->tunnel);
     if (fields_find(&response->fields, FIELD_DATE) == NULL)
         list.at[list.n++] = http2_nv(STR("date"), http_date_now(&context->date, context->loop));
-    char length[20];
+    char length[DECIMAL_MAX];
     if (response->content_length != LENGTH_UNKNOWN && !response->tunnel && response->status != 204) {
-        size_t at = sizeof(length);
-        uint64_t left = response->content_length;
-        do {
-            length[--at] = (char)('0' + left % 10);
-            left /= 10;
-        } while (left != 0);
-        list.at[list.n++] = http2_nv(STR("content-length"), str_make(length + at, sizeof(length) - at));
+        size_t digits = (size_t)(decimal_put(length, response->content_length) - length);
+        list.at[list.n++] = http2_nv(STR("content-length"), str_make(length, digits));
     }
     stream->has_data = response->tunnel || !response->bodyless || stream->malformed;
     nghttp2_data_provider provider = {.read_callback = on_read_body}; /* may outlive the stream */

@@ -44,12 +44,18 @@ static bool take_result(exchange_t *ex, step_result_t result)
     return true;
 }
 
+/* Apart from `run`, which most exchanges pass without a trace. */
+static COLD void trace_step(exchange_t *ex)
+{
+    trace_step_runs(ex->trace, ex->step->name, trace_us(ex->times.start_us, loop_precise_us()));
+}
+
 static void run(exchange_t *ex)
 {
     do {
         assert(ex->step->run != NULL); /* the last step always answers */
         if (ex->trace != NULL)
-            trace_step_runs(ex->trace, ex->step->name, trace_us(ex->times.start_us, loop_precise_us()));
+            trace_step(ex);
     } while (take_result(ex, ex->step->run(ex)));
     exchange_count(ex);
 }

@@ -122,7 +122,7 @@ static void set_client_share(exchange_t *ex)
 }
 
 /* The state of a sampled exchange becomes `state`. */
-static void trace_state(exchange_t *ex, exchange_state_t state)
+static COLD void trace_state(exchange_t *ex, exchange_state_t state)
 {
     uint32_t us = trace_us(ex->times.start_us, loop_precise_us());
     if (ex->state == EXCHANGE_STEPS)

@@ -9,6 +9,7 @@
 #include "arena.h"
 #include "cause.h"
 #include "client.h"
+#include "decimal.h"
 #include "exchange_measure.h"
 #include "forward.h"
 #include "log_json.h"
@@ -74,7 +75,7 @@ static char *write_own(char *at, str_t before, const char *value, size_t max)
 
 static char *write_uint(char *at, str_t before, uint64_t value)
 {
-    return log_json_uint(log_json_raw(at, before), value);
+    return decimal_put(log_json_raw(at, before), value);
 }
 
 static char *write_bool(char *at, str_t before, bool value)

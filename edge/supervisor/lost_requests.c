@@ -12,6 +12,7 @@
 #include "address.h"
 #include "children.h"
 #include "conf_log.h"
+#include "decimal.h"
 #include "log_entry.h"
 #include "log_json.h"
 #include "measures.h"
@@ -68,7 +69,7 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
     if (flight->box[0] != '\0') {
         str_t box = str_make(flight->box, strnlen(flight->box, sizeof(flight->box)));
         at = add_text(at, STR(",\"box\":\""), box, 6 * sizeof(flight->box));
-        at = log_json_uint(log_json_raw(at, STR(",\"port\":")), flight->port);
+        at = decimal_put(log_json_raw(at, STR(",\"port\":")), flight->port);
     }
     at = add_text(at, STR(",\"kind\":\""), kind_text(flight), 16);
     at = add_text(at, STR(",\"method\":\""), str_make(flight->method, flight->method_n),

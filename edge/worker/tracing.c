@@ -38,12 +38,10 @@ void tracing_set_channel(tracing_t *tracing, channel_t *channel)
     tracing->channel = channel;
 }
 
-void tracing_begin(exchange_t *ex)
+static COLD void sample(exchange_t *ex, tracing_t *tracing)
 {
     const conf_t *conf = ex->context->conf;
-    tracing_t *tracing = worker_of(ex->context)->tracing;
-    if (tracing == NULL || conf->tracing.otlp[0] == '\0' || ex->client->local ||
-        ex->client->kind == CONF_LISTENER_HEALTH)
+    if (ex->client->local || ex->client->kind == CONF_LISTENER_HEALTH)
         return;
     str_t inbound = forward_inbound_trace(ex);
     uint32_t random = 0;
@@ -52,6 +50,15 @@ void tracing_begin(exchange_t *ex)
     if (trace_sampler_takes(&tracing->sampler, inbound, conf->tracing.rate, conf->tracing.per_second, random,
                             loop_now(ex->context->loop)))
         ex->trace = trace_new(&ex->arena, ex->context->random, inbound);
+}
+
+void tracing_begin(exchange_t *ex)
+{
+    if (ex->context->conf->tracing.otlp[0] == '\0')
+        return;
+    tracing_t *tracing = worker_of(ex->context)->tracing;
+    if (tracing != NULL)
+        sample(ex, tracing);
 }
 
 /* ---- the phases ---- */
@@ -180,12 +187,10 @@ void tracing_message(const exchange_t *ex, trace_message_t *out)
     set_origin(out, ex, &ruler);
 }
 
-void tracing_end(exchange_t *ex)
+static COLD void send_trace(const exchange_t *ex)
 {
     tracing_t *tracing = worker_of(ex->context)->tracing;
     trace_message_t message;
-    if (ex->trace == NULL)
-        return;
     tracing_message(ex, &message);
     message.over = tracing->sampler.over;
     message.lost = tracing->lost;
@@ -196,4 +201,10 @@ void tracing_end(exchange_t *ex)
     }
     tracing->sampler.over = 0;
     tracing->lost = 0;
+}
+
+void tracing_end(exchange_t *ex)
+{
+    if (ex->trace != NULL)
+        send_trace(ex);
 }
