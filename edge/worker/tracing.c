@@ -54,10 +54,8 @@ static COLD void sample(exchange_t *ex, tracing_t *tracing)
 
 void tracing_begin(exchange_t *ex)
 {
-    if (ex->context->conf->tracing.otlp[0] == '\0')
-        return;
     tracing_t *tracing = worker_of(ex->context)->tracing;
-    if (tracing != NULL)
+    if (tracing != NULL && ex->context->conf->tracing.otlp[0] != '\0')
         sample(ex, tracing);
 }
 
