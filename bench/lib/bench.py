@@ -95,7 +95,7 @@ http {{
             **options))
 
     @staticmethod
-    def wait_listening(port, seconds=10):
+    def wait_listening(port, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -112,6 +112,7 @@ def first_line(*command):
 
 class Boxedge(Proxy):
     name = "boxedge"
+    sections = ""  # further ones of the configuration
 
     @classmethod
     def available(cls):
@@ -163,7 +164,7 @@ api:
   hosts: [{API}]
   upstream: api
   keys: [{{name: bench, sha256: {hashlib.sha256(self.bench.api_key.encode()).hexdigest()}, plan: bench}}]
-""")
+{self.sections}""")
         return [self.binary, "run", "-c", self.config]
 
     def prepare(self):
