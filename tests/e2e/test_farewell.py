@@ -166,14 +166,14 @@ def test_a_slow_app_gets_the_whole_request(make_edge):
     """For longer than `write_idle`, but not without progress. A reset could lose a request that had arrived
     whole."""
     with Unreading() as app:
-        edge, host = make(make_edge, app, "2s")
+        edge, host = make(make_edge, app, "5s")
         box = upload(edge, app, host)
         edge.wait_until(app.ended, what="the edge to end the connection")
         size, begin = 0, time.monotonic()
         while data := box.recv(SIZE // 16):
             size += len(data)
-            if time.monotonic() - begin < 6:
-                time.sleep(0.4)
+            if time.monotonic() - begin < 11:
+                time.sleep(0.7)
         assert size > SIZE
         edge.wait_until(lambda: not app.ended(), what="the end")
 
