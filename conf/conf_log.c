@@ -42,11 +42,24 @@ const char *conf_log_server(str_t text, char host[CONF_LOG_HOST_MAX + 1], uint16
     return conf_value_host(name, host);
 }
 
+/* "journal" or "syslog:/h" would make a file where nobody looks for it. */
+static bool is_path(str_t text)
+{
+    for (size_t i = 0; i < text.n && text.p[i] != ':'; i++)
+        if (text.p[i] == '/' || text.p[i] == '.')
+            return true;
+    return false;
+}
+
 const char *conf_log_refusal(str_t text)
 {
     char host[CONF_LOG_HOST_MAX + 1];
     uint16_t port;
-    return conf_log_kind(text) == CONF_LOG_SYSLOG ? conf_log_server(text, host, &port) : NULL;
+    conf_log_kind_t kind = conf_log_kind(text);
+    if (kind == CONF_LOG_SYSLOG)
+        return conf_log_server(text, host, &port);
+    bool refused = kind == CONF_LOG_FILE && text.n != 0 && !is_path(text);
+    return refused ? "is neither a destination nor a path (./ before a name makes it one)" : NULL;
 }
 
 access_fields_t conf_log_fields(const conf_t *conf)

@@ -24,7 +24,7 @@ conf_log_kind_t conf_log_kind(str_t text);
 /* Reads a value of CONF_LOG_SYSLOG: a name, or an address without brackets. Returns NULL or the error. */
 MUST_USE const char *conf_log_server(str_t text, char host[CONF_LOG_HOST_MAX + 1], uint16_t *port);
 
-/* Checks a value that is no path. Returns NULL or the error. */
+/* Checks a value, but for the rules of paths. Returns NULL or the error. */
 MUST_USE const char *conf_log_refusal(str_t text);
 
 /* The fields of log.fields; all without it. */

@@ -231,7 +231,7 @@ static const char *read_url(str_t text)
         return "has no host";
     for (size_t i = 0; i < rest.n; i++) {
         if (rest.p[i] == '@')
-            return "contains a user; put a token into token_file";
+            return "contains a user; a URL takes no password";
         if (rest.p[i] == '?' || rest.p[i] == '#')
             return "has a query or a fragment";
         if (!is_alphanumeric(rest.p[i]) && memchr("-._~%!$&'()*+,;=:/[]", rest.p[i], 20) == NULL)
@@ -518,8 +518,9 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
     case CONF_PATH:
         return set_path(text, dir, field);
     case CONF_LOG:
-        return conf_log_kind(text) == CONF_LOG_FILE ? set_path(text, dir, field)
-                                                    : set_checked_string(text, conf_log_refusal(text), field);
+        return conf_log_kind(text) == CONF_LOG_FILE && conf_log_refusal(text) == NULL
+                   ? set_path(text, dir, field)
+                   : set_checked_string(text, conf_log_refusal(text), field);
     case CONF_NO_PATH:
         return text.n == 0 ? set_checked_string(text, NULL, field) : set_path(text, dir, field);
     case CONF_URL:

@@ -105,16 +105,23 @@ store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
     return result;
 }
 
-store_result_t store_count_blocks(store_t *store, uint64_t *count)
+/* In a transaction. The keys are a rule, and no block. */
+static store_result_t count_blocks(store_t *store, uint64_t *count)
 {
     table_stats_t stats;
     str_t record;
+    store_result_t result = table_get_stats(store->rules, &stats);
+    if (result == STORE_OK)
+        *count = stats.records - (table_find(store->rules, STORE_KEYS_NAME, 0, &record) != STORE_NOT_FOUND);
+    return result;
+}
+
+store_result_t store_count_blocks(store_t *store, uint64_t *count)
+{
     store_result_t result = table_read_begin(store->rules);
     if (result != STORE_OK)
         return result;
-    result = table_get_stats(store->rules, &stats);
-    if (result == STORE_OK)
-        *count = stats.records - (table_find(store->rules, STORE_KEYS_NAME, 0, &record) != STORE_NOT_FOUND);
+    result = count_blocks(store, count);
     table_read_end(store->rules);
     return result;
 }
@@ -138,17 +145,15 @@ static store_result_t change_rule(store_t *store, const rule_name_t *name, str_t
 /* Sets *room if the block may be put: it exists already, or fewer than STORE_BLOCKS_MAX exist. */
 static store_result_t has_room(store_t *store, const rule_name_t *name, bool *room)
 {
-    table_stats_t stats;
+    uint64_t count;
     str_t record;
     store_result_t result = table_read_begin(store->rules);
     if (result != STORE_OK)
         return result;
-    result = table_get_stats(store->rules, &stats);
-    if (result == STORE_OK) {
-        bool keys = table_find(store->rules, STORE_KEYS_NAME, 0, &record) != STORE_NOT_FOUND;
-        *room = table_find(store->rules, name->id, name->port, &record) == STORE_OK ||
-                stats.records - keys < STORE_BLOCKS_MAX;
-    }
+    result = count_blocks(store, &count);
+    if (result == STORE_OK)
+        *room =
+            table_find(store->rules, name->id, name->port, &record) == STORE_OK || count < STORE_BLOCKS_MAX;
     table_read_end(store->rules);
     return result;
 }

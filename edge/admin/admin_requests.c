@@ -10,9 +10,8 @@
 #include "recent_lines.h"
 #include "traffic_service.h"
 
-/* Rows of an answer without `limit`, and the most access lines of one. */
+/* Rows of an answer without `limit`. */
 #define LIMIT_DEFAULT 100
-#define RECENT_MAX    200
 /* Workers without an answer that a sentence names. */
 #define NAMES_MAX   6
 #define NAMES_BYTES (NAMES_MAX * 48 + 48)
@@ -236,7 +235,7 @@ typedef struct recent_job {
     exchange_t *ex;
     traffic_asked_t *asked;
     traffic_question_t question;
-    json_t *lines[SHM_WORKERS_MAX * RECENT_MAX];
+    json_t *lines[SHM_WORKERS_MAX * RECENT_LINES_MAX];
     size_t count;
     uint64_t kept;
 } recent_job_t;
@@ -309,7 +308,7 @@ static bool take_recent(void *arg, str_t name, str_t value)
         question->find[value.n] = '\0';
         return true;
     }
-    if (str_eq(name, STR("limit")) && str_to_uint(value, RECENT_MAX, &limit) && limit != 0) {
+    if (str_eq(name, STR("limit")) && str_to_uint(value, RECENT_LINES_MAX, &limit) && limit != 0) {
         question->limit = (uint32_t)limit;
         return true;
     }
@@ -325,7 +324,7 @@ void admin_recent(exchange_t *ex, str_t body, void *arg)
     if (!admin_each_parameter(ex->request.target, take_recent, &question)) {
         admin_error(ex, 400, "bad_query", NULL,
                     "The query may have find (at most 255 letters, digits and .:_-) and limit (1 to %d).",
-                    RECENT_MAX);
+                    RECENT_LINES_MAX);
         return;
     }
     recent_job_t *job = calloc(1, sizeof(*job));

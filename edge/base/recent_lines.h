@@ -12,6 +12,8 @@
 /* Bytes that the workers of an edge keep together, and the least of one worker. */
 #define RECENT_LINES_BYTES       (8u << 20)
 #define RECENT_LINES_BYTES_LEAST (512u << 10)
+/* Maximum lines of one answer. */
+#define RECENT_LINES_MAX 200
 
 typedef struct recent_lines recent_lines_t;
 

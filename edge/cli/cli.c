@@ -326,6 +326,22 @@ int cli_show(const cli_t *cli, const char *method, const char *target, json_t *b
     return CLI_OK;
 }
 
+int cli_show_partly(const cli_t *cli, const char *method, const char *target,
+                    void (*print)(const json_t *answer))
+{
+    json_t *answer;
+    int status = cli_request(cli, method, target, NULL, &answer);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        print(answer);
+    status = cli_print_note(answer);
+    json_decref(answer);
+    return status;
+}
+
 /* ---- output ---- */
 
 void cli_print_json(const json_t *json)

@@ -119,6 +119,10 @@ char *cli_fetch(const cli_t *cli, const char *target, char *why, size_t why_len)
 MUST_USE int cli_show(const cli_t *cli, const char *method, const char *target, json_t *body,
                       void (*print)(const json_t *answer));
 
+/* As cli_show, of an answer that may lack a part: CLI_PARTLY then (cli_print_note). */
+int cli_show_partly(const cli_t *cli, const char *method, const char *target,
+                    void (*print)(const json_t *answer));
+
 /* Prints `json` on one line. */
 void cli_print_json(const json_t *json);
 /* The note of an answer that lacks a part goes to stderr, behind all output. Returns CLI_PARTLY then, and

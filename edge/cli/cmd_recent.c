@@ -69,8 +69,8 @@ static bool target_of(const cli_t *cli, char *out, size_t len)
 {
     uint64_t limit = 100;
     const char *find = cli->arg_count != 0 ? cli->args[0] : "";
-    if (cli->limit != NULL && (!str_to_uint(str_from(cli->limit), 200, &limit) || limit == 0)) {
-        fprintf(stderr, "boxedge recent: --limit must be a number from 1 to 200\n");
+    if (cli->limit != NULL && (!str_to_uint(str_from(cli->limit), RECENT_LINES_MAX, &limit) || limit == 0)) {
+        fprintf(stderr, "boxedge recent: --limit must be a number from 1 to %d\n", RECENT_LINES_MAX);
         return false;
     }
     if (cli->arg_count != 0 && !recent_find_valid(str_from(find))) {
@@ -85,7 +85,6 @@ int cmd_recent(int argc, char **argv)
 {
     cli_t cli;
     char target[512];
-    json_t *answer;
     if (!cli_parse(argc, argv, CLI_JSON | CLI_LIMIT, &cli))
         return CLI_USAGE;
     if (cli.help)
@@ -96,14 +95,5 @@ int cmd_recent(int argc, char **argv)
     }
     if (!target_of(&cli, target, sizeof(target)))
         return CLI_USAGE;
-    int status = cli_request(&cli, "GET", target, NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    if (cli.json)
-        cli_print_json(answer);
-    else
-        print_lines(answer);
-    status = cli_print_note(answer);
-    json_decref(answer);
-    return status;
+    return cli_show_partly(&cli, "GET", target, print_lines);
 }

@@ -152,22 +152,6 @@ static bool kill_target(const char *id, char *out, size_t len)
     return true;
 }
 
-/* As cli_show, with CLI_PARTLY if a worker is missing from the answer. */
-static int show(const cli_t *cli, const char *method, const char *target, void (*print)(const json_t *answer))
-{
-    json_t *answer;
-    int status = cli_request(cli, method, target, NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        print(answer);
-    status = cli_print_note(answer);
-    json_decref(answer);
-    return status;
-}
-
 int cmd_requests(int argc, char **argv)
 {
     static const cli_verb_t verbs[] = {{"kill", "ID"}, {NULL, NULL}};
@@ -178,10 +162,12 @@ int cmd_requests(int argc, char **argv)
     if (cli.help)
         return usage(stdout, CLI_OK);
     if (cli.arg_count == 0)
-        return list_target(&cli, target, sizeof(target)) ? show(&cli, "GET", target, print_list) : CLI_USAGE;
+        return list_target(&cli, target, sizeof(target)) ? cli_show_partly(&cli, "GET", target, print_list)
+                                                         : CLI_USAGE;
     if (cli.arg_count == 2 && strcmp(cli.args[0], "kill") == 0)
-        return kill_target(cli.args[1], target, sizeof(target)) ? show(&cli, "DELETE", target, print_killed)
-                                                                : CLI_USAGE;
+        return kill_target(cli.args[1], target, sizeof(target))
+                   ? cli_show_partly(&cli, "DELETE", target, print_killed)
+                   : CLI_USAGE;
     cli_explain_words(&cli, "requests", verbs);
     return usage(stderr, CLI_USAGE);
 }

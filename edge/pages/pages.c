@@ -77,3 +77,12 @@ str_t page_error(arena_t *pool, const page_error_t *about)
     };
     return error_html(pool, &values);
 }
+
+str_t pages_script_csp(arena_t *pool, str_t nonce, str_t rest)
+{
+    return str_format(
+        pool,
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-%.*s'; "
+        "base-uri 'none'%.*s",
+        STR_ARG(nonce), STR_ARG(rest));
+}

@@ -16,6 +16,10 @@
 #define PAGES_CSP                                                                                            \
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
+/* That of a page whose only script has `nonce` (hex); `rest` is what else it may and may not, "" or
+ * "; directive value". In `pool`. */
+str_t pages_script_csp(arena_t *pool, str_t nonce, str_t rest);
+
 typedef struct page_error {
     int status;
     const char *code;     /* of docs/http.md; may be NULL */

@@ -1,7 +1,7 @@
 #include "status_page.h"
 
-#include "field.h"
 #include "page_templates.h"
+#include "pages.h"
 
 str_t status_page(arena_t *pool, str_t nonce)
 {
@@ -11,9 +11,6 @@ str_t status_page(arena_t *pool, str_t nonce)
 
 str_t status_page_policy(arena_t *pool, str_t nonce)
 {
-    return str_format(
-        pool,
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-%.*s'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        STR_ARG(nonce));
+    return pages_script_csp(pool, nonce,
+                            STR("; connect-src 'self'; form-action 'none'; frame-ancestors 'none'"));
 }

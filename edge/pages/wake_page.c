@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "field.h"
 #include "page_templates.h"
+#include "pages.h"
 
 /* Maximum bytes of a sentence. */
 #define FAILURE_SHOWN 600
@@ -71,9 +72,5 @@ str_t wake_page(arena_t *pool, const wake_page_t *page)
 
 str_t wake_page_policy(arena_t *pool, str_t nonce)
 {
-    return str_format(
-        pool,
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-%.*s'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'",
-        STR_ARG(nonce));
+    return pages_script_csp(pool, nonce, STR("; connect-src 'self'; form-action 'none'"));
 }

@@ -88,12 +88,9 @@ void signin_answer_redirect(exchange_t *ex, str_t path)
  * secret. */
 static str_t security_policy(exchange_t *ex, str_t nonce)
 {
-    return str_format(&ex->arena,
-                      "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src "
-                      "'nonce-%.*s'; form-action 'self'; "
-                      "base-uri 'none'; frame-ancestors 'self'%s%s",
-                      STR_ARG(nonce), ex->preview->allow_origins[0] != '\0' ? " " : "",
-                      ex->preview->allow_origins);
+    str_t rest = str_format(&ex->arena, "; form-action 'self'; frame-ancestors 'self'%s%s",
+                            ex->preview->allow_origins[0] != '\0' ? " " : "", ex->preview->allow_origins);
+    return pages_script_csp(&ex->arena, nonce, rest);
 }
 
 static str_t new_nonce(exchange_t *ex)
@@ -152,14 +149,8 @@ static void answer_page(exchange_t *ex, int status, str_t next, const char *prob
         .nonce = new_nonce(ex),
     };
     if (in_foreign_frame(ex))
-        answer_html(
-            ex, status,
-            str_format(
-                &ex->arena,
-                "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-%.*s'; "
-                "base-uri 'none'",
-                STR_ARG(page.nonce)),
-            signin_page_open_tab(&ex->arena, &page));
+        answer_html(ex, status, pages_script_csp(&ex->arena, page.nonce, STR("")),
+                    signin_page_open_tab(&ex->arena, &page));
     else
         answer_html(ex, status, security_policy(ex, page.nonce), signin_page_form(&ex->arena, &page));
 }

@@ -53,7 +53,7 @@ void supervisor_hasten(supervisor_t *s)
     become_old(s);
     process_log(LOG_DRAIN_TUNNELS, NULL, "open requests and WebSockets have %u ms", (unsigned)open_ms(s));
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_OTHERS_ACCEPT);
+        supervise_drain_worker(s, &s->workers[i], 0);
 }
 
 /* The edge ends: so do the old ones, in the same time. */
@@ -70,7 +70,9 @@ static unsigned drain_flags(const supervisor_t *s)
 {
     if (!s->handed_over) /* a new binary that fails leaves the queues to its predecessor */
         return s->predecessor_fd >= 0 ? PROCESS_DRAIN_OTHERS_ACCEPT : 0;
-    return PROCESS_DRAIN_OTHERS_ACCEPT | (s->keeps_open ? PROCESS_DRAIN_KEEPS_OPEN : 0) |
+    /* The successor may have fewer listeners or workers: nobody else would accept the queues of the others.
+     */
+    return (s->keeps_open ? PROCESS_DRAIN_KEEPS_OPEN : 0) |
            (s->upgrade_shares ? 0 : PROCESS_DRAIN_NO_CONTROLLER);
 }
 

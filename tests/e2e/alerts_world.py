@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -16,6 +15,7 @@ import threading
 from admin_api import Admin
 from api_world import answer, api_config, call, error, metrics
 from harness import PATIENCE, PORTS, SLOW, HttpOrigin, RawOrigin, WebSocketOrigin, local_box
+from origins import unaccepting
 from processes import rewrite, upgrade
 from test_clock import ShiftedEdge
 from test_metrics_listener import certificate
@@ -175,15 +175,8 @@ def slow_wake(world):
 
 @contextlib.contextmanager
 def unreachable_box(world):
-    """An app that accepts nothing, and whose queue is full, looks like a network that loses everything."""
-    with contextlib.ExitStack() as stack:
-        app = stack.enter_context(socket.socket())
-        app.bind(("127.0.0.1", world.ports["far"]))
-        app.listen(0)
-        for _ in range(4):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(app.getsockname())
+    """As a network that loses everything looks."""
+    with unaccepting(world.ports["far"]):
         world.refused("far", 504, "connect_timeout")
         yield
 

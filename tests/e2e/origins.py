@@ -2,6 +2,7 @@
 requests."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import socket
@@ -47,6 +48,20 @@ class OriginConn(Stream):
         self.requests.append(message)
         self._everyone.append(message)
         return message
+
+
+@contextlib.contextmanager
+def unaccepting(port):
+    """An app that accepts nothing, and whose queue in the kernel is full: the next connection hangs."""
+    with contextlib.ExitStack() as stack:
+        app = stack.enter_context(socket.socket())
+        app.bind(("127.0.0.1", port))
+        app.listen(0)
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(app.getsockname())
+        yield
 
 
 class RawOrigin:

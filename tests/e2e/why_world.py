@@ -10,6 +10,7 @@ import ssl
 
 from api_world import API, answer, api_config, call
 from harness import PATIENCE, PORTS, SLOW, Edge, HttpOrigin, RawOrigin, local_box, merge
+from origins import unaccepting
 from test_process_boxes import script
 from test_slots import silent
 from test_store_damage import replace_in
@@ -209,15 +210,7 @@ def _nobody(world, edge):
 
 @cause("an app that accepts nothing", "impatient")
 def _full(world, edge):
-    """Its kernel's queue is full."""
-    with contextlib.ExitStack() as stack:
-        app = stack.enter_context(socket.socket())
-        app.bind(("127.0.0.1", world.ports["full"]))
-        app.listen(0)
-        for _ in range(4):
-            client = stack.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(app.getsockname())
+    with unaccepting(world.ports["full"]):
         get(edge, edge.create_preview(world.ports["full"]))
 
 

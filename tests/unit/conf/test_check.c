@@ -327,7 +327,7 @@ static void control_planes(void **state)
     } wrong[] = {{"ftp://a", "does not begin with http:// or https://"},
                  {"https://", "has no host"},
                  {"https:///a", "has no host"},
-                 {"https://u:p@a", "contains a user; put a token into token_file"},
+                 {"https://u:p@a", "contains a user; a URL takes no password"},
                  {"https://a/?b", "has a query or a fragment"},
                  {"https://a#b", "has a query or a fragment"},
                  {"https://a b", "has a character that is not allowed in URLs"},
@@ -438,13 +438,14 @@ static void this_process(void **state)
     assert_true(env.cpus >= 1);
     assert_int_equal(env.cwd[0], '/');
     conf_errors_t *errors = conf_errors_new();
-    conf_t *conf = conf_parse("/x/e.yaml", STR(BASE "state_dir: /s\nnode: n\nlog: {access: a}\n"), errors);
+    conf_t *conf =
+        conf_parse("/x/e.yaml", STR(BASE "state_dir: /s\nnode: n\nlog: {access: a.log}\n"), errors);
     assert_non_null(conf);
     assert_int_equal(conf->workers, env.cpus);
-    assert_string_equal(conf->access_log, "/x/a");
+    assert_string_equal(conf->access_log, "/x/a.log");
     conf_release(&conf);
-    conf = conf_parse("/e.yaml", STR(BASE "state_dir: /s\nnode: n\nlog: {access: a}\n"), errors);
-    assert_string_equal(conf->access_log, "/a");
+    conf = conf_parse("/e.yaml", STR(BASE "state_dir: /s\nnode: n\nlog: {access: a.log}\n"), errors);
+    assert_string_equal(conf->access_log, "/a.log");
     conf_release(&conf);
     conf_errors_free(&errors);
 }

@@ -21,6 +21,12 @@ static void kinds(void **state)
     assert_string_equal(conf->access_log, "syslog://[::1]:99");
     assert_int_equal(conf->log_flush_ms, 200);
     conf_release(&conf);
+    static const char *const no_paths[] = {"journal", "syslog", "syslog:/h", "udp://h.example", "a:b.log"};
+    for (size_t i = 0; i < sizeof(no_paths) / sizeof(no_paths[0]); i++)
+        assert_non_null(conf_log_refusal(str_from(no_paths[i])));
+    static const char *const paths[] = {"./journal", "/journald", "access.log", "logs/a:b", ""};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        assert_null(conf_log_refusal(str_from(paths[i])));
 }
 
 static void servers(void **state)
