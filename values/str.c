@@ -38,3 +38,17 @@ bool str_to_uint(str_t s, uint64_t max, uint64_t *out)
     *out = value;
     return true;
 }
+
+size_t str_line_length(str_t s)
+{
+    const char *end = s.n != 0 ? memchr(s.p, '\n', s.n) : NULL;
+    return end != NULL ? (size_t)(end - s.p) + 1 : s.n;
+}
+
+uint64_t str_count_lines(str_t s)
+{
+    uint64_t count = 0;
+    for (; s.n != 0; count++)
+        s = str_from_offset(s, str_line_length(s));
+    return count;
+}

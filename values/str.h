@@ -97,6 +97,11 @@ str_t str_trim(str_t s);
  */
 bool str_next_element(str_t *rest, str_t *element);
 
+/* The length of the first line, with its line end; all of a text without one. */
+size_t str_line_length(str_t s);
+/* The number of lines, with the last one if it lacks its line end. */
+uint64_t str_count_lines(str_t s);
+
 /* Parses 1*DIGIT, without sign or spaces. Returns false if the text is empty, has another
  * character, or exceeds `max`. */
 MUST_USE bool str_to_uint(str_t s, uint64_t max, uint64_t *out);

@@ -5,9 +5,6 @@
 
 #define BLOCKS   8
 #define FIND_MAX 255
-/* A copy in pieces uses vector moves: memcpy moves a large one byte by byte (rep movsb), which counts as an
- * instruction each in a simulator, and is no faster. */
-#define COPY_BYTES 1024
 
 /* Lines fill one block after the other; the oldest block is emptied for the next. */
 typedef struct block {
@@ -60,25 +57,12 @@ static size_t whole_lines(str_t lines, size_t room)
     return end != NULL ? (size_t)(end - lines.p) + 1 : 0;
 }
 
-static size_t first_line(str_t lines)
-{
-    const char *end = memchr(lines.p, '\n', lines.n);
-    return end != NULL ? (size_t)(end - lines.p) + 1 : lines.n;
-}
-
-static void copy(char *to, str_t from)
-{
-    for (; from.n > COPY_BYTES; to += COPY_BYTES, from = str_from_offset(from, COPY_BYTES))
-        memcpy(to, from.p, COPY_BYTES);
-    memcpy(to, from.p, from.n);
-}
-
 void recent_lines_add(recent_lines_t *recent, str_t lines)
 {
     while (lines.n != 0) {
         block_t *block = &recent->blocks[recent->current];
-        if (first_line(lines) > recent->block_bytes) {
-            lines = str_from_offset(lines, first_line(lines));
+        if (str_line_length(lines) > recent->block_bytes) {
+            lines = str_from_offset(lines, str_line_length(lines));
             continue;
         }
         size_t n = whole_lines(lines, recent->block_bytes - block->used);
@@ -90,20 +74,10 @@ void recent_lines_add(recent_lines_t *recent, str_t lines)
             block->bytes = malloc(recent->block_bytes);
             assert(block->bytes != NULL);
         }
-        copy(block->bytes + block->used, str_make(lines.p, n));
+        memcpy(block->bytes + block->used, lines.p, n);
         block->used += n;
         lines = str_from_offset(lines, n);
     }
-}
-
-static uint64_t count_lines(str_t lines)
-{
-    uint64_t count = 0;
-    for (const char *at = lines.p, *end = lines.p + lines.n; at != end; count++) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        at = line_end != NULL ? line_end + 1 : end;
-    }
-    return count;
 }
 
 uint64_t recent_lines_count(const recent_lines_t *recent)
@@ -111,7 +85,7 @@ uint64_t recent_lines_count(const recent_lines_t *recent)
     uint64_t count = 0;
     for (unsigned i = 0; i < BLOCKS; i++)
         if (recent->blocks[i].used != 0)
-            count += count_lines(str_make(recent->blocks[i].bytes, recent->blocks[i].used));
+            count += str_count_lines(str_make(recent->blocks[i].bytes, recent->blocks[i].used));
     return count;
 }
 

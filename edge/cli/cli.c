@@ -230,6 +230,7 @@ static bool is_success(const admin_answer_t *answer)
 
 int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body, json_t **out)
 {
+    *out = NULL;
     admin_answer_t answer;
     int status = ask(cli, method, target, body, &answer);
     if (status == CLI_OK && is_success(&answer) && json_is_object(answer.json))
@@ -242,6 +243,7 @@ int cli_request(const cli_t *cli, const char *method, const char *target, const 
 
 int cli_request_text(const cli_t *cli, const char *target, const char *refused, char **out)
 {
+    *out = NULL;
     admin_answer_t answer;
     int status = ask(cli, "GET", target, NULL, &answer);
     if (status == CLI_OK && answer.text == NULL) {
@@ -259,6 +261,7 @@ int cli_request_text(const cli_t *cli, const char *target, const char *refused, 
 
 bool cli_peek(const cli_sockets_t *sockets, const char *target, json_t **out)
 {
+    *out = NULL;
     const char *place = "";
     admin_answer_t answer = {0};
     bool got = request_any(sockets, "GET", target, NULL, &place, &answer) == ADMIN_CLIENT_OK &&

@@ -94,7 +94,7 @@ extern const char cli_common_help[];
 
 /*
  * Sends a request to the edge that the options name (cli_sockets.h). For a status of 2xx sets *out (owned by
- * the caller, never NULL) and returns CLI_OK; else prints the error on stderr and returns CLI_FAILED.
+ * the caller) and returns CLI_OK; else sets it to NULL, prints the error on stderr and returns CLI_FAILED.
  */
 MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,
                          json_t **out);

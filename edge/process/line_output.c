@@ -34,25 +34,11 @@ static size_t piece(const line_output_t *output, str_t rest)
     return line_end != NULL ? (size_t)(line_end - rest.p) + 1 : PIPE_BUF;
 }
 
-static size_t first_line(str_t lines)
-{
-    const char *end = memchr(lines.p, '\n', lines.n);
-    return end != NULL ? (size_t)(end - lines.p) + 1 : lines.n;
-}
-
 /* The beginning of the line that has the byte at `at`. */
 static size_t line_start(const char *lines, size_t at)
 {
     const char *end = at != 0 ? memrchr(lines, '\n', at) : NULL;
     return end != NULL ? (size_t)(end - lines) + 1 : 0;
-}
-
-static uint64_t count_lines(str_t lines)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < lines.n; i++)
-        count += lines.p[i] == '\n';
-    return count;
 }
 
 /* Writes some of the lines. Returns the number of bytes taken, or -1 with errno. */
@@ -71,7 +57,7 @@ static ssize_t send_line(const line_output_t *output, str_t lines)
 {
     char datagram[LINE_DATAGRAM_MAX];
     const line_style_t *style = &output->style;
-    str_t line = str_make(lines.p, first_line(lines));
+    str_t line = str_make(lines.p, str_line_length(lines));
     size_t n = output->target.form == LINE_JOURNAL
                    ? line_journal(datagram, line, style->fields)
                    : line_syslog(datagram, line, style->fields, style->node, output->pid);
@@ -107,8 +93,8 @@ uint64_t line_output_write(line_output_t *output, char *lines, size_t len)
             at += (size_t)n;
         } else if (n == 0 || (errno != EINTR && (errno != EAGAIN || !may_wait(output)))) {
             /* One line is too long for the network, or the network is down; a stream is broken for all. */
-            size_t skipped = datagrams && n < 0 && errno != EAGAIN ? first_line(rest) : rest.n;
-            lost += count_lines(str_make(rest.p, skipped));
+            size_t skipped = datagrams && n < 0 && errno != EAGAIN ? str_line_length(rest) : rest.n;
+            lost += str_count_lines(str_make(rest.p, skipped));
             at += skipped;
         } else if (output->target.fd != fd) {
             at = line_start(lines, at); /* the new target gets the whole line */

@@ -318,8 +318,10 @@ static bool start(supervisor_t *s)
 /* Our segment has another layout than the predecessor's: copies what both understand. */
 static void take_tables(supervisor_t *s)
 {
-    static const char *const names[] = {", lockouts", ", limits", ", servers of upstreams",
-                                        ", forgotten tabs"};
+    static const char *const names[SHM_TABLES] = {[SHM_LOCKOUTS] = ", lockouts",
+                                                  [SHM_LIMITS] = ", limits",
+                                                  [SHM_UPSTREAMS] = ", servers of upstreams",
+                                                  [SHM_TABS] = ", forgotten tabs"};
     char missing[96] = "";
     if (!s->takes_tables)
         return;

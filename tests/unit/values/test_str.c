@@ -86,6 +86,24 @@ static void reads_numbers_at_their_bounds(void **state)
         assert_false(str_to_uint(str_from(wrong[i]), UINT64_MAX, &value));
 }
 
+static void lines(void **state)
+{
+    (void)state;
+    static const struct {
+        str_t text;
+        size_t length;
+        uint64_t count;
+    } cases[] = {{{NULL, 0}, 0, 0},
+                 {{"a", 1}, 1, 1},
+                 {{"a\n", 2}, 2, 1},
+                 {{"\n\nb", 3}, 1, 3},
+                 {{"ab\ncd\n", 6}, 3, 2}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(str_line_length(cases[i].text), cases[i].length);
+        assert_int_equal(str_count_lines(cases[i].text), cases[i].count);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +112,7 @@ int main(void)
         cmocka_unit_test(trims_spaces_and_tabs),
         cmocka_unit_test(takes_list_elements),
         cmocka_unit_test(reads_numbers_at_their_bounds),
+        cmocka_unit_test(lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
