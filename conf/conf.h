@@ -105,6 +105,17 @@ typedef struct conf_box {
 /* The action on an idle process box. */
 typedef enum conf_idle_action { CONF_IDLE_STOP, CONF_IDLE_FREEZE } conf_idle_action_t;
 
+typedef enum conf_access { CONF_ACCESS_BEARER, CONF_ACCESS_BASIC, CONF_ACCESS_PUBLIC } conf_access_t;
+
+/* Maximum previews of one process box that the file declares: one for each port. */
+#define CONF_PROCESS_PREVIEWS_MAX 16
+
+/* A preview that the edge makes by itself. */
+typedef struct conf_preview {
+    uint16_t port; /* one of the box's ports */
+    conf_access_t access;
+} conf_preview_t;
+
 /* A box of the process provider: started on its first request, on this machine. */
 typedef struct conf_process {
     char id[58];
@@ -115,6 +126,8 @@ typedef struct conf_process {
     size_t environment_count;
     uint16_t *ports; /* the ports that may be exposed; the command's environment has the first as PORT */
     size_t port_count;
+    conf_preview_t *previews;
+    size_t preview_count;
     uint32_t start_timeout; /* from its start until its ports listen; 0: wake.timeout */
     uint32_t idle;          /* without activity, before idle_action; 0: never */
     conf_idle_action_t idle_action;

@@ -265,11 +265,51 @@ static void check_process_ports(const checker_t *c, size_t i)
     }
 }
 
+static bool has_port(const conf_process_t *process, uint16_t port)
+{
+    for (size_t i = 0; i < process->port_count; i++)
+        if (process->ports[i] == port)
+            return true;
+    return false;
+}
+
+/* The first preview of the process with the port of its preview `at`. */
+static size_t first_of_port(const conf_process_t *process, size_t at)
+{
+    size_t i = 0;
+    while (process->previews[i].port != process->previews[at].port)
+        i++;
+    return i;
+}
+
+/* A declared preview is of a port of its box, once. */
+static void check_process_previews(const checker_t *c, size_t i)
+{
+    const conf_process_t *process = &c->conf->processes[i];
+    const conf_node_t *list =
+        conf_node_get(conf_node_get(c->root, STR("processes"))->children[i], STR("previews"));
+    for (size_t j = 0; j < process->preview_count && list->kind == CONF_NODE_LIST; j++) {
+        unsigned port = process->previews[j].port;
+        size_t first = first_of_port(process, j);
+        conf_place_t place = place_in(list->children[j], "port");
+        char key[96];
+        snprintf(key, sizeof(key), "processes[%zu].previews[%zu].port", i, j);
+        if (port == 0) /* reported already */
+            continue;
+        if (!has_port(process, (uint16_t)port))
+            REPORT(c, CONF_ERROR, place, key, "%u is no port of this box; allowed: one of its ports", port);
+        else if (first != j)
+            REPORT(c, CONF_ERROR, place, key, "%u is given twice, first in line %u; give each port once",
+                   port, place_in(list->children[first], "port").line);
+    }
+}
+
 static void check_processes(const checker_t *c)
 {
     for (size_t i = 0; i < c->conf->process_count; i++) {
         const conf_process_t *process = &c->conf->processes[i];
         check_process_ports(c, i);
+        check_process_previews(c, i);
         if (process->command_count != 0 && process->command[0] != NULL && process->command[0][0] == '\0')
             report_element(c, "processes", i, "command", "is empty; allowed: a program");
         if (process->user != NULL && strcmp(process->user, "root") == 0)

@@ -92,7 +92,7 @@ extern const conf_table_t conf_keys;
 extern const conf_table_t conf_listener_keys, conf_certificate_keys, conf_proxy_keys;
 
 /* conf_keys_boxes.c */
-extern const conf_table_t conf_box_keys, conf_process_keys;
+extern const conf_table_t conf_box_keys, conf_process_keys, conf_preview_keys;
 
 /* conf_keys_api.c */
 extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, conf_api_key_keys,

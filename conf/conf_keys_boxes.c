@@ -30,6 +30,28 @@ static const conf_key_t box_rows[] = {
 };
 const conf_table_t conf_box_keys = TABLE(box_rows);
 
+static const char *const access_modes[] = {
+    [CONF_ACCESS_BEARER] = "bearer", [CONF_ACCESS_BASIC] = "basic", [CONF_ACCESS_PUBLIC] = "public", NULL};
+
+static const conf_key_t preview_rows[] = {
+    {.name = "port",
+     .type = CONF_UINT,
+     .min = 1,
+     .max = 65535,
+     .required = true,
+     .doc = "One of the box's `ports`.",
+     .example = "3000",
+     AT(conf_preview_t, port)},
+    {.name = "access",
+     .type = CONF_CHOICE,
+     .fallback = "bearer",
+     .choices = access_modes,
+     .doc = "Who may see a new preview: holders of a token (`bearer`), of a user and password (`basic`), or "
+            "everyone (`public`).",
+     AT(conf_preview_t, access)},
+};
+const conf_table_t conf_preview_keys = TABLE(preview_rows);
+
 #define PROCESS_LIST(field, counter)                                                                         \
     .offset = offsetof(conf_process_t, field), .width = sizeof(((conf_process_t *)0)->field),                \
     .count_offset = offsetof(conf_process_t, counter), .element_size = sizeof(*((conf_process_t *)0)->field)
@@ -76,6 +98,16 @@ static const conf_key_t process_rows[] = {
             "preview.",
      .example = "[3000]",
      PROCESS_LIST(ports, port_count)},
+    {.name = "previews",
+     .type = CONF_MAPS,
+     .max = CONF_PROCESS_PREVIEWS_MAX,
+     .derived = "none",
+     .doc =
+         "Previews that the edge makes at its start and at a reload, if they do not exist. It writes their "
+         "secrets to `previews/<id>-<port>` in `state_dir`.",
+     .example = "[{port: 3000, access: bearer}]",
+     PROCESS_LIST(previews, preview_count),
+     .element = &conf_preview_keys},
     {.name = "start_timeout",
      .type = CONF_DURATION,
      .max = CONF_START_MAX_MS,

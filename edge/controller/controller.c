@@ -62,6 +62,9 @@ static void conf_run(store_job_t *job, store_t *store)
     work->result = controller_put_boxes(store, work->conf, wall_us(), &job->changed);
     if (work->result != STORE_OK)
         snprintf(work->why, sizeof work->why, "%s", store_error(store));
+    bool made;
+    controller_make_previews(store, work->conf, wall_us() / 1000000, &made);
+    job->changed |= made;
 }
 
 static void log_boxes_error(const char *why)
@@ -427,6 +430,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known, 
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
     if (result != STORE_OK && !store_in_trouble(store))
         log_boxes_error(store_error(store));
+    controller_make_previews(store, args->conf, wall_us() / 1000000, &changed);
     if (store_each_box(store, collect_box, known) == STORE_FAILED && !store_in_trouble(store))
         process_log(LOG_STORE_DAMAGED, "controller", "the known boxes cannot be read: %s",
                     store_error(store));

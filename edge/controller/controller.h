@@ -20,6 +20,12 @@ MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf,
                                              bool *changed);
 
 /*
+ * Makes the previews that `conf` declares and the store lacks, with secrets in files below state_dir
+ * (process_previews_dir). Never changes or deletes one. Sets *changed after any write; logs failures.
+ */
+void controller_make_previews(store_t *store, const conf_t *conf, uint64_t now_unix, bool *changed);
+
+/*
  * Makes the first key of session cookies, or a new one if the current key was a day old, or of the future,
  * for all of `span` (controller_maintenance.c). Sets *rotated after making one, and *lost if it replaces
  * damaged ones.

@@ -173,6 +173,10 @@
     X(BOX_REQUESTED, "box_requested", NOTICE, "A person starts or stops a process box.")                     \
     X(BLOCK_CHANGED, "block_changed", NOTICE, "What is blocked or unblocked, and by whom.")                  \
     X(PREVIEW_CHANGED, "preview_changed", NOTICE, "What changed, and by whom.")                              \
+    X(PREVIEW_NOT_MADE, "preview_not_made", ERROR,                                                           \
+      "A preview that the configuration declares does not exist. The next reload tries again.")              \
+    X(PREVIEW_DIFFERS, "preview_differs", WARNING,                                                           \
+      "A declared preview exists with other credentials. The edge never changes them by itself.")            \
     X(REQUEST_KILLED, "request_killed", NOTICE, "A person ended a request.")                                 \
     X(KEY_CHANGED, "key_changed", NOTICE, "What changed, and by whom.")
 

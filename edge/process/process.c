@@ -25,6 +25,12 @@ bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, s
     return a >= 0 && (size_t)a < len && b >= 0 && (size_t)b < len;
 }
 
+bool process_previews_dir(const conf_t *conf, char *path, size_t len)
+{
+    int n = snprintf(path, len, "%s/previews", conf->state_dir);
+    return n >= 0 && (size_t)n < len;
+}
+
 /*
  * "<environment><path>\0<text>" (process_conf_write). The environment comes from the supervisor,
  * because a process without its rights, or bound to one CPU, would find other defaults.

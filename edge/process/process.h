@@ -163,6 +163,10 @@ int runner_run(const runner_args_t *args);
  * makes both. Returns false if a path is too long. */
 MUST_USE bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, size_t len);
 
+/* The directory for the secrets of declared previews: "<state_dir>/previews". The supervisor makes it if the
+ * configuration declares one. Returns false if the path is too long. */
+MUST_USE bool process_previews_dir(const conf_t *conf, char *path, size_t len);
+
 /* Parses the configuration in a descriptor of PROCESS_CONF and returns one reference, or NULL with
  * a sentence. Does not close `fd`. */
 conf_t *process_conf_read(int fd, char *error, size_t error_len);

@@ -21,7 +21,7 @@ typedef struct own {
     resolved_t path;
 } own_t;
 
-#define OWN_MAX 8
+#define OWN_MAX 9
 
 static void append(resolved_t *path, const char *segment, size_t n)
 {
@@ -102,6 +102,7 @@ void own_paths_check(const conf_t *conf, conf_errors_t *errors)
         {"the store in run_dir", true, below(run, "store")},
         {"the note of the store in state_dir", true, below(state, "store.made")},
         {"the authority in state_dir", true, below(state, "ca")},
+        {"the secrets of previews in state_dir", true, below(state, "previews")},
         {"the run_dir", false, run},
         {"the state_dir", false, state},
     };

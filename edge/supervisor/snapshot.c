@@ -92,6 +92,20 @@ static bool make_dirs(const conf_t *conf, const privileges_t *privileges, FILE *
     return ok;
 }
 
+/* The directory for the secrets of declared previews. */
+static bool make_previews_dir(const conf_t *conf, const privileges_t *privileges, FILE *out)
+{
+    char error[PATH_MAX + 256] = "", path[PATH_MAX];
+    bool declared = false;
+    for (size_t i = 0; i < conf->process_count; i++)
+        declared |= conf->processes[i].preview_count != 0;
+    bool ok = !declared || (process_previews_dir(conf, path, sizeof(path)) &&
+                            privileges_make_dir(path, 0700, true, privileges, error, sizeof(error)));
+    if (!ok)
+        fprintf(out, "%s\n", error[0] != '\0' ? error : "state_dir is too long a path");
+    return ok;
+}
+
 static bool has_tls(const conf_t *conf)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
@@ -315,7 +329,8 @@ snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)
         fprintf(out, "%s: user: %s\n", path, error);
         ok = false;
     }
-    ok = ok && make_dirs(snapshot->conf, &snapshot->privileges, out);
+    ok = ok && make_dirs(snapshot->conf, &snapshot->privileges, out) &&
+         make_previews_dir(snapshot->conf, &snapshot->privileges, out);
     if (!ok)
         snapshot_free(&snapshot);
     return snapshot;

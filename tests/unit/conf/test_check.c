@@ -252,16 +252,22 @@ static void box_ids_given_twice(void **state)
 static void processes(void **state)
 {
     (void)state;
-    conf_t *conf =
-        fixture_good(BASE PROCESS "}\n  - {id: b, command: [a, \"\", 'x y'], ports: [1, 65535], idle: 0, "
-                                  "idle_action: freeze, keep_alive: true, user: www, directory: sub, "
-                                  "environment: [A=, _b1=c=d]}\n");
+    conf_t *conf = fixture_good(
+        BASE PROCESS "}\n  - {id: b, command: [a, \"\", 'x y'], ports: [1, 65535], idle: 0, "
+                     "idle_action: freeze, keep_alive: true, user: www, directory: sub, "
+                     "environment: [A=, _b1=c=d], previews: [{port: 1}, {port: 65535, access: public}]}\n");
     const conf_process_t *web = &conf->processes[0], *b = &conf->processes[1];
     assert_int_equal(conf->process_count, 2);
     assert_string_equal(web->id, "web");
     assert_int_equal(web->command_count, 1);
     assert_string_equal(web->command[0], "run");
     assert_int_equal(web->ports[0], 3000);
+    assert_int_equal(web->preview_count, 0);
+    assert_int_equal(b->preview_count, 2);
+    assert_int_equal(b->previews[0].port, 1);
+    assert_int_equal(b->previews[0].access, CONF_ACCESS_BEARER);
+    assert_int_equal(b->previews[1].port, 65535);
+    assert_int_equal(b->previews[1].access, CONF_ACCESS_PUBLIC);
     assert_int_equal(web->idle, 30 * 60 * 1000);
     assert_int_equal(web->idle_action, CONF_IDLE_STOP);
     assert_false(web->keep_alive);
@@ -302,6 +308,16 @@ static void processes_that_are_wrong(void **state)
         "to 65535, each once\n"
         "e.yaml:3:53: processes[0].ports[4]: \"65536\" is not a port; allowed: a list of 1 to 16 ports "
         "from 1 to 65535, each once\n");
+    fixture_bad(
+        BASE PROCESS ", previews: [{port: 3001}]}\n",
+        "e.yaml:4:62: processes[0].previews[0].port: 3001 is no port of this box; allowed: one of its "
+        "ports\n");
+    fixture_bad(BASE PROCESS ", previews: [{port: 3000}, {port: 3000, access: public}]}\n",
+                "e.yaml:4:76: processes[0].previews[1].port: 3000 is given twice, first in line 4; give each "
+                "port once\n");
+    fixture_bad(BASE PROCESS ", previews: [{port: 3000, access: open}]}\n",
+                "e.yaml:4:76: processes[0].previews[0].access: \"open\" is none of the choices; allowed: "
+                "`bearer`, `basic` or `public`\n");
     fixture_bad(BASE "processes: [{id: a, command: \"\", ports: [1]}]\n",
                 "e.yaml:3:30: processes[0].command: is empty; allowed: a program\n");
     fixture_bad(
