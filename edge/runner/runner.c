@@ -65,7 +65,8 @@ struct runner {
 
 static void notify(runner_t *runner, runner_message_t type, uint64_t value, str_t bytes)
 {
-    if (runner->controller != NULL && !channel_send(runner->controller, type, value, bytes, NULL, 0))
+    bool sent = runner->controller == NULL || channel_send(runner->controller, type, value, bytes, NULL, 0);
+    if (!sent && runner->life != RUNNER_ENDS) /* both end at a drain, and the controller first */
         process_log(LOG_PROCESS_MUTE, "runner", "the controller takes no messages");
 }
 

@@ -9,12 +9,14 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cgroup.h"
 #include "clock.h"
 #include "memfile.h"
+#include "said.h"
 
 #define SWEEP_MS 20
 #define PORT     2 /* nothing listens there */
@@ -140,6 +142,22 @@ static void ends_with_its_boxes(void **state)
     assert_int_equal(runner_status(w->runner), 0);
 }
 
+/* At a drain the controller ends first: a message for it fails before its end of the channel is seen. */
+static void does_not_miss_the_controller_at_the_end(void **state)
+{
+    runner_world_t *w = *state;
+    said_t said;
+    char text[1024];
+    (void)runner_world_start(w);
+    assert_int_equal(ipc_send(w->supervisor, PROCESS_DRAIN, 0, STR(""), NULL, 0), IPC_OK);
+    assert_int_equal(shutdown(w->controller, SHUT_RD), 0);
+    said_begin(&said);
+    while (!runner_is_over(w->runner))
+        loop_turn(w->loop, 10);
+    said_end(&said, text, sizeof(text));
+    assert_string_equal(text, "");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -147,6 +165,7 @@ int main(void)
         TEST(its_heart_beats),
         TEST(what_a_box_init_left_is_swept),
         TEST(ends_with_its_boxes),
+        TEST(does_not_miss_the_controller_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
