@@ -24,6 +24,7 @@ struct trace_service {
     deadline_t timer;    /* until the next call */
     uint64_t resumes_ms; /* no call before (loop_now) */
     bool failing;        /* the log has the failure, and not yet its end */
+    bool hurries;        /* trace_service_hurry */
     trace_figures_t figures;
     trace_message_t *queue[TRACE_QUEUE_MAX]; /* a ring */
     size_t first, count;
@@ -78,6 +79,11 @@ void trace_service_set_conf(trace_service_t *service, const conf_t *conf)
     }
 }
 
+bool trace_service_is_empty(const trace_service_t *service)
+{
+    return service->call == NULL && service->count == 0;
+}
+
 trace_figures_t trace_service_figures(const trace_service_t *service)
 {
     return service->figures;
@@ -128,6 +134,15 @@ static void succeed(trace_service_t *service, const fetch_result_t *result)
     service->failing = false;
 }
 
+/* No call is under way. */
+static void go_on(trace_service_t *service)
+{
+    if (service->count >= TRACE_BATCH || (service->hurries && service->count != 0))
+        call_if_due(service);
+    else if (service->count != 0 && !deadline_is_set(&service->timer))
+        call_at(service, loop_now(service->loop) + TRACE_GATHER_MS);
+}
+
 static void on_done(void *owner, const fetch_result_t *result)
 {
     trace_service_t *service = owner;
@@ -137,10 +152,7 @@ static void on_done(void *owner, const fetch_result_t *result)
     else
         fail(service, result);
     service->calling = 0;
-    if (service->count >= TRACE_BATCH)
-        call_if_due(service);
-    else if (service->count != 0)
-        call_at(service, loop_now(service->loop) + TRACE_GATHER_MS);
+    go_on(service);
 }
 
 static void call(trace_service_t *service)
@@ -169,10 +181,28 @@ static void call(trace_service_t *service)
 
 static void call_if_due(trace_service_t *service)
 {
-    if (loop_now(service->loop) < service->resumes_ms)
-        call_at(service, service->resumes_ms);
-    else
+    if (loop_now(service->loop) >= service->resumes_ms)
         call(service);
+    else if (service->hurries)
+        drop_all(service);
+    else
+        call_at(service, service->resumes_ms);
+}
+
+static void give_up(deadline_t *timer)
+{
+    trace_service_t *service = CONTAINER_OF(trace_service_t, timer, timer);
+    service->resumes_ms = UINT64_MAX;
+    fetch_cancel(&service->call);
+    drop_all(service);
+}
+
+void trace_service_hurry(trace_service_t *service)
+{
+    service->hurries = true;
+    deadline_set(service->loop, &service->timer, loop_now(service->loop) + TRACE_LAST_MS, give_up);
+    if (service->call == NULL)
+        go_on(service);
 }
 
 void trace_service_take(trace_service_t *service, str_t bytes)
@@ -189,10 +219,6 @@ void trace_service_take(trace_service_t *service, str_t bytes)
     trace_message_t *copy = mem_alloc(sizeof(*copy));
     *copy = trace;
     service->queue[(service->first + service->count++) % TRACE_QUEUE_MAX] = copy;
-    if (service->call != NULL)
-        return;
-    if (service->count >= TRACE_BATCH)
-        call_if_due(service);
-    else if (!deadline_is_set(&service->timer))
-        call_at(service, loop_now(service->loop) + TRACE_GATHER_MS);
+    if (service->call == NULL)
+        go_on(service);
 }

@@ -34,6 +34,12 @@ typedef struct trace_figures {
 /* `conf` must live until trace_service_set_conf or trace_service_free. */
 trace_service_t *trace_service_new(loop_t *loop, const conf_t *conf);
 void trace_service_set_conf(trace_service_t *service, const conf_t *conf);
+/* The edge ends: no trace waits for others any more, or for a receiver that has failed. After TRACE_LAST_MS
+ * all are dropped, since requests at a new edge may wait for the end of this one. */
+#define TRACE_LAST_MS 1000
+void trace_service_hurry(trace_service_t *service);
+/* Nothing waits, and no call is under way. */
+bool trace_service_is_empty(const trace_service_t *service);
 /* Drops what waits, and nulls. */
 void trace_service_free(trace_service_t **service);
 

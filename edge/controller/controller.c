@@ -270,6 +270,7 @@ static void begin_drain(controller_t *controller)
     atomic_store(&shm_controller(controller->shm)->state, SHM_DRAINING);
     admin_drain(controller->admin);
     worker_links_stop_receiving(controller->worker_links);
+    trace_service_hurry(controller->traces);
     loop_timer_start(controller->loop, &controller->drain, DRAIN_MS, drain_expired);
 }
 
@@ -553,7 +554,7 @@ static void stop(controller_t *controller)
 static bool has_finished(const controller_t *controller)
 {
     return admin_clients(controller->admin) == 0 && worker_links_received(controller->worker_links) &&
-           store_thread_pending(controller->store) == 0;
+           store_thread_pending(controller->store) == 0 && trace_service_is_empty(controller->traces);
 }
 
 int controller_run(const controller_args_t *args)

@@ -10,6 +10,7 @@ from dataplane import accept_for, box, open_tunnel
 from h2wire import Client
 from harness import PATIENCE, SLOW, HttpOrigin
 from otlp_receiver import Receiver
+from processes import upgrade
 from test_metrics_listener import certificate
 from test_wake import World, metric
 
@@ -256,6 +257,26 @@ def test_a_receiver_that_is_not_there(make_edge, how):
         if how == "down":
             edge.said("does not take them")
         receiver.open.set()
+
+
+@pytest.mark.parametrize("end", [lambda edge: edge.stop(), upgrade], ids=["drain", "upgrade"])
+def test_the_end_of_the_controller_loses_none(make_edge, receiver, end):
+    """Traces that wait for others are sent at once."""
+    edge = tracing(make_edge, receiver)
+    with HttpOrigin() as origin:
+        host = edge.create_preview(origin)
+        for i in range(3):
+            assert edge.get(host, f"/echo?n={i}").status == 200
+        end(edge)
+        receiver.until(lambda: len(receiver.traces) == 3, "three traces")
+
+
+def test_a_receiver_that_never_answers_holds_no_end_up(make_edge, receiver):
+    edge = tracing(make_edge, receiver, timeout="10m")
+    receiver.open.clear()
+    with HttpOrigin() as origin:
+        assert edge.get(edge.create_preview(origin), "/echo").status == 200
+        edge.stop()  # fails if a process had to be killed
 
 
 def test_a_reload_begins_and_ends_it(make_edge, receiver):

@@ -110,6 +110,50 @@ static void test_failures_are_counted(void **state)
     assert_int_equal(trace_service_figures(w->service).failed, TRACE_BATCH);
 }
 
+static void turn_until_empty(world_t *w)
+{
+    while (!trace_service_is_empty(w->service))
+        loop_turn(w->loop, 100);
+}
+
+/* The edge ends: what waits goes at once, batch by batch, and so does what comes later. */
+static void test_the_end(void **state)
+{
+    world_t *w = *state;
+    for (int i = 0; i < 4; i++)
+        server_will_answer(w->server, 200, "{}");
+    take(w, TRACE_BATCH + 1);
+    trace_service_hurry(w->service);
+    assert_false(trace_service_is_empty(w->service));
+    take(w, TRACE_BATCH);
+    turn_until_empty(w);
+    assert_int_equal(trace_service_figures(w->service).sent, 2 * TRACE_BATCH + 1);
+    take(w, 1);
+    turn_until_empty(w);
+    assert_int_equal(trace_service_figures(w->service).sent, 2 * TRACE_BATCH + 2);
+    assert_true(server_gave_all(w->server));
+}
+
+/* No end waits for a receiver that has failed, or longer than TRACE_LAST_MS for one that does not answer. */
+static void test_the_end_with_a_bad_receiver(void **state)
+{
+    world_t *w = *state;
+    server_will_answer(w->server, 503, "{}");
+    take(w, TRACE_BATCH);
+    while (trace_service_figures(w->service).failed < TRACE_BATCH)
+        loop_turn(w->loop, 100);
+    take(w, 1);
+    trace_service_hurry(w->service);
+    assert_true(trace_service_is_empty(w->service));
+    trace_service_set_conf(w->service, &w->conf);
+    take(w, 2 * TRACE_BATCH); /* a call, which gets no answer */
+    assert_false(trace_service_is_empty(w->service));
+    turn_until_empty(w);
+    take(w, TRACE_BATCH);
+    assert_true(trace_service_is_empty(w->service));
+    assert_int_equal(trace_service_figures(w->service).failed, TRACE_BATCH);
+}
+
 static void test_without_a_receiver(void **state)
 {
     world_t *w = *state;
@@ -128,6 +172,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_queue_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_end_with_a_bad_receiver, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_a_receiver, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
