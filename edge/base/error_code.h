@@ -105,6 +105,7 @@ typedef enum error_code_kind {
     X(waking, ERROR_CODE_ANSWER)                                                                             \
     X(websocket_unsupported, ERROR_CODE_ANSWER)                                                              \
     X(withdrawn, ERROR_CODE_END)                                                                             \
+    X(worker_died, ERROR_CODE_END)                                                                           \
     X(wrong_host, ERROR_CODE_ANSWER)
 
 enum {

@@ -19,6 +19,7 @@
 #include "process_log.h"
 
 #define CAUSE_BYTES 128
+#define REASON      "worker_died"
 
 static char *add_text(char *at, str_t before, str_t value, size_t max)
 {
@@ -34,14 +35,13 @@ static str_t version_text(uint8_t version)
     return version == 10 ? STR("1.0") : version == 11 ? STR("1.1") : version == 20 ? STR("2") : STR("");
 }
 
-static str_t kind_text(const flight_t *flight)
+static measure_kind_t kind_of(const flight_t *flight)
 {
-    measure_kind_t kind = flight->api ? MEASURE_API : flight->box[0] != '\0' ? MEASURE_PREVIEW : MEASURE_NONE;
     if (flight->listener == CONF_LISTENER_REDIRECT)
-        kind = MEASURE_REDIRECT;
+        return MEASURE_REDIRECT;
     if (flight->listener == CONF_LISTENER_HEALTH)
-        kind = MEASURE_HEALTH;
-    return str_from(measure_kind_text(kind));
+        return MEASURE_HEALTH;
+    return flight->api ? MEASURE_API : flight->box[0] != '\0' ? MEASURE_PREVIEW : MEASURE_NONE;
 }
 
 /* A cut path ends with the mark of a cut. */
@@ -71,7 +71,7 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
         at = add_text(at, STR(",\"box\":\""), box, 6 * sizeof(flight->box));
         at = decimal_put(log_json_raw(at, STR(",\"port\":")), flight->port);
     }
-    at = add_text(at, STR(",\"kind\":\""), kind_text(flight), 16);
+    at = add_text(at, STR(",\"kind\":\""), str_from(measure_kind_text(kind_of(flight))), 16);
     at = add_text(at, STR(",\"method\":\""), str_make(flight->method, flight->method_n),
                   6 * FLIGHT_METHOD_BYTES);
     at = add_text(at, STR(",\"path\":\""), path_of(flight, path), 6 * (FLIGHT_PATH_BYTES + 4));
@@ -79,11 +79,24 @@ size_t lost_request_line(char out[LOST_LINE_MAX], const flight_t *flight, const 
     at = log_json_raw(log_json_raw(at, STR(",\"tls\":")), flight->https ? STR("true") : STR("false"));
     at = log_json_raw(at, STR(",\"status\":0,\"duration_ms\":"));
     at = log_json_ms(at, now_us > wall_us ? now_us - wall_us : 0);
-    at = log_json_raw(at, STR(",\"reason\":\"worker_died\""));
+    at = add_text(at, STR(",\"reason\":\""), STR(REASON), sizeof(REASON));
     at = add_text(at, STR(",\"detail\":\""), str_from(cause), CAUSE_BYTES);
-    at = log_json_raw(at, STR(",\"end\":\"worker_died\"}\n"));
+    at = log_json_raw(add_text(at, STR(",\"end\":\""), STR(REASON), sizeof(REASON)), STR("}\n"));
     assert(at <= out + LOST_LINE_MAX);
     return (size_t)(at - out);
+}
+
+void lost_requests_count(measures_t *measures, const flight_table_t *table)
+{
+    flight_t flight;
+    size_t count = flights_unrecorded(table);
+    for (size_t i = 0; i < FLIGHTS_MAX; i++)
+        if (flight_read(table, i, &flight)) {
+            measure_protocol_t protocol = flight.version == 20 ? MEASURE_H2 : MEASURE_H1;
+            counter_add(&measures->statuses[kind_of(&flight)][protocol][MEASURE_STATUS_NONE], 1);
+            count++;
+        }
+    counter_add(&measures->codes[error_code_find(REASON)], count);
 }
 
 /* In the child. The alarm ends it with a reader that stalls. */
@@ -151,6 +164,7 @@ void lost_requests_bury(const supervisor_t *s, const child_slot_t *child, int st
     char how[64], cause[CAUSE_BYTES];
     (void)snprintf(cause, sizeof(cause), "%s (process %d) died: %s", child->name, (int)child->pid,
                    children_end_text(status, how));
+    lost_requests_count(&shm_counters(s->shm, child->number)->measures, shm_flights(s->shm, child->number));
     pid_t writer = write_lines(s, shm_flights(s->shm, child->number), child->name, cause);
     if (s->state == SUPERVISOR_DRAINING)
         await_writer(writer); /* the end of a container would take it along */

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from api_world import metrics
 from harness import Edge, RawOrigin
 from wire import PATIENCE
 
@@ -54,6 +55,9 @@ def test_a_worker_that_dies_names_its_requests(tmp_path, app, number):
         assert f"worker 0 (process {worker}) died" in first["detail"]
         assert 0 <= first["duration_ms"] <= (time.time() - began) * 1000 + 1
         assert (first["box"], first["port"], first["kind"]) == ("box", app.port, "preview")
+        text = metrics(edge)
+        assert 'boxedge_errors_total{code="worker_died"} 2\n' in text
+        assert 'boxedge_requests_total{kind="preview",protocol="h1",code="none"} 2\n' in text
         sent = {request.get("x-request-id") for request in app.requests}
         assert {line["request_id"] for line in lines} == sent
         edge.stderr.wait_for(lambda line: "requests_lost boxedge: worker 0 had 2 requests in flight: "

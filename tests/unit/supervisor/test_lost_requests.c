@@ -87,6 +87,27 @@ static void a_line_has_the_kind(void **state)
     }
 }
 
+static void requests_count_by_kind_and_protocol(void **state)
+{
+    (void)state;
+    flight_table_t *table = calloc(1, sizeof(*table));
+    measures_t *measures = calloc(1, sizeof(*measures));
+    assert_non_null(table);
+    assert_non_null(measures);
+    table->at[1] = (flight_t){.wall_us = 1, .version = 11, .box = "b"};
+    table->at[2] = (flight_t){.wall_us = 1, .version = 20, .box = "b"};
+    table->at[FLIGHTS_MAX - 1] = (flight_t){.wall_us = 1, .version = 20, .api = true};
+    atomic_store(&table->unrecorded, 4);
+    atomic_store(&measures->statuses[MEASURE_PREVIEW][MEASURE_H1][MEASURE_STATUS_NONE], 5);
+    lost_requests_count(measures, table);
+    assert_int_equal(measures->statuses[MEASURE_PREVIEW][MEASURE_H1][MEASURE_STATUS_NONE], 6);
+    assert_int_equal(measures->statuses[MEASURE_PREVIEW][MEASURE_H2][MEASURE_STATUS_NONE], 1);
+    assert_int_equal(measures->statuses[MEASURE_API][MEASURE_H2][MEASURE_STATUS_NONE], 1);
+    assert_int_equal(measures->codes[ERROR_CODE_worker_died], 3 + 4);
+    free(measures);
+    free(table);
+}
+
 static void nonsense_makes_a_line_too(void **state)
 {
     (void)state;
@@ -109,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_the_request),
         cmocka_unit_test(a_line_has_the_kind),
+        cmocka_unit_test(requests_count_by_kind_and_protocol),
         cmocka_unit_test(nonsense_makes_a_line_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
