@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "commands.h"
+#include "dev.h"
 
 typedef struct command {
     const char *name;
@@ -38,6 +39,8 @@ static const command_t commands[] = {
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},
     {"drain", cmd_drain, "finish open requests, then end the running edge"},
+    {"trust", cmd_trust, "make browsers and this system trust the local authority"},
+    {"untrust", cmd_untrust, "undo trust"},
     {"demo-app", cmd_demo_app, "serve a small app to try the edge with"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this"},
