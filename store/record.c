@@ -130,7 +130,7 @@ bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_
         return false;
     uint8_t host_header = (uint8_t)record.p[17];
     *out = (store_preview_t){.port = port};
-    if (host_header > HOST_HEADER_LOCALHOST || (!public && !decode_rest(record, out)))
+    if (host_header > HOST_HEADER_LAST || (!public && !decode_rest(record, out)))
         return false;
     set_id(out->id, id);
     out->version = bytes_get64(record.p + 1);

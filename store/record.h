@@ -5,7 +5,7 @@
  *
  * preview, version 1 (read only: a public one):
  *   version (1) | sequence (8) | created_at (8) | host_header (1)
- * preview, version 2:
+ * preview, version 2 (an older edge refuses a host_header above 1):
  *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c, 8 background wakes) | expires_at (8) |
  *   bearer_sha256 (32) | basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label |
  *   allow_origins

@@ -304,7 +304,7 @@ static bool preview_valid(const store_preview_t *preview)
 {
     str_t id = id_of(preview->id);
     return box_id_valid(id) && preview->port != 0 && preview_label_fits(id, preview->port) &&
-           preview->host_header <= HOST_HEADER_LOCALHOST && preview->protocol <= PREVIEW_H2C &&
+           preview->host_header <= HOST_HEADER_LAST && preview->protocol <= PREVIEW_H2C &&
            memchr(preview->label, '\0', sizeof(preview->label)) != NULL &&
            (preview->alias[0] == '\0' || (memchr(preview->alias, '\0', sizeof(preview->alias)) != NULL &&
                                           store_alias_valid(str_from(preview->alias)))) &&

@@ -71,7 +71,13 @@ typedef enum box_provider {
     PROVIDER_HTTP,
 } box_provider_t;
 
-typedef enum host_header { HOST_HEADER_PUBLIC = 0, HOST_HEADER_LOCALHOST } host_header_t;
+/* The host by which an app is named towards itself (docs/http.md, "Forwarding"). */
+typedef enum host_header {
+    HOST_HEADER_PUBLIC = 0,
+    HOST_HEADER_LOCALHOST,
+    HOST_HEADER_LOCALHOST_BARE, /* the same, and no field names the public host */
+} host_header_t;
+#define HOST_HEADER_LAST HOST_HEADER_LOCALHOST_BARE
 
 /* The protocol of the app behind a preview. */
 typedef enum preview_protocol { PREVIEW_HTTP1 = 0, PREVIEW_H2C } preview_protocol_t;

@@ -170,9 +170,10 @@ static const char *access_text(const store_preview_t *preview)
 static void explain_preview(const store_preview_t *preview, explanation_t *to)
 {
     const char *access = access_text(preview);
-    find(to, "preview", "port %u of box %s, %s%s", preview->port, preview->id,
+    find(to, "preview", "port %u of box %s, %s%s%s", preview->port, preview->id,
          preview->protocol == PREVIEW_H2C ? "HTTP/2 without TLS" : "HTTP/1.1",
-         preview->host_header == HOST_HEADER_LOCALHOST ? ", with localhost as its host" : "");
+         preview->host_header != HOST_HEADER_PUBLIC ? ", with localhost as its host" : "",
+         preview->host_header == HOST_HEADER_LOCALHOST_BARE ? " and no field that names the public one" : "");
     if (access == NULL)
         find(to, "access", "public");
     else

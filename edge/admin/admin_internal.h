@@ -129,6 +129,9 @@ void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tu
 
 /* ---- fields of a preview (admin_preview_fields.c): each answers and returns false for a bad field ---- */
 
+/* The word for a mode. */
+const char *admin_host_header_text(host_header_t host_header);
+
 /* All but name, credentials and tunnels; a missing field leaves its value. `now`: unix seconds. */
 MUST_USE bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t now,
                                         store_preview_t *preview);

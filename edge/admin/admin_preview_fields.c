@@ -2,24 +2,40 @@
  * The fields of a preview in a request of the admin API that makes or changes one. A missing field leaves the
  * preview as it is.
  */
+#include <assert.h>
+
 #include "admin_internal.h"
 #include "preview_text.h"
 
 /* Maximum lifetime by expires_in: ten years, in seconds. */
 #define EXPIRES_IN_MAX 315360000
 
+static const char *const host_headers[] = {
+    [HOST_HEADER_PUBLIC] = "public",
+    [HOST_HEADER_LOCALHOST] = "localhost",
+    [HOST_HEADER_LOCALHOST_BARE] = "localhost-bare",
+};
+
+const char *admin_host_header_text(host_header_t host_header)
+{
+    assert(host_header <= HOST_HEADER_LAST);
+    return host_headers[host_header];
+}
+
 static bool take_host_header(exchange_t *ex, const json_t *value, host_header_t *out)
 {
     const char *text = json_string_value(value);
-    bool local = text != NULL && strcmp(text, "localhost") == 0;
     if (value == NULL)
         return true;
-    if (!local && (text == NULL || strcmp(text, "public") != 0)) {
-        admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
-        return false;
+    for (unsigned i = 0; text != NULL && i <= HOST_HEADER_LAST; i++) {
+        if (strcmp(text, host_headers[i]) != 0)
+            continue;
+        *out = (host_header_t)i;
+        return true;
     }
-    *out = local ? HOST_HEADER_LOCALHOST : HOST_HEADER_PUBLIC;
-    return true;
+    admin_error(ex, 400, "bad_host_header", NULL,
+                "\"host_header\" must be \"public\", \"localhost\" or \"localhost-bare\".");
+    return false;
 }
 
 static bool take_protocol(exchange_t *ex, const json_t *value, preview_protocol_t *out)

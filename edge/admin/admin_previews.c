@@ -21,11 +21,6 @@ static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
                       conf->preview_domain, conf->public_port);
 }
 
-static const char *host_header_text(host_header_t host_header)
-{
-    return host_header == HOST_HEADER_LOCALHOST ? "localhost" : "public";
-}
-
 /* The stored list has a space between origins. */
 static json_t *origins_json(const char *origins)
 {
@@ -42,7 +37,7 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
 {
     str_t url = preview_url(ex, preview);
     json_t *json = json_pack("{s:s,s:i,s:s%,s:s,s:s,s:I,s:I}", "box", preview->id, "port", (int)preview->port,
-                             "url", url.p, url.n, "host_header", host_header_text(preview->host_header),
+                             "url", url.p, url.n, "host_header", admin_host_header_text(preview->host_header),
                              "protocol", preview->protocol == PREVIEW_H2C ? "h2c" : "http1", "created_at",
                              (json_int_t)preview->created_at, "version", (json_int_t)preview->version);
     assert(json != NULL);

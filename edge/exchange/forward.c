@@ -12,9 +12,26 @@
 #include "random_id.h"
 #include "text.h"
 #include "trace.h"
+#include "turn_back.h"
 
 /* Maximum elements of Connection fields to compare; the codec's limits refuse more. */
 #define LIST_BOUND 64
+
+/* How the app is named towards itself. */
+typedef enum naming { NAMING_PUBLIC, NAMING_LOCALHOST, NAMING_BARE } naming_t;
+
+static naming_t naming_of(const exchange_t *ex)
+{
+    switch (ex->preview->host_header) {
+    case HOST_HEADER_LOCALHOST:
+        return NAMING_LOCALHOST;
+    case HOST_HEADER_LOCALHOST_BARE:
+        return NAMING_BARE;
+    case HOST_HEADER_PUBLIC:
+        break;
+    }
+    return NAMING_PUBLIC;
+}
 
 /* Whether a Connection field names `name`. */
 static bool is_named(const fields_t *fields, str_t name)
@@ -87,9 +104,9 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     case FIELD_SEC_WEBSOCKET_KEY:
         return !ex->request.websocket;
     case FIELD_OTHER:
-        /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) describe the public host, which a localhost
-         * box must not see. */
-        if (forged_name(field->name, trusted && ex->preview->host_header != HOST_HEADER_LOCALHOST))
+        /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) describe the public host, which the app must
+         * not see beside a bare localhost. */
+        if (forged_name(field->name, trusted && naming_of(ex) != NAMING_BARE))
             return false;
         break;
     default:
@@ -137,6 +154,7 @@ static str_t appended(const exchange_t *ex, arena_t *pool, field_id_t id, bool k
 /* The fields that only the edge sets. */
 typedef struct own_fields {
     str_t host, client, proto, forwarded_host, port, loop, trace;
+    bool bare; /* without the three that name the public host */
 } own_fields_t;
 
 static str_t inbound_or(const exchange_t *ex, bool trusted, field_id_t id, str_t ours)
@@ -155,12 +173,14 @@ static str_t public_scheme(const exchange_t *ex)
     return remote_is_https(ex) || (one && str_ieq(inbound, STR("https"))) ? STR("https") : STR("http");
 }
 
-/* Apps compare Host, Origin, Referer and X-Forwarded-* with each other, so all of them get localhost. */
-static void use_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own)
+/* "localhost:<port>", as a browser on the app's machine names it. */
+static str_t local_authority(const exchange_t *ex, arena_t *pool)
 {
-    own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview->port);
-    own->proto = STR("http");
-    own->port = str_decimal(pool, ex->preview->port);
+    str_t port = str_decimal(pool, ex->preview->port);
+    text_t text = text_new(pool, sizeof("localhost:") + port.n);
+    text_put(&text, STR("localhost:"));
+    text_put(&text, port);
+    return text_str(&text);
 }
 
 static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted)
@@ -176,8 +196,9 @@ static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted
     str_t mark = cdn_loop_mark(pool, str_from(conf->node), ex->request.authority);
     own.loop = appended(ex, pool, FIELD_CDN_LOOP, true, mark);
     own.trace = traceparent(ex);
-    if (ex->preview->host_header == HOST_HEADER_LOCALHOST)
-        use_localhost(ex, pool, &own);
+    own.bare = naming_of(ex) == NAMING_BARE;
+    if (naming_of(ex) != NAMING_PUBLIC)
+        own.host = local_authority(ex, pool);
     return own;
 }
 
@@ -207,12 +228,25 @@ typedef struct rewrite {
     str_t local_origin;
 } rewrite_t;
 
-static rewrite_t rewrite_for(const exchange_t *ex, arena_t *pool, str_t proto)
+/* "<scheme>://<authority>" as browsers write it: without the default port. */
+static str_t origin_of(arena_t *pool, str_t scheme, str_t authority)
+{
+    str_t port = scheme.n == 5 ? STR(":443") : STR(":80");
+    if (authority.n > port.n && str_eq(str_from_offset(authority, authority.n - port.n), port))
+        authority.n -= port.n;
+    text_t text = text_new(pool, scheme.n + 3 + authority.n);
+    text_put(&text, scheme);
+    text_put(&text, STR("://"));
+    text_put(&text, authority);
+    return text_str(&text);
+}
+
+static rewrite_t rewrite_for(const exchange_t *ex, arena_t *pool, const own_fields_t *own)
 {
     rewrite_t rewrite = {{NULL, 0}, {NULL, 0}};
-    if (ex->preview->host_header == HOST_HEADER_LOCALHOST) {
-        rewrite.own_origin = str_format(pool, "%.*s://%.*s", STR_ARG(proto), STR_ARG(ex->request.authority));
-        rewrite.local_origin = str_format(pool, "http://localhost:%u", ex->preview->port);
+    if (naming_of(ex) != NAMING_PUBLIC) {
+        rewrite.own_origin = origin_of(pool, public_scheme(ex), ex->request.authority);
+        rewrite.local_origin = origin_of(pool, STR("http"), own->host);
     }
     return rewrite;
 }
@@ -230,7 +264,7 @@ static outgoing_t outgoing(const exchange_t *ex, arena_t *pool)
     bool trusted = remote_is_trusted(ex);
     outgoing_t out = {
         .trusted = trusted, .named = names_fields(&ex->request.fields), .own = own_fields(ex, pool, trusted)};
-    out.rewrite = rewrite_for(ex, pool, public_scheme(ex));
+    out.rewrite = rewrite_for(ex, pool, &out.own);
     return out;
 }
 
@@ -265,15 +299,19 @@ static bool client_field(const exchange_t *ex, arena_t *pool, const outgoing_t *
 /* The edge's own fields, after the client's; returns their number. */
 static size_t own_list(const exchange_t *ex, const own_fields_t *own, field_t list[OWN_FIELDS])
 {
-    list[0] = (field_t){STR("X-Forwarded-For"), own->client, FIELD_X_FORWARDED_FOR};
-    list[1] = (field_t){STR("X-Forwarded-Proto"), own->proto, FIELD_X_FORWARDED_PROTO};
-    list[2] = (field_t){STR("X-Forwarded-Host"), own->forwarded_host, FIELD_X_FORWARDED_HOST};
-    list[3] = (field_t){STR("X-Forwarded-Port"), own->port, FIELD_X_FORWARDED_PORT};
-    list[4] = (field_t){STR("X-Request-Id"), str_from(ex->request_id), FIELD_X_REQUEST_ID};
-    list[5] = (field_t){STR("CDN-Loop"), own->loop, FIELD_CDN_LOOP};
-    list[6] = (field_t){STR("X-Real-IP"), own->client, FIELD_X_REAL_IP};
-    list[7] = (field_t){STR("traceparent"), own->trace, FIELD_TRACEPARENT};
-    return own->trace.n != 0 ? OWN_FIELDS : OWN_FIELDS - 1;
+    size_t n = 0;
+    list[n++] = (field_t){STR("X-Forwarded-For"), own->client, FIELD_X_FORWARDED_FOR};
+    if (!own->bare) {
+        list[n++] = (field_t){STR("X-Forwarded-Proto"), own->proto, FIELD_X_FORWARDED_PROTO};
+        list[n++] = (field_t){STR("X-Forwarded-Host"), own->forwarded_host, FIELD_X_FORWARDED_HOST};
+        list[n++] = (field_t){STR("X-Forwarded-Port"), own->port, FIELD_X_FORWARDED_PORT};
+    }
+    list[n++] = (field_t){STR("X-Request-Id"), str_from(ex->request_id), FIELD_X_REQUEST_ID};
+    list[n++] = (field_t){STR("CDN-Loop"), own->loop, FIELD_CDN_LOOP};
+    list[n++] = (field_t){STR("X-Real-IP"), own->client, FIELD_X_REAL_IP};
+    if (own->trace.n != 0)
+        list[n++] = (field_t){STR("traceparent"), own->trace, FIELD_TRACEPARENT};
+    return n;
 }
 
 /* An upper bound of the head's length: every field of the client and of the edge, each with its longest
@@ -381,25 +419,6 @@ void forward_filter_trailers(exchange_t *ex)
     fields_filter(&ex->request.trailers, keep_trailer, &filter);
 }
 
-/* Turns "http://localhost:<port>/x" into "https://<preview's host>/x"; keeps other values. */
-static str_t rewrite_location(exchange_t *ex, str_t value)
-{
-    str_t base = str_format(&ex->arena, "http://localhost:%u", ex->preview->port);
-    if (value.n < base.n || !str_ieq(str_make(value.p, base.n), base))
-        return value;
-    str_t rest = str_from_offset(value, base.n);
-    if (rest.n != 0 && rest.p[0] != '/' && rest.p[0] != '?' && rest.p[0] != '#')
-        return value; /* another port that begins with the same digits */
-    str_t proto = public_scheme(ex);
-    size_t n = proto.n + 3 + ex->request.authority.n + rest.n;
-    text_t text = text_new(&ex->arena, n);
-    text_put(&text, proto);
-    text_put(&text, STR("://"));
-    text_put(&text, ex->request.authority);
-    text_put(&text, rest);
-    return text_str(&text);
-}
-
 /* The host of an authority, without its port. */
 static str_t host_part(str_t authority)
 {
@@ -434,10 +453,34 @@ static str_t secure_location(exchange_t *ex, str_t value)
     return text_str(&text);
 }
 
-static str_t public_location(exchange_t *ex, str_t value)
+/* Turns the name that the app has for itself back to the public one, in a field that may have it. */
+static str_t turned_back(exchange_t *ex, const turn_back_t *to, const field_t *field)
 {
-    bool localhost = ex->preview->host_header == HOST_HEADER_LOCALHOST;
-    return secure_location(ex, localhost ? rewrite_location(ex, value) : value);
+    arena_t *pool = &ex->arena;
+    if (field->id == FIELD_LOCATION)
+        return turn_back_url(pool, to, field->value);
+    if (field->id != FIELD_OTHER)
+        return field->value;
+    switch (field->name.n) {
+    case 7:
+        return str_ieq(field->name, STR("refresh")) ? turn_back_refresh(pool, to, field->value)
+                                                    : field->value;
+    case 16:
+        return str_ieq(field->name, STR("content-location")) ? turn_back_url(pool, to, field->value)
+                                                             : field->value;
+    case 23:
+    case 35:
+        return str_ieq(field->name, STR("content-security-policy")) ||
+                       str_ieq(field->name, STR("content-security-policy-report-only"))
+                   ? turn_back_policy(pool, to, field->value)
+                   : field->value;
+    case 27:
+        return str_ieq(field->name, STR("access-control-allow-origin"))
+                   ? turn_back_origin(pool, to, field->value)
+                   : field->value;
+    default:
+        return field->value;
+    }
 }
 
 /* Previews share a parent domain: a box may set cookies for its own host only. */
@@ -465,6 +508,8 @@ static fields_t naming_fields(exchange_t *ex, const fields_t *fields)
 typedef struct response_filter {
     exchange_t *ex;
     fields_t naming;
+    bool turns; /* the app has localhost as its name */
+    turn_back_t to;
 } response_filter_t;
 
 static bool keep_of_response(field_t *field, void *arg)
@@ -473,8 +518,10 @@ static bool keep_of_response(field_t *field, void *arg)
     exchange_t *ex = filter->ex;
     if (is_hop_by_hop(field->id) || (filter->naming.count != 0 && is_named(&filter->naming, field->name)))
         return false;
+    if (filter->turns)
+        field->value = turned_back(ex, &filter->to, field);
     if (field->id == FIELD_LOCATION)
-        field->value = public_location(ex, field->value);
+        field->value = secure_location(ex, field->value);
     else if (field->id == FIELD_SET_COOKIE)
         field->value = confined_cookie(ex, field->value);
     return true;
@@ -482,6 +529,10 @@ static bool keep_of_response(field_t *field, void *arg)
 
 void forward_filter_response(exchange_t *ex, fields_t *fields)
 {
-    response_filter_t filter = {.ex = ex, .naming = naming_fields(ex, fields)};
+    response_filter_t filter = {
+        .ex = ex, .naming = naming_fields(ex, fields), .turns = naming_of(ex) != NAMING_PUBLIC};
+    if (filter.turns)
+        filter.to = (turn_back_t){
+            .port = ex->preview->port, .https = public_scheme(ex).n == 5, .authority = ex->request.authority};
     fields_filter(fields, keep_of_response, &filter);
 }

@@ -30,7 +30,7 @@ void forward_filter_trailers(exchange_t *ex);
 
 /*
  * Drops the fields of a box's response that end here: Connection and the fields that it names, Keep-Alive,
- * Proxy-*, TE, Upgrade. Rewrites a Location on localhost to the preview's host if the box gets localhost.
+ * Proxy-*, TE, Upgrade. If the box gets localhost as its host, turns its names back (turn_back.h).
  */
 void forward_filter_response(exchange_t *ex, fields_t *fields);
 /* The client's traceparent if it has one that is valid, else empty. */

@@ -32,6 +32,7 @@ def made(admin, origin):
 
 @pytest.mark.parametrize("named, shown", [
     ({"host_header": "localhost"}, {"host_header": "localhost"}),
+    ({"host_header": "localhost-bare"}, {"host_header": "localhost-bare"}),
     ({"protocol": "h2c"}, {"protocol": "h2c"}),
     ({"label": "theirs"}, {"label": "theirs"}),
     ({"label": ""}, {"label": None}),

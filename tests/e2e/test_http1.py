@@ -348,17 +348,23 @@ HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version
              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
 
 
+@pytest.mark.parametrize("mode", ["localhost", "localhost-bare"])
 @pytest.mark.parametrize("more", [[], HANDSHAKE], ids=["request", "handshake"])
-def test_an_app_that_knows_localhost_only(edge, more):
-    """Of a preview with --host-header localhost: the request names localhost, and a redirect to it leads
-    back."""
+def test_an_app_that_knows_localhost_only(edge, more, mode):
+    """The request names localhost, and the names of the app in its answer lead back. With localhost-bare no field
+    names the public host."""
     def box(conn):
         request = conn.read_request()
-        conn.send(f"HTTP/1.1 302 Found\r\nLocation: http://{request.get('host')}/x?y\r\nSet-Cookie: a=1; Domain=localhost; "
-                  "Path=/\r\nContent-Length: 0\r\n\r\n".encode())
+        own = request.get("host")
+        conn.send("\r\n".join([
+            "HTTP/1.1 302 Found", f"Location: http://{own}/x?y", f"Content-Location: http://127.0.0.1:{origin.port}/c",
+            f"Refresh: 1; url=http://{own}/r", "Set-Cookie: a=1; Domain=localhost; Path=/",
+            f"Access-Control-Allow-Origin: {request.get('origin')}",
+            f"Content-Security-Policy: default-src 'self'; connect-src ws://{own} {own}",
+            f"Content-Security-Policy-Report-Only: img-src http://[::1]:{origin.port}/x", "Content-Length: 0", "", ""]).encode())
 
     with RawOrigin(box) as origin:
-        host = edge.create_preview(origin, "box", "--host-header", "localhost")
+        host = edge.create_preview(origin, "box", "--host-header", mode)
         authority = f"{host}:{edge.port['tls']}"
         with edge.connect("tls", host) as client:
             lines = ["GET / HTTP/1.1", f"Host: {authority}", f"Origin: https://{authority}",
@@ -367,11 +373,16 @@ def test_an_app_that_knows_localhost_only(edge, more):
         assert (response.status, response.get("location")) == (302, f"https://{authority}/x?y")
         (seen,) = origin.requests
         assert (seen.get("host"), seen.get("origin")) == (f"localhost:{origin.port}", f"http://localhost:{origin.port}")
-        # Apps compare all of them with each other (Next.js, React Router, Rails, Django).
         assert seen.get("referer") == f"http://localhost:{origin.port}/from?q"
-        assert (seen.get("x-forwarded-host"), seen.get("x-forwarded-proto"), seen.get("x-forwarded-port")) == (
-            f"localhost:{origin.port}", "http", str(origin.port))
+        forwarded = [seen.get(f"x-forwarded-{name}") for name in ("host", "proto", "port", "for")]
+        # Absolute URLs are made of the first three. Some apps compare them with Host (Rails, Next.js).
+        assert forwarded == [*([authority, "https", str(edge.port["tls"])] if mode == "localhost" else [None] * 3), "127.0.0.1"]
         assert response.get("set-cookie") == "a=1; Path=/"
+        assert response.get("content-location") == f"https://{authority}/c"
+        assert response.get("refresh") == f"1; url=https://{authority}/r"
+        assert response.get("access-control-allow-origin") == f"https://{authority}"
+        assert response.get("content-security-policy") == f"default-src 'self'; connect-src wss://{authority} {authority}"
+        assert response.get("content-security-policy-report-only") == f"img-src https://{authority}/x"
 
 
 @pytest.mark.parametrize("host, status", [

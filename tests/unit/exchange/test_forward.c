@@ -263,9 +263,23 @@ static void test_localhost(void **state)
     str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(has(head, "Host: localhost:3000"));
     assert_true(has(head, "Origin: http://localhost:3000"));
-    assert_true(has(head, "X-Forwarded-Host: localhost:3000"));
-    assert_true(has(head, "X-Forwarded-Proto: http"));
-    assert_true(has(head, "X-Forwarded-Port: 3000"));
+    assert_true(has(head, "X-Forwarded-Host: a-3000.preview.test")); /* for absolute URLs */
+    assert_int_equal(count(head, "x-forwarded-"), 4);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    ex = new_exchange(*state);
+    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST_BARE;
+    add(ex, "Origin", "http://a-3000.preview.test");
+    head = forward_request_head(ex, &ex->arena, STR(""));
+    assert_true(has(head, "Host: localhost:3000"));
+    assert_true(has(head, "Origin: http://localhost:3000"));
+    assert_int_equal(count(head, "x-forwarded-"), 1); /* -For */
+    assert_int_equal(count(head, "\r\nX-Request-Id: rid\r\n"), 1);
+    fields_t fields = {0};
+    forward_request_fields(ex, &ex->arena, &fields);
+    assert_true(str_eq(fields.at[2].value, STR("localhost:3000"))); /* :authority */
+    assert_null(fields_find(&fields, FIELD_X_FORWARDED_HOST));
+    assert_null(fields_find(&fields, FIELD_X_FORWARDED_PROTO));
+    assert_null(fields_find(&fields, FIELD_X_FORWARDED_PORT));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
     static const struct {
         const char *referer, *expected;
@@ -293,7 +307,36 @@ static void test_localhost(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
-/* A trusted proxy's claims do not contradict localhost either. */
+/* Browsers omit the default port of an origin, but not all clients that of a Host. */
+static void test_own_origin_without_its_default_port(void **state)
+{
+    static const struct {
+        conf_listener_kind_t kind;
+        const char *authority, *origin, *expected;
+    } cases[] = {
+        {CONF_LISTENER_TLS, "a-80.preview.test:443", "https://a-80.preview.test", "http://localhost"},
+        {CONF_LISTENER_PLAIN, "a-80.preview.test:80", "http://a-80.preview.test", "http://localhost"},
+        {CONF_LISTENER_TLS, "a-80.preview.test:80", "https://a-80.preview.test:80", "http://localhost"},
+        {CONF_LISTENER_TLS, "a-80.preview.test:80", "https://a-80.preview.test", "https://a-80.preview.test"},
+    };
+    context_fixture_t *f = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char line[128];
+        f->client.kind = cases[i].kind;
+        exchange_t *ex = new_exchange(f);
+        *test_preview(ex) =
+            (store_preview_t){.id = "a", .port = 80, .host_header = HOST_HEADER_LOCALHOST_BARE};
+        ex->request.authority = str_from(cases[i].authority);
+        add(ex, "Origin", cases[i].origin);
+        str_t head = forward_request_head(ex, &ex->arena, STR(""));
+        (void)snprintf(line, sizeof(line), "Origin: %s", cases[i].expected);
+        assert_true(has(head, line));
+        assert_true(has(head, "Host: localhost:80"));
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
+/* A trusted proxy's claims do not contradict a bare localhost either. */
 static void test_localhost_behind_a_proxy(void **state)
 {
     static const char *const names[] = {"X-Forwarded-Proto", "X-Forwarded-Host",   "X-Forwarded-Port",
@@ -302,13 +345,15 @@ static void test_localhost_behind_a_proxy(void **state)
     context_fixture_t *f = *state;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
     exchange_t *ex = new_exchange(f);
-    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
+    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST_BARE;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         add(ex, names[i], "theirs");
     remote_find(ex);
     str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_int_equal(count(head, "theirs"), 0);
-    assert_true(has(head, "X-Forwarded-Host: localhost:3000"));
+    test_preview(ex)->host_header = HOST_HEADER_LOCALHOST;
+    head = forward_request_head(ex, &ex->arena, STR(""));
+    assert_true(has(head, "X-Forwarded-Host: theirs"));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
@@ -349,6 +394,36 @@ static void test_location_becomes_https(void **state)
         if (expected == NULL || f->client.kind == CONF_LISTENER_PLAIN)
             expected = location;
         assert_true(str_eq(fields_value(&fields, FIELD_LOCATION), str_from(expected)));
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
+/* Each field in which an app may name itself, over both schemes (turn_back.h has the rules). */
+static void test_names_are_turned_back(void **state)
+{
+    static const struct {
+        const char *name, *value, *expected;
+    } cases[] = {
+        {"Content-Location", "http://localhost:3000/x", "http://a-3000.preview.test/x"},
+        {"refresh", "3; url=http://localhost:3000/x", "3; url=http://a-3000.preview.test/x"},
+        {"Access-Control-Allow-Origin", "http://localhost:3000", "http://a-3000.preview.test"},
+        {"Content-Security-Policy", "connect-src ws://localhost:3000",
+         "connect-src ws://a-3000.preview.test"},
+        {"Content-Security-Policy-Report-Only", "img-src localhost:3000", "img-src a-3000.preview.test"},
+        {"X-Custom-Of-The-Apps-01", "http://localhost:3000", "http://localhost:3000"},
+    };
+    for (size_t i = 0; i < 3 * sizeof(cases) / sizeof(*cases); i++) {
+        static const host_header_t modes[] = {HOST_HEADER_PUBLIC, HOST_HEADER_LOCALHOST,
+                                              HOST_HEADER_LOCALHOST_BARE};
+        const char *name = cases[i / 3].name;
+        exchange_t *ex = new_exchange(*state);
+        test_preview(ex)->host_header = modes[i % 3];
+        fields_t fields = {0};
+        fields_add(&ex->arena, &fields, field_lookup(str_from(name)), str_from(name),
+                   str_from(cases[i / 3].value));
+        forward_filter_response(ex, &fields);
+        const char *expected = i % 3 == 0 ? cases[i / 3].value : cases[i / 3].expected;
+        assert_true(str_eq(fields.at[0].value, str_from(expected)));
         exchange_end(&ex, EXCHANGE_END_COMPLETE);
     }
 }
@@ -523,6 +598,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_localhost_behind_a_proxy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_location_becomes_https, setup, teardown),
         cmocka_unit_test_setup_teardown(test_location_from_localhost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_are_turned_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_origin_without_its_default_port, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cookies_stay_on_their_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter_of_named_fields, setup, teardown),

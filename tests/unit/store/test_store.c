@@ -189,7 +189,7 @@ static void test_bad_names(void **state)
         assert_int_equal(store_delete_box(f->store, str_from(ids[i])), STORE_NOT_FOUND);
     }
     bad = fixture_preview("a", 80);
-    bad.host_header = (host_header_t)2;
+    bad.host_header = (host_header_t)(HOST_HEADER_LAST + 1);
     assert_int_equal(store_put_preview(f->store, &bad), STORE_FAILED);
     bad = fixture_preview("a", 80);
     bad.protocol = (preview_protocol_t)2;

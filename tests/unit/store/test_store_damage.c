@@ -105,7 +105,7 @@ static void test_unreadable_records(void **state)
         {"", 0},
         {"\2a record of the next version", 29},
         {"\1short", 6},
-        {"\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 18},                     /* no such host_header */
+        {"\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\7", 18},                     /* no such host_header */
         {"\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 28}, /* no such state */
     };
     put(f, "a");
