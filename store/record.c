@@ -25,10 +25,22 @@
 #define PREVIEW_BACKGROUND 8
 #define PREVIEW_FLAGS      15
 
+/* The sequence's top bits have a mode that earlier edges do not know; byte 17 has the next best one. */
+#define PREVIEW_MODE_SHIFT 60
+#define PREVIEW_SEQUENCE   ((UINT64_C(1) << PREVIEW_MODE_SHIFT) - 1)
+
 #define BOX_START_AT   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define BOX_KEEP_ALIVE 1
 #define BOX_EPHEMERAL  2
 #define BOX_DOUBTED    4
+
+/* The mode for an edge that knows only public and localhost. */
+static host_header_t nearest_mode(host_header_t host_header)
+{
+    if (host_header == HOST_HEADER_LOCALHOST_BARE)
+        return HOST_HEADER_LOCALHOST;
+    return host_header <= HOST_HEADER_LOCALHOST ? host_header : HOST_HEADER_PUBLIC;
+}
 
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX])
 {
@@ -37,9 +49,11 @@ size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PRE
     size_t alias = strlen(preview->alias);
     assert(alias <= BOX_ID_MAX);
     out[0] = alias != 0 ? PREVIEW_VERSION_ALIAS : PREVIEW_VERSION;
-    bytes_put64(out + 1, preview->version);
+    host_header_t nearest = nearest_mode(preview->host_header);
+    uint64_t mode = preview->host_header != nearest ? (uint64_t)preview->host_header : 0;
+    bytes_put64(out + 1, (preview->version & PREVIEW_SEQUENCE) | mode << PREVIEW_MODE_SHIFT);
     bytes_put64(out + 9, preview->created_at);
-    out[17] = (char)preview->host_header;
+    out[17] = (char)nearest;
     out[18] = (char)((preview->bearer ? PREVIEW_HAS_BEARER : 0) | (preview->basic ? PREVIEW_HAS_BASIC : 0) |
                      (preview->protocol == PREVIEW_H2C ? PREVIEW_IS_H2C : 0) |
                      (preview->background_wakes ? PREVIEW_BACKGROUND : 0));
@@ -128,14 +142,18 @@ bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_
     if (!public && (record.n < PREVIEW_FIXED_BYTES ||
                     (record.p[0] != PREVIEW_VERSION && record.p[0] != PREVIEW_VERSION_ALIAS)))
         return false;
-    uint8_t host_header = (uint8_t)record.p[17];
+    uint8_t nearest = (uint8_t)record.p[17];
+    uint64_t sequence = bytes_get64(record.p + 1), mode = sequence >> PREVIEW_MODE_SHIFT;
     *out = (store_preview_t){.port = port};
-    if (host_header > HOST_HEADER_LAST || (!public && !decode_rest(record, out)))
+    if (nearest > HOST_HEADER_LOCALHOST || mode > HOST_HEADER_LAST ||
+        (mode != 0 &&
+         (mode <= HOST_HEADER_LOCALHOST || nearest_mode((host_header_t)mode) != (host_header_t)nearest)) ||
+        (!public && !decode_rest(record, out)))
         return false;
     set_id(out->id, id);
-    out->version = bytes_get64(record.p + 1);
+    out->version = sequence & PREVIEW_SEQUENCE;
     out->created_at = bytes_get64(record.p + 9);
-    out->host_header = (host_header_t)host_header;
+    out->host_header = mode != 0 ? (host_header_t)mode : (host_header_t)nearest;
     return true;
 }
 

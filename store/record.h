@@ -5,13 +5,13 @@
  *
  * preview, version 1 (read only: a public one):
  *   version (1) | sequence (8) | created_at (8) | host_header (1)
- * preview, version 2 (an older edge refuses a host_header above 1):
+ * preview, version 2:
  *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c, 8 background wakes) | expires_at (8) |
  *   bearer_sha256 (32) | basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label |
  *   allow_origins
- * preview, version 3 (with an alias only, so that an older edge reads the others):
- *   the same as version 2, then alias
- * box, version 3 (others are refused: these records need not outlive a reboot):
+ *   A host_header above 1 is in bits 60 to 62 of the sequence; byte 17 has the nearest one of 0 and 1, which
+ * an older edge uses. preview, version 3 (with an alias only, so that an older edge reads the others): the
+ * same as version 2, then alias box, version 3 (others are refused: these records need not outlive a reboot):
  *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1
  *   keep_alive, 2 ephemeral, 4 doubted) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) |
  *   port_count (1) | listening_count (1) | ports (32) | listening (32) | start_ms (8)

@@ -63,6 +63,29 @@ static void test_preview(void **state)
     assert_false(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
 }
 
+/* An older edge reads the nearest mode that it knows, and each its own sequence. */
+static void test_preview_with_a_later_mode(void **state)
+{
+    (void)state;
+    char record[RECORD_PREVIEW_MAX];
+    store_preview_t got, bare = preview;
+    bare.host_header = HOST_HEADER_LOCALHOST_BARE;
+    size_t n = record_encode_preview(&bare, record);
+    assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\x21\xfe\xff\xff\xff\xff\xff\xff\xff\1\x0d", 19);
+    assert_true(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
+    assert_int_equal(got.host_header, HOST_HEADER_LOCALHOST_BARE);
+    assert_true(got.version == bare.version);
+    /* A mode that no edge writes, and one beside another nearest mode. */
+    for (unsigned mode = 0; mode < 16; mode++) {
+        record[8] = (char)(mode << 4 | 1);
+        bool known = mode == 0 || mode == HOST_HEADER_LOCALHOST_BARE;
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got), known);
+    }
+    record[8] = 0x21;
+    record[17] = HOST_HEADER_PUBLIC;
+    assert_false(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
+}
+
 /* A record from an edge without access control is a public preview. */
 static void test_preview_of_version_1(void **state)
 {
@@ -170,7 +193,7 @@ static void test_values_out_of_range_are_refused(void **state)
         size_t n = record_encode_preview(&preview, record);
         record[17] = (char)value;
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p),
-                         value <= HOST_HEADER_LAST);
+                         value <= HOST_HEADER_LOCALHOST);
         record_encode_preview(&preview, record);
         record[18] = (char)value;
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value <= 15);
@@ -198,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_preview),
+        cmocka_unit_test(test_preview_with_a_later_mode),
         cmocka_unit_test(test_preview_of_version_1),
         cmocka_unit_test(test_block_and_keys),
         cmocka_unit_test(test_box),
