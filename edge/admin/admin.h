@@ -8,6 +8,7 @@
 #include "conf.h"
 #include "control_box.h"
 #include "loop.h"
+#include "process_guests.h"
 #include "runner_client.h"
 #include "shm.h"
 #include "store_thread.h"
@@ -40,6 +41,10 @@ typedef struct admin_controls {
     bool (*find_box)(void *owner, str_t id, box_provider_t *kind, provider_t **provider);
     /* The operator starts or stops this box through the runner: earlier requests must not undo a stop. */
     void (*box_ordered)(void *owner, str_t id, bool runs);
+    /* Adds or renews a guest, as process_guests_put, which has no box of another kind. */
+    const char *(*put_guest)(void *owner, const process_guest_t *guest, bool *fresh);
+    /* Ends a guest, its previews and its record. False if there is none with this lease. */
+    bool (*drop_guest)(void *owner, str_t id, str_t lease);
 } admin_controls_t;
 
 /*

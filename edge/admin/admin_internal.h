@@ -186,6 +186,8 @@ void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
 void admin_box_log(exchange_t *ex, str_t body, void *arg);
 void admin_process_act(exchange_t *ex, str_t body, void *arg);
+void admin_dev_put(exchange_t *ex, str_t body, void *arg);
+void admin_dev_drop(exchange_t *ex, str_t body, void *arg);
 void admin_requests_list(exchange_t *ex, str_t body, void *arg);
 void admin_requests_kill(exchange_t *ex, str_t body, void *arg);
 void admin_recent(exchange_t *ex, str_t body, void *arg);

@@ -1,8 +1,13 @@
 /*
  * Process boxes over the admin API: start and stop by the operator. The request waits for the runner's
  * result, whose reports of the box come before it, and then until every worker sees the state.
+ *
+ * And guests (process_guests.h): boxes whose process the caller runs itself. A guest makes a port of this
+ * machine's loopback address reachable, so that only the user of the edge itself may add one: the mode of the
+ * socket, which may admit a group, is not enough.
  */
 #include <assert.h>
+#include <unistd.h>
 
 #include "admin_internal.h"
 #include "arena.h"
@@ -133,4 +138,126 @@ void admin_process_act(exchange_t *ex, str_t body, void *arg)
         return;
     }
     request(ex, id, start ? RUNNER_START : RUNNER_STOP);
+}
+
+/* ---- guests ---- */
+
+/* A lease: letters and digits. */
+static bool take_lease(char out[PROCESS_LEASE_MAX + 1], str_t text)
+{
+    if (text.n == 0 || text.n > PROCESS_LEASE_MAX)
+        return false;
+    for (size_t i = 0; i < text.n; i++)
+        if (!((text.p[i] >= 'a' && text.p[i] <= 'z') || (text.p[i] >= '0' && text.p[i] <= '9')))
+            return false;
+    memcpy(out, text.p, text.n);
+    out[text.n] = '\0';
+    return true;
+}
+
+/* False after an answer. */
+static bool is_own_user(exchange_t *ex)
+{
+    if (admin_peer_uid(ex) == (long)geteuid())
+        return true;
+    admin_error(ex, 403, "not_your_edge", NULL,
+                "This edge belongs to another user: only its own user may add boxes of this machine.");
+    return false;
+}
+
+static bool take_port(const json_t *object, const char *name, json_int_t least, uint16_t *out)
+{
+    const json_t *value = json_object_get(object, name);
+    json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value) || number < least || number > 65535)
+        return false;
+    *out = (uint16_t)number;
+    return true;
+}
+
+static bool take_guest(exchange_t *ex, str_t body, process_guest_t *guest)
+{
+    static admin_fields_t fields = {"lease", "port", "listens", "address", "pid", NULL};
+    json_t *object = admin_object(ex, body, "A guest", fields);
+    if (object == NULL)
+        return false;
+    const json_t *lease = json_object_get(object, "lease");
+    const char *address = json_string_value(json_object_get(object, "address"));
+    json_int_t pid = json_integer_value(json_object_get(object, "pid"));
+    bool ok = json_is_string(lease) &&
+              take_lease(guest->lease, str_make(json_string_value(lease), json_string_length(lease))) &&
+              take_port(object, "port", 1, &guest->port) &&
+              take_port(object, "listens", 0, &guest->listens) && pid >= 0 && pid <= INT32_MAX &&
+              address != NULL && (strcmp(address, "127.0.0.1") == 0 || strcmp(address, "::1") == 0);
+    guest->pid = (uint32_t)pid;
+    guest->loopback6 = address != NULL && address[0] == ':';
+    json_decref(object);
+    if (!ok)
+        admin_error(ex, 400, "bad_guest", NULL,
+                    "A guest has \"lease\" (up to %d of a-z 0-9), \"port\" (1 to 65535), \"listens\" (0 to "
+                    "65535) and "
+                    "\"address\" (127.0.0.1 or ::1), and may have \"pid\".",
+                    PROCESS_LEASE_MAX);
+    return ok;
+}
+
+static void refuse_guest(exchange_t *ex, const char *code, const char *id)
+{
+    if (strcmp(code, "box_taken") == 0)
+        admin_error(ex, 409, code, NULL, "Another box has the id \"%s\" already.", id);
+    else
+        admin_error(ex, 503, code, NULL, "This edge has %d boxes of this kind, its maximum.",
+                    PROCESS_GUESTS_MAX);
+}
+
+void admin_dev_put(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    admin_t *admin = admin_of(ex);
+    process_guest_t guest = {.id = ""};
+    bool fresh;
+    if (!is_own_user(ex) || !take_guest(ex, body, &guest))
+        return;
+    if (!admin_take_id(guest.id, str_from_offset(ex->request.target, strlen("/v1/dev/")))) {
+        admin_error(ex, 400, "bad_box", NULL, "This is not the id of a box.");
+        return;
+    }
+    const char *code = admin->controls->put_guest(admin->owner, &guest, &fresh);
+    if (code != NULL) {
+        refuse_guest(ex, code, guest.id);
+        return;
+    }
+    admin_recorded_t *recorded =
+        admin_recorded_new(admin, json_pack("{s:s,s:s,s:b}", "box", guest.id, "domain",
+                                            ex->context->conf->preview_domain, "fresh", (int)fresh));
+    if (recorded == NULL) {
+        admin_error(ex, 503, "store_busy", NULL, "Too many states wait for the store to be recorded.");
+        return;
+    }
+    admin_recorded_wait(recorded, ex);
+    if (!admin->controls->when_recorded(admin->owner, str_from(guest.id), admin_recorded_done, recorded))
+        admin_recorded_done(recorded);
+}
+
+void admin_dev_drop(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    admin_t *admin = admin_of(ex);
+    char id[BOX_ID_MAX + 1], lease[PROCESS_LEASE_MAX + 1];
+    str_t rest = str_from_offset(ex->request.target, strlen("/v1/dev/"));
+    const char *mark = memchr(rest.p, '?', rest.n);
+    str_t query = mark != NULL ? str_from_offset(rest, (size_t)(mark - rest.p) + 1) : STR("");
+    rest.n = mark != NULL ? (size_t)(mark - rest.p) : rest.n;
+    if (!is_own_user(ex))
+        return;
+    if (!admin_take_id(id, rest) || !str_starts(query, STR("lease=")) ||
+        !take_lease(lease, str_from_offset(query, strlen("lease=")))) {
+        admin_error(ex, 400, "bad_guest", NULL, "The address is /v1/dev/{box}?lease={lease}.");
+        return;
+    }
+    if (admin->controls->drop_guest(admin->owner, str_from(id), str_from(lease)))
+        admin_reply(ex, 200, json_pack("{s:s}", "box", id));
+    else
+        admin_error(ex, 404, "no_guest", NULL, "No box with this id and lease is a guest of this edge.");
 }

@@ -32,6 +32,8 @@ static const admin_route_t routes[] = {
     {"GET", "/v1/boxes/*", admin_box_log},
     {"GET", "/v1/processes/*", admin_box_log},
     {"POST", "/v1/processes/*", admin_process_act},
+    {"PUT", "/v1/dev/*", admin_dev_put},
+    {"DELETE", "/v1/dev/*", admin_dev_drop},
     {"GET", "/v1/requests", admin_requests_list},
     {"DELETE", "/v1/requests/*", admin_requests_kill},
     {"GET", "/v1/recent", admin_recent},

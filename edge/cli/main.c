@@ -39,6 +39,7 @@ static const command_t commands[] = {
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},
     {"drain", cmd_drain, "finish open requests, then end the running edge"},
+    {"dev", cmd_dev, "run a dev server, and open it in a browser"},
     {"trust", cmd_trust, "make browsers and this system trust the local authority"},
     {"untrust", cmd_untrust, "undo trust"},
     {"demo-app", cmd_demo_app, "serve a small app to try the edge with"},

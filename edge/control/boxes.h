@@ -52,6 +52,8 @@ const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id);
 /* Earliest time (unix ms) to which the provider's last report can refer; for an answer, the time of its
  * question. 0: no report in the life of this controller. */
 uint64_t boxes_reported_ms(const boxes_t *boxes, str_t id);
+/* Deletes the record and the previews of a box that is gone at once, without the usual delay. */
+void boxes_forget_gone(boxes_t *boxes, str_t id);
 /*
  * Marks a running box of a control plane as doubted unless its last report is from after `since_ms` (unix
  * ms). The next request then asks the control plane before it goes to the box. False: no such box.

@@ -199,3 +199,12 @@ void boxes_forget(box_entry_t *entry)
     process_log(LOG_BOX_GONE, "controller", "box %s does not come back: its previews are deleted",
                 entry->box.id);
 }
+
+void boxes_forget_gone(boxes_t *boxes, str_t id)
+{
+    box_entry_t *entry = name_map_find(&boxes->by_id, id);
+    if (entry == NULL || entry->box.state != BOX_GONE || entry->taken)
+        return;
+    loop_timer_stop(&entry->gone);
+    boxes_forget(entry);
+}

@@ -3,6 +3,7 @@
  */
 #include "controller_internal.h"
 #include "process.h"
+#include "provider_process.h"
 
 static bool notify_supervisor(controller_t *controller, process_message_t message)
 {
@@ -89,6 +90,27 @@ static bool find_box(void *owner, str_t id, box_provider_t *kind, provider_t **p
     return is_static || *provider != NULL;
 }
 
+static const char *put_guest(void *owner, const process_guest_t *guest, bool *fresh)
+{
+    controller_t *controller = owner;
+    str_t id = str_from(guest->id);
+    const store_box_t *known = boxes_find(controller->boxes, id);
+    bool lives = known != NULL && known->state != BOX_UNKNOWN && known->state != BOX_GONE;
+    if (conf_has_box(controller->conf, id) || conf_has_process(controller->conf, id) ||
+        (lives && known->provider != PROVIDER_PROCESS))
+        return "box_taken";
+    return process_guests_put(provider_process_guests(controller->processes), guest, fresh);
+}
+
+static bool drop_guest(void *owner, str_t id, str_t lease)
+{
+    controller_t *controller = owner;
+    if (!process_guests_drop(provider_process_guests(controller->processes), id, lease))
+        return false;
+    boxes_forget_gone(controller->boxes, id);
+    return true;
+}
+
 const admin_controls_t controller_controls = {.reload = request_reload,
                                               .drain = request_drain,
                                               .upgrade = request_upgrade,
@@ -96,4 +118,6 @@ const admin_controls_t controller_controls = {.reload = request_reload,
                                               .push_box = push_box,
                                               .when_recorded = when_recorded,
                                               .find_box = find_box,
-                                              .box_ordered = box_ordered};
+                                              .box_ordered = box_ordered,
+                                              .put_guest = put_guest,
+                                              .drop_guest = drop_guest};

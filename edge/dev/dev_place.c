@@ -12,6 +12,8 @@
 
 /* Descriptors of a walk over a directory. */
 #define WALK_FDS 16
+/* Maximum length of the directory of a socket. */
+#define SOCKET_DIR_MAX 90
 
 /* Relative paths are ignored (XDG Base Directory Specification). */
 static const char *absolute(const char *name)
@@ -39,7 +41,10 @@ bool dev_place_find(dev_place_t *place, char *error, size_t error_len)
     /* $XDG_RUNTIME_DIR of another user, as sudo may leave it, is not ours. */
     struct stat st;
     bool ours = run != NULL && stat(run, &st) == 0 && st.st_uid == geteuid();
-    return ok && (ours ? join(place->run, run, "/boxedge-dev") : join(place->run, place->state, "/run"));
+    ok = ok && (ours ? join(place->run, run, "/boxedge-dev") : join(place->run, place->state, "/run"));
+    if (ok && strlen(place->run) > SOCKET_DIR_MAX) /* a socket's path is at most 107 bytes */
+        (void)snprintf(place->run, DEV_PATH_MAX, "/tmp/boxedge-dev-%u", (unsigned)geteuid());
+    return ok;
 }
 
 /* Makes the directory and missing parents. */
@@ -112,7 +117,8 @@ static int remove_but_authority(const char *path, const struct stat *st, int kin
     (void)kind;
     if (at->level == 0)
         return FTW_CONTINUE;
-    if (at->level == 1 && strcmp(path + at->base, "ca") == 0)
+    const char *name = path + at->base;
+    if (at->level == 1 && (strcmp(name, "ca") == 0 || (strcmp(name, "run") == 0 && kind == FTW_D)))
         return FTW_SKIP_SUBTREE;
     if (kind == FTW_D) {
         (void)nftw(path, remove_one, WALK_FDS, FTW_PHYS | FTW_DEPTH);
@@ -125,7 +131,8 @@ static int remove_but_authority(const char *path, const struct stat *st, int kin
 
 void dev_place_clear(const dev_place_t *place)
 {
+    (void)nftw(place->state, remove_but_authority, WALK_FDS, FTW_PHYS | FTW_ACTIONRETVAL);
+    /* Last: while it is there, a command waits for the end of the edge. */
     (void)nftw(place->run, remove_one, WALK_FDS, FTW_PHYS | FTW_DEPTH);
     (void)rmdir(place->run);
-    (void)nftw(place->state, remove_but_authority, WALK_FDS, FTW_PHYS | FTW_ACTIONRETVAL);
 }

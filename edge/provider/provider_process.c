@@ -36,6 +36,7 @@ struct process_provider {
     process_box_t *boxes; /* one for each of conf->processes, in order */
     size_t count;
     stranger_t *strangers;
+    process_guests_t *guests;
     list_t questions; /* provider_question_t.link: questions to the runner */
     bool listed;      /* all boxes were reported once */
     loop_timer_t first;
@@ -87,6 +88,7 @@ static void report_all(process_provider_t *p)
     p->base.handlers->sync_began(p->base.owner, &p->base);
     for (size_t i = 0; i < p->count; i++)
         report_box(&p->boxes[i]);
+    process_guests_report_all(p->guests);
     p->base.handlers->sync_ended(p->base.owner, &p->base);
     for (size_t i = 0; i < p->count; i++)
         request_start(&p->boxes[i]);
@@ -158,6 +160,9 @@ static void request_start(process_box_t *box)
 static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
 {
     provider_box_t gone = {.state = BOX_GONE};
+    if (process_guests_report(p->guests, str_from(stranger->id)) &&
+        (!stranger->resume || process_guests_resume(p->guests, str_from(stranger->id))))
+        return;
     memcpy(gone.id, stranger->id, sizeof(gone.id));
     p->base.handlers->box(p->base.owner, &p->base, &gone);
     if (stranger->resume)
@@ -389,6 +394,7 @@ static void provider_set_conf(provider_t *provider, const conf_t *conf)
     p->count = conf->process_count;
     conf_release(&p->conf);
     p->conf = conf_acquire(conf);
+    process_guests_set_conf(p->guests, conf);
     if (p->listed)
         report_all(p);
     runner_client_list(p->client); /* the runner may have reported new boxes before we knew them */
@@ -408,6 +414,7 @@ static void provider_free(provider_t *provider)
     }
     loop_timer_stop(&p->first);
     loop_undefer(&p->work);
+    process_guests_free(&p->guests);
     conf_release(&p->conf);
     free(p);
 }
@@ -433,6 +440,7 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client
                               .client = client,
                               .count = conf->process_count};
     list_init(&p->questions);
+    p->guests = process_guests_new(loop, &p->base);
     p->boxes = make_boxes(p, conf);
     if (may_run)
         loop_timer_start(loop, &p->first, PROVIDER_PROCESS_FIRST_MS, on_first_timeout);
@@ -440,4 +448,9 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client
         loop_defer(loop, &p->work, work);
     runner_client_listen(client, &client_handlers, p);
     return &p->base;
+}
+
+process_guests_t *provider_process_guests(provider_t *provider)
+{
+    return self(provider)->guests;
 }

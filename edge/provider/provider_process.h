@@ -6,6 +6,7 @@
 #define BOXEDGE_PROVIDER_PROCESS_H
 
 #include "loop.h"
+#include "process_guests.h"
 #include "provider.h"
 #include "runner_client.h"
 
@@ -21,5 +22,7 @@
  */
 provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client_t *client, bool may_run,
                                  const provider_handlers_t *handlers, void *owner);
+/* Boxes whose process a caller of the admin socket runs itself. */
+process_guests_t *provider_process_guests(provider_t *provider);
 
 #endif

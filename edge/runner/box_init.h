@@ -37,6 +37,9 @@ typedef struct box_init_spec {
     const char *directory;
     const privileges_t *privileges;
     uint32_t grace_ms;
+    const char
+        *terminal; /* becomes its controlling terminal and its 0, 1 and 2 in place of the pipes; NULL: none */
+    bool as_caller; /* it is the caller's own: it keeps the caller's rights, root's too, umask and limits */
 } box_init_spec_t;
 
 typedef struct box_init {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,18 +57,37 @@ static bool take_descriptors(const box_init_ends_t *ends, int *report_fd)
     return close_range(4, ~0u, 0) == 0;
 }
 
+/* The rights of its user, which is never root. */
+static bool takes_rights(const box_init_spec_t *spec, pid_t box_init)
+{
+    errno = EPERM;
+    return (geteuid() != 0 || spec->privileges->drop) && privileges_drop(spec->privileges, box_init);
+}
+
+static bool dies_with(pid_t box_init)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+        return false;
+    errno = ESRCH;
+    return getppid() == box_init;
+}
+
 _Noreturn void box_init_exec(const box_init_spec_t *spec, pid_t box_init, const box_init_ends_t *ends,
                              int report_fd)
 {
     if (setsid() < 0)
         give_up(report_fd, STAGE_SESSION);
     reset_signals();
-    limit_descriptors();
-    umask(022);
-    if (!take_descriptors(ends, &report_fd))
+    if (!spec->as_caller) {
+        limit_descriptors();
+        umask(022);
+    }
+    box_init_ends_t given = *ends;
+    if (spec->terminal != NULL) /* the first terminal that the leader of a session opens is its own */
+        given.input_fd = given.output_fd = open(spec->terminal, O_RDWR | O_CLOEXEC);
+    if (!take_descriptors(&given, &report_fd))
         give_up(report_fd, STAGE_SESSION);
-    errno = EPERM;
-    if ((geteuid() == 0 && !spec->privileges->drop) || !privileges_drop(spec->privileges, box_init))
+    if (!(spec->as_caller ? dies_with(box_init) : takes_rights(spec, box_init)))
         give_up(report_fd, STAGE_RIGHTS);
     /* With the user's rights, so that the user must be allowed to enter. */
     if (chdir(spec->directory) < 0)

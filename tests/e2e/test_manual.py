@@ -99,8 +99,10 @@ def test_no_text_is_a_request_of_roff(text):
 def options_of_the_sources():
     """Every option that any command could have."""
     found = set()
-    for path in (ROOT / "edge/cli").glob("*.c"):
+    for path in [*(ROOT / "edge/cli").glob("*.c"), *(ROOT / "edge/dev").glob("*.c")]:
         source = path.read_text(encoding="utf-8")
+        for letters in re.findall(r'getopt_long\(argc, argv, "\+?([a-z:]+)"', source):
+            found |= {f"-{letter}" for letter in letters.replace(":", "")}
         found |= set(re.findall(r'"(--[a-z][a-z-]*|-[a-z])"', source))
         found |= {f"--{name}" for name in re.findall(r'\{"([a-z-]+)", (?:required|no)_argument', source)}
     return sorted(found)
