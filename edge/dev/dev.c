@@ -49,7 +49,7 @@ typedef struct dev_run {
     int signal_fd;
     bool keys;  /* stdin is passed on */
     int signal; /* that ends it; 0: none */
-    const char *socket, *conf;
+    const char *socket, *conf, *lan;
     char **argv; /* of the command */
 } dev_run_t;
 
@@ -65,6 +65,8 @@ static int usage(FILE *out, int status)
         "  --name NAME        the box in the host name (the name of this directory)\n"
         "  --port PORT        the port of the command, which gets it as PORT (any on which it listens)\n"
         "  --public           a preview without a token, for everyone who reaches the edge\n"
+        "  --lan DOMAIN       for a phone too: previews below this domain, at this machine's address in the\n"
+        "                     local network, and a QR code; names below DOMAIN must lead there\n"
         "  -q, --quiet        show no requests\n"
         "  -c, --config FILE  use the edge that runs with this configuration\n"
         "  --socket PATH      use the edge with this admin socket\n"
@@ -317,7 +319,7 @@ static int run_all(dev_run_t *run)
         fprintf(stderr, "boxedge dev: another program listens on port %u already\n", s->wanted);
         return FAILED;
     }
-    if (!dev_edge_join(&s->edge, run->socket, run->conf))
+    if (!dev_edge_join(&s->edge, run->socket, run->conf, run->lan))
         return FAILED;
     if (!dev_session_claim(s)) {
         dev_edge_leave(&s->edge);
@@ -332,6 +334,24 @@ static int run_all(dev_run_t *run)
 }
 
 /* ---- options ---- */
+
+/* The domain of --lan: the rest is the edge's to check. */
+static bool is_domain(const char *domain)
+{
+    char address[INET_ADDRSTRLEN];
+    if (strspn(domain, "abcdefghijklmnopqrstuvwxyz0123456789.-") == strlen(domain) &&
+        strchr(domain, '.') != NULL && strspn(domain, "0123456789.") != strlen(domain))
+        return true;
+    if (!dev_edge_lan_address(address))
+        (void)snprintf(address, sizeof(address), "no address");
+    fprintf(
+        stderr,
+        "boxedge dev: --lan takes a domain in lower case, below which all names lead to this machine (%s): a "
+        "wildcard of your own DNS. A public DNS service whose names contain the address, such as "
+        "sslip.io, does it too: it learns the names, and sees no traffic.\n",
+        address);
+    return false;
+}
 
 static bool take_option(dev_run_t *run, int option)
 {
@@ -357,6 +377,9 @@ static bool take_option(dev_run_t *run, int option)
         return true;
     case 'P':
         return s->open = true;
+    case 'l':
+        run->lan = optarg;
+        return is_domain(optarg);
     case 'q':
         return s->show.quiet = true;
     case 's':
@@ -373,11 +396,15 @@ static bool take_option(dev_run_t *run, int option)
 
 int cmd_dev(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"name", required_argument, NULL, 'n'},   {"port", required_argument, NULL, 'p'},
-        {"public", no_argument, NULL, 'P'},       {"quiet", no_argument, NULL, 'q'},
-        {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"name", required_argument, NULL, 'n'},
+                                            {"port", required_argument, NULL, 'p'},
+                                            {"public", no_argument, NULL, 'P'},
+                                            {"lan", required_argument, NULL, 'l'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"config", required_argument, NULL, 'c'},
+                                            {"socket", required_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     dev_run_t *run = calloc(1, sizeof(*run));
     int option, status;
     if (run == NULL)
@@ -395,7 +422,10 @@ int cmd_dev(int argc, char **argv)
             return option == 'h' ? usage(stdout, 0) : USAGE;
         }
     run->argv = argv + optind;
-    if (optind == argc) {
+    if (run->lan != NULL && (run->socket != NULL || run->conf != NULL)) {
+        fprintf(stderr, "boxedge dev: --lan starts an edge of its own: it goes without --socket and -c\n");
+        status = USAGE;
+    } else if (optind == argc) {
         fprintf(stderr, "boxedge dev: which command? For example: boxedge dev -- npm run dev\n");
         status = USAGE;
     } else {

@@ -1,8 +1,8 @@
 #include "dev_edge.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,9 +160,10 @@ static uint16_t find_port(uint16_t from, bool *v6)
 }
 
 /* Names are quoted as YAML reads them; a path with a quote or a backslash is refused. */
-static bool write_conf(const dev_place_t *place, const char *path, uint16_t from)
+static bool write_conf(const dev_edge_t *edge, const char *path, uint16_t from)
 {
     bool v6;
+    const dev_place_t *place = &edge->place;
     uint16_t port = find_port(from, &v6);
     if (port == 0 || strpbrk(place->state, "\"\\\n") != NULL || strpbrk(place->run, "\"\\\n") != NULL)
         return false;
@@ -172,9 +173,11 @@ static bool write_conf(const dev_place_t *place, const char *path, uint16_t from
         return false;
     fprintf(out,
             "# Made by `boxedge dev`, and removed with its edge.\n"
-            "preview_domain: " DEV_DOMAIN "\n"
+            "preview_domain: %s\n"
             "listeners:\n  - {address: \"127.0.0.1:%u\", kind: tls}\n",
-            port);
+            edge->lan != NULL ? edge->lan : DEV_DOMAIN, port);
+    if (edge->lan != NULL)
+        fprintf(out, "  - {address: \"%s:%u\", kind: tls}\n", edge->lan_address, port);
     if (v6)
         fprintf(out, "  - {address: \"[::1]:%u\", kind: tls}\n", port);
     fprintf(out,
@@ -217,7 +220,7 @@ static bool start(dev_edge_t *edge)
         dev_place_clear(&edge->place); /* of an edge that was killed */
         if (!dev_place_make(&edge->place, error, sizeof(error)) ||
             !join(conf, edge->place.run, "edge.yaml") || !join(log, edge->place.run, "edge.log") ||
-            !write_conf(&edge->place, conf, from)) {
+            !write_conf(edge, conf, from)) {
             fprintf(stderr, "boxedge dev: no edge can be started: %s\n",
                     error[0] != '\0' ? error
                                      : "its directory cannot be written, or ports 8443 to 8542 are taken");
@@ -332,18 +335,38 @@ static bool join_default(dev_edge_t *edge)
            is_of_this_user(edge->socket, &uid) && answers(edge);
 }
 
-bool dev_edge_join(dev_edge_t *edge, const char *socket, const char *conf)
+/* The address from which packets to other networks would leave: connect sends none for UDP. */
+bool dev_edge_lan_address(char out[INET_ADDRSTRLEN])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(9)};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && inet_pton(AF_INET, "192.0.2.1", &at.sin_addr) == 1 && /* RFC 5737: of nobody */
+              connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 &&
+              getsockname(fd, (struct sockaddr *)&at, &len) == 0 &&
+              ntohl(at.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET &&
+              inet_ntop(AF_INET, &at.sin_addr, out, INET_ADDRSTRLEN) != NULL;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+bool dev_edge_join(dev_edge_t *edge, const char *socket, const char *conf, const char *lan)
 {
     char error[512];
     const char *environment = getenv("BOXEDGE_SOCKET");
-    *edge = (dev_edge_t){.users_fd = -1};
-    if (socket == NULL && conf == NULL && environment != NULL && environment[0] != '\0')
+    *edge = (dev_edge_t){.users_fd = -1, .lan = lan};
+    if (lan != NULL && !dev_edge_lan_address(edge->lan_address)) {
+        fprintf(stderr, "boxedge dev: this machine has no IPv4 address that other machines reach\n");
+        return false;
+    }
+    if (lan == NULL && socket == NULL && conf == NULL && environment != NULL && environment[0] != '\0')
         socket = environment;
     if (socket != NULL || conf != NULL)
         return join_named(edge, socket, conf);
-    if (join_default(edge))
+    if (lan == NULL && join_default(edge))
         return true;
-    if (!dev_place_find(&edge->place, error, sizeof(error)) ||
+    if (!dev_place_find(&edge->place, lan != NULL, error, sizeof(error)) ||
         !dev_place_make(&edge->place, error, sizeof(error))) {
         fprintf(stderr, "boxedge dev: %s\n", error);
         return false;

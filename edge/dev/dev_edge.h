@@ -8,6 +8,7 @@
 #define BOXEDGE_DEV_EDGE_H
 
 #include <jansson.h>
+#include <netinet/in.h>
 
 #include "dev_place.h"
 
@@ -17,11 +18,16 @@ typedef struct dev_edge {
     bool started;              /* by this process */
     dev_place_t place;
     int users_fd; /* holds the shared lock; -1: none */
+    const char
+        *lan; /* the domain of previews that other machines reach (--lan); NULL: only this machine does */
+    char lan_address[INET_ADDRSTRLEN]; /* of this machine, with `lan` */
 } dev_edge_t;
 
-/* Finds an edge, or starts one. `socket` and `conf` (NULL: none) name one that must run. Returns false after
- * a sentence on stderr. */
-MUST_USE bool dev_edge_join(dev_edge_t *edge, const char *socket, const char *conf);
+/* Finds an edge, or starts one. `socket` and `conf` (NULL: none) name one that must run; with `lan` (NULL:
+ * none), one whose previews are below that domain is started. Returns false after a sentence on stderr. */
+MUST_USE bool dev_edge_join(dev_edge_t *edge, const char *socket, const char *conf, const char *lan);
+/* Fills `out` with the IPv4 address at which the local network reaches this machine. False if it has none. */
+MUST_USE bool dev_edge_lan_address(char out[INET_ADDRSTRLEN]);
 /* Starts the own edge again after its end. Returns false after a sentence on stderr. */
 MUST_USE bool dev_edge_restart(dev_edge_t *edge);
 /* Leaves the edge, and waits for its end if no other command uses it. */

@@ -28,7 +28,7 @@ static bool join(char out[DEV_PATH_MAX], const char *dir, const char *rest)
     return n > 0 && n < DEV_PATH_MAX;
 }
 
-bool dev_place_find(dev_place_t *place, char *error, size_t error_len)
+bool dev_place_find(dev_place_t *place, bool lan, char *error, size_t error_len)
 {
     const char *state = absolute("XDG_STATE_HOME"), *home = absolute("HOME");
     const char *run = absolute("XDG_RUNTIME_DIR");
@@ -36,14 +36,17 @@ bool dev_place_find(dev_place_t *place, char *error, size_t error_len)
     (void)snprintf(error, error_len, "%s",
                    ok ? "the path of $XDG_STATE_HOME, $HOME or $XDG_RUNTIME_DIR is too long"
                       : "neither HOME nor XDG_STATE_HOME is set to a directory");
-    ok = ok && (state != NULL ? join(place->state, state, "/boxedge/dev")
-                              : join(place->state, home, "/.local/state/boxedge/dev"));
+    ok = ok && (state != NULL ? join(place->state, state, lan ? "/boxedge/dev-lan" : "/boxedge/dev")
+                              : join(place->state, home,
+                                     lan ? "/.local/state/boxedge/dev-lan" : "/.local/state/boxedge/dev"));
     /* $XDG_RUNTIME_DIR of another user, as sudo may leave it, is not ours. */
     struct stat st;
     bool ours = run != NULL && stat(run, &st) == 0 && st.st_uid == geteuid();
-    ok = ok && (ours ? join(place->run, run, "/boxedge-dev") : join(place->run, place->state, "/run"));
+    ok = ok && (ours ? join(place->run, run, lan ? "/boxedge-dev-lan" : "/boxedge-dev")
+                     : join(place->run, place->state, "/run"));
     if (ok && strlen(place->run) > SOCKET_DIR_MAX) /* a socket's path is at most 107 bytes */
-        (void)snprintf(place->run, DEV_PATH_MAX, "/tmp/boxedge-dev-%u", (unsigned)geteuid());
+        (void)snprintf(place->run, DEV_PATH_MAX, "/tmp/boxedge-dev%s-%u", lan ? "-lan" : "",
+                       (unsigned)geteuid());
     return ok;
 }
 

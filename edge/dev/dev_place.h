@@ -20,8 +20,9 @@ typedef struct dev_place {
     char run[DEV_PATH_MAX];   /* goes with the edge */
 } dev_place_t;
 
-/* Reads the environment. Returns false with a sentence if it names no directory, or too long a path. */
-MUST_USE bool dev_place_find(dev_place_t *place, char *error, size_t error_len);
+/* Reads the environment. `lan`: of the edge that other machines reach (--lan), whose domain and authority are
+ * its own. Returns false with a sentence if it names no directory, or too long a path. */
+MUST_USE bool dev_place_find(dev_place_t *place, bool lan, char *error, size_t error_len);
 /* Makes both directories and state/ca, for this user only. Returns false with a sentence. */
 MUST_USE bool dev_place_make(const dev_place_t *place, char *error, size_t error_len);
 /* Makes the authority and its certificate if they are missing. Returns false with a sentence. */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -84,6 +85,13 @@ bool dev_session_claim(dev_session_t *s)
         const char *domain = json_string_value(json_object_get(answer, "domain"));
         if (status == 200 && domain != NULL) {
             (void)snprintf(s->domain, sizeof(s->domain), "%s", domain);
+            if (s->edge.lan != NULL && strcasecmp(domain, s->edge.lan) != 0) {
+                fprintf(stderr, "boxedge dev: an edge with --lan %s runs already: end its users first\n",
+                        s->domain);
+                drop(s);
+                json_decref(answer);
+                return false;
+            }
             if (name_is_free(s)) {
                 json_decref(answer);
                 return true;
@@ -124,7 +132,8 @@ static void make_preview(dev_session_t *s)
         (void)snprintf(link, sizeof(link), "%s%s%s", url, token != NULL ? "?preview_token=" : "",
                        token != NULL ? token : "");
         dev_show_link(&s->show, link);
-        dev_show_code(&s->show, link);
+        if (s->edge.lan != NULL)
+            dev_show_code(&s->show, link);
     }
     json_decref(answer);
 }
@@ -145,7 +154,10 @@ static void show_hint(dev_session_t *s)
     dev_show_line(&s->show, s->open
                                 ? "Everyone who reaches this edge may open it. Ctrl-C ends it all."
                                 : "The link signs this browser in: keep it to yourself. Ctrl-C ends it all.");
-    if (s->edge.own)
+    if (s->edge.lan != NULL)
+        dev_show_line(&s->show, "Other machines reach it at %s. Their browsers warn of the certificate.",
+                      s->edge.lan_address);
+    else if (s->edge.own)
         dev_show_line(
             &s->show,
             "A warning about the certificate ends with `boxedge trust`; curl takes --cacert %s/ca/ca.pem",

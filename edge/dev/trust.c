@@ -122,7 +122,7 @@ static bool find_authority(const char *conf_path, trust_run_t *run, char *error,
     char path[TRUST_PATH_MAX];
     dev_place_t place;
     if (conf_path == NULL) {
-        if (!dev_place_find(&place, error, error_len) ||
+        if (!dev_place_find(&place, false, error, error_len) ||
             (run->trust && !dev_place_make_authority(&place, error, error_len)))
             return false;
         (void)snprintf(path, sizeof(path), "%s/ca/ca.pem", place.state);

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE, PORTS, SLOW, Edge
+from harness import BINARY, PATIENCE, PORTS, SLOW, Edge
 from ordinary import UID, Ordinary
 from quiet_network import without_netlink
 
@@ -358,6 +358,57 @@ def test_public(user, dev):
     one = dev(*HTTP_SERVER, PORTS.take(), options=["--public"])
     link = one.link()
     assert "preview_token" not in link and fetch(user, link)[0] == 200
+
+
+def lan_address():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return probe.getsockname()[0]
+
+
+@pytest.mark.skipif(lan_address().startswith("127."), reason="this machine has no address but loopback")
+def test_a_phone_in_the_network(user, dev):
+    """--lan: reached at the machine's address too, with an authority of its own domain, and a QR code."""
+    import pty  # pylint: disable=import-outside-toplevel
+    port = PORTS.take()
+    one = dev(*HTTP_SERVER, port, options=["--lan", "lan.test"])
+    link = one.link()
+    assert f"https://app-{port}.lan.test:" in link
+    host, at = link.split("/")[2].split(":")
+    ca = user.home / ".local/state/boxedge/dev-lan/ca/ca.pem"
+    for address in (lan_address(), "127.0.0.1"):
+        done = subprocess.run(["curl", "-sS", "--cacert", ca, "--resolve", f"{host}:{at}:{address}", "-H",
+                               f"Authorization: Bearer {link.split('preview_token=')[1]}", page(link)],
+                              capture_output=True, text=True, check=True)
+        assert "Directory listing" in done.stdout
+    other = user.run("dev", "--lan", "other.test", "--", "true", cwd=user.home)
+    assert other.returncode == 1 and "--lan lan.test runs already" in other.stderr
+    # Beside it, an edge for this machine alone.
+    two = dev(*HTTP_SERVER, PORTS.take(), name="two")
+    assert ".dev.localhost:" in two.link()
+    assert two.end() == 130
+    assert one.end() == 130
+    for wrong in ("192.168.1.5", "nodots", "Upper.test", ""):
+        assert user.run("dev", "--lan", wrong, "--", "true").returncode == 2
+    assert user.run("dev", "--lan", "a.test", "-c", "x", "--", "true").returncode == 2
+    # In a terminal: the code.
+    ours, theirs = pty.openpty()
+    process = user.popen("dev", "--lan", "lan.test", "--", *HTTP_SERVER, port, cwd=user.home, stdin=theirs, stdout=theirs,
+                         stderr=theirs, env={"TERM": "xterm"})
+    os.close(theirs)
+    seen = b""
+    while b"Ctrl-C ends it all" not in seen:
+        assert select.select([ours], [], [], PATIENCE * SLOW)[0], seen
+        seen += os.read(ours, 65536)
+    libraries = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout
+    assert ("\u2580".encode() in seen) == ("libqrencode" in libraries)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE * SLOW) == 130
+    os.close(ours)
+    shutil.rmtree(user.home / ".local/state/boxedge/dev-lan")
 
 
 def test_an_edge_of_the_same_user_is_joined(user, dev, tmp_path):
