@@ -3,6 +3,7 @@ alert fires by its real fault."""
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import re
@@ -40,8 +41,30 @@ def expressions():
             expression = target["expr"].replace("$__rate_interval", "1m").replace("$instance", ".*")
             assert "$" not in expression, expression
             found.append((panel["title"], expression))
-    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     return found
+
+
+def test_the_dashboard_has_the_form_that_grafana_reads():
+    """Ids and letters of queries are unique, the data source is a variable, and no panel covers another."""
+    board = json.loads((ROOT / "deploy/grafana/boxedge.json").read_text())
+    assert board["uid"] and board["schemaVersion"] >= 36 and "id" not in board
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")
+    assert variables["instance"]["type"] == "query" and variables["instance"]["datasource"]["uid"] == "${datasource}"
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    cells = {}
+    for panel in board["panels"]:
+        title, place, targets = panel["title"], panel["gridPos"], panel.get("targets", [])
+        assert place["x"] >= 0 and place["w"] > 0 and place["h"] > 0 and place["x"] + place["w"] <= 24, title
+        for cell in itertools.product(range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])):
+            assert cells.setdefault(cell, title) == title, (title, cells[cell])
+        assert len({target["refId"] for target in targets}) == len(targets), title
+        assert (panel["type"] == "row") == (not targets), title
+        for target in targets:
+            assert set(re.findall(r"\$\{?(\w+)", target["expr"])) <= {"instance", "__rate_interval"}, title
+            assert target.get("legendFormat") or panel["type"] == "stat", title
+        if targets:
+            assert panel["datasource"]["uid"] == "${datasource}" and panel["fieldConfig"]["defaults"]["unit"], title
 
 
 @functools.cache
