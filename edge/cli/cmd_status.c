@@ -179,7 +179,7 @@ static int open_page(const cli_t *cli)
     if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
         return CLI_FAILED;
     const char *socket = answering_socket(cli, &sockets);
-    bool served = socket != NULL && status_link_serve("status", socket);
+    bool served = socket != NULL && status_link_serve("status", socket, STATUS_LINK_IDLE_MS);
     cli_sockets_free(&sockets);
     return served ? CLI_OK : CLI_FAILED;
 }

@@ -12,6 +12,7 @@
 #include "context.h"
 #include "cookie.h"
 #include "fetch.h"
+#include "list.h"
 #include "local.h"
 #include "random_id.h"
 #include "serve.h"
@@ -38,6 +39,7 @@ typedef enum link_state {
 
 typedef struct status_link {
     const char *socket; /* the admin socket */
+    uint32_t idle_ms;
     link_state_t state;
     char token[SECRET_DIGITS], session[SECRET_DIGITS];
     char host[32];        /* "127.0.0.1:PORT" */
@@ -141,16 +143,16 @@ static step_result_t open_link(status_link_t *link, exchange_t *ex, str_t token)
 
 static void expired(loop_timer_t *timer)
 {
-    (void)timer;
-    fprintf(stderr, "boxedge: no request of the page for %d minutes: the link ends\n",
-            STATUS_LINK_IDLE_MS / 60000);
+    const status_link_t *link = CONTAINER_OF(status_link_t, idle, timer);
+    fprintf(stderr, "boxedge: no request of the page for %u minutes: the link ends\n",
+            (unsigned)(link->idle_ms / 60000));
     kill(getpid(), SIGTERM); /* as Ctrl-C */
 }
 
 static void start_idle(status_link_t *link)
 {
     loop_timer_stop(&link->idle);
-    loop_timer_start(link->loop, &link->idle, STATUS_LINK_IDLE_MS, expired);
+    loop_timer_start(link->loop, &link->idle, link->idle_ms, expired);
 }
 
 /* ---- questions to the admin socket ---- */
@@ -266,9 +268,9 @@ static void begun(void *owner, loop_t *loop, const local_server_t *server, const
     start_idle(link);
     printf("http://%s" LINK_PATH "%.*s\n\n"
            "Open this link in a browser of this machine: it works once. From another machine, forward the\n"
-           "port first (ssh -L %s:127.0.0.1:%s HOST). Ctrl-C ends the page, and so do %d minutes without a\n"
+           "port first (ssh -L %s:127.0.0.1:%s HOST). Ctrl-C ends the page, and so do %u minutes without a\n"
            "request of it.\n",
-           link->host, SECRET_DIGITS, link->token, port, port, STATUS_LINK_IDLE_MS / 60000);
+           link->host, SECRET_DIGITS, link->token, port, port, (unsigned)(link->idle_ms / 60000));
     fflush(stdout);
 }
 
@@ -279,9 +281,9 @@ static void ended(void *owner)
     fetcher_free(&link->fetcher);
 }
 
-bool status_link_serve(const char *command, const char *socket)
+bool status_link_serve(const char *command, const char *socket, uint32_t idle_ms)
 {
-    status_link_t link = {.socket = socket};
+    status_link_t link = {.socket = socket, .idle_ms = idle_ms};
     serve_t spec = {.command = command,
                     .steps = steps,
                     .requests_max = REQUESTS_MAX,

@@ -8,11 +8,13 @@
 
 #include "str.h"
 
-/* The command ends after this time without a request of the page. */
+/* `idle_ms` of the command. */
 #define STATUS_LINK_IDLE_MS (15 * 60000)
 
-/* Prints the link to a page about the edge at the admin socket, and returns after Ctrl-C or the time; false
- * after an error on stderr if it cannot listen. `command`: its name, for messages. */
-MUST_USE bool status_link_serve(const char *command, const char *socket);
+/* Prints the link to a page about the edge at the admin socket, and returns after Ctrl-C or `idle_ms` without
+ * a request of the page; false after an error on stderr if it cannot listen. `command`: its name, for
+ * messages.
+ */
+MUST_USE bool status_link_serve(const char *command, const char *socket, uint32_t idle_ms);
 
 #endif
