@@ -36,7 +36,8 @@
 #define FOLLOW_MOST   2000
 #define HINT_MS       10000 /* a wait that deserves a word */
 #define SEVERAL_MS    5000  /* several ports, and none speaks HTTP */
-#define HTTP_MS       1000
+#define HTTP_MS       500
+#define HTTP_TRIES    4 /* ports that one look asks: it blocks signals meanwhile */
 
 typedef struct dev_times {
     uint64_t scan, renew, extend, follow, hint;
@@ -135,7 +136,7 @@ static const dev_port_t *choose(dev_session_t *s, const dev_port_t *ports, size_
         return first;
     }
     s->several_ms = s->several_ms != 0 ? s->several_ms : now;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0, tries = 0; i < count && tries < HTTP_TRIES; i++, tries++)
         if (dev_ports_speaks_http(&ports[i], HTTP_MS))
             return &ports[i];
     return now - s->several_ms > SEVERAL_MS ? first : NULL;

@@ -26,6 +26,7 @@
 #define START_MS   60000
 #define END_MS     15000
 #define STEP_MS    20
+#define AGAIN_MS   500
 #define ANSWER_S   10
 
 static void pause_ms(long ms)
@@ -211,26 +212,48 @@ static bool await(dev_edge_t *edge, pid_t keeper)
     return false;
 }
 
-/* Starts the keeper with the edge. An edge of another user may take the port in the meantime. */
-static bool start(dev_edge_t *edge)
+/* Makes the files that the edge needs. Returns false after a sentence on stderr. */
+static bool prepare(dev_edge_t *edge, const char *conf, uint16_t from)
 {
-    char error[512] = "", conf[DEV_PATH_MAX], log[DEV_PATH_MAX];
-    for (uint16_t i = 0; i < TRIES; i++) {
+    char error[512] = "";
+    dev_place_clear(&edge->place); /* of an edge that was killed */
+    if (dev_place_make(&edge->place, error, sizeof(error)) && write_conf(edge, conf, from))
+        return true;
+    fprintf(stderr, "boxedge dev: no edge can be started: %s\n",
+            error[0] != '\0' ? error : "its directory cannot be written, or ports 8443 to 8542 are taken");
+    return false;
+}
+
+/* Starts a keeper with an edge. False if that does not serve. */
+static bool run(dev_edge_t *edge, const char *conf, const char *log)
+{
+    pid_t keeper = fork();
+    if (keeper == 0)
+        keep(&edge->place, conf, log);
+    if (!await(edge, keeper))
+        return false;
+    return edge->started = true;
+}
+
+/* Starts the keeper with the edge. `again`: first with the files of the edge of before, which has the
+ * previews. An edge of another user may take the port in the meantime. */
+static bool start(dev_edge_t *edge, bool again)
+{
+    char conf[DEV_PATH_MAX], log[DEV_PATH_MAX];
+    if (!join(conf, edge->place.run, "edge.yaml") || !join(log, edge->place.run, "edge.log"))
+        return false;
+    /* The edge of before may still be ending, and has its locks and ports until then. */
+    for (long waited = 0; again && waited < END_MS && access(conf, R_OK) == 0; waited += AGAIN_MS) {
+        if (run(edge, conf, log))
+            return true;
+        pause_ms(AGAIN_MS);
+    }
+    for (int i = 0; i < TRIES; i++) {
         uint16_t from = (uint16_t)(FIRST_PORT + (i == 0 ? 0 : (getpid() + i) % (PORTS / 2)));
-        dev_place_clear(&edge->place); /* of an edge that was killed */
-        if (!dev_place_make(&edge->place, error, sizeof(error)) ||
-            !join(conf, edge->place.run, "edge.yaml") || !join(log, edge->place.run, "edge.log") ||
-            !write_conf(edge, conf, from)) {
-            fprintf(stderr, "boxedge dev: no edge can be started: %s\n",
-                    error[0] != '\0' ? error
-                                     : "its directory cannot be written, or ports 8443 to 8542 are taken");
+        if (!prepare(edge, conf, from))
             return false;
-        }
-        pid_t keeper = fork();
-        if (keeper == 0)
-            keep(&edge->place, conf, log);
-        if (await(edge, keeper))
-            return edge->started = true;
+        if (run(edge, conf, log))
+            return true;
     }
     fprintf(stderr, "boxedge dev: its edge does not start:\n");
     print_log(log);
@@ -252,7 +275,7 @@ static bool lock_users(dev_edge_t *edge)
 }
 
 /* Joins the own edge, or starts it; one command at a time. */
-static bool join_own(dev_edge_t *edge)
+static bool join_own(dev_edge_t *edge, bool again)
 {
     char ca[DEV_PATH_MAX];
     edge->own = true;
@@ -265,14 +288,14 @@ static bool join_own(dev_edge_t *edge)
             close(lock);
         return false;
     }
-    bool ok = answers(edge) || start(edge);
+    bool ok = answers(edge) || start(edge, again);
     close(lock);
     return ok;
 }
 
 bool dev_edge_restart(dev_edge_t *edge)
 {
-    return edge->own && join_own(edge);
+    return edge->own && join_own(edge, true);
 }
 
 /* ---- edges that run already ---- */
@@ -373,7 +396,7 @@ bool dev_edge_join(dev_edge_t *edge, const char *socket, const char *conf, const
     }
     if (!join(edge->socket, edge->place.run, "admin.sock") || !lock_users(edge))
         return false;
-    if (join_own(edge))
+    if (join_own(edge, false))
         return true;
     dev_edge_leave(edge);
     return false;

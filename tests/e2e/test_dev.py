@@ -181,20 +181,36 @@ def fetch(user, link, follow=True):
     return int(status), body
 
 
+def answers(user, link):
+    """The page answers, or not yet."""
+    try:
+        return fetch(user, page(link))[0] == 200
+    except subprocess.CalledProcessError:
+        return False
+
+
 def page(link):
     return link.split("?")[0]
 
 
-@pytest.mark.parametrize("kind", ["python", pytest.param("node", marks=pytest.mark.skipif(NODE is None, reason="no node"))])
+VITE = HERE / "node_modules/vite/bin/vite.js"
+
+
+@pytest.mark.parametrize("kind", ["python", pytest.param("vite", marks=pytest.mark.skipif(
+    NODE is None or not VITE.exists(), reason="no vite")), pytest.param("node", marks=pytest.mark.skipif(NODE is None, reason="no node"))])
 def test_from_the_command_to_the_page(user, dev, kind):
     port = PORTS.take()
-    words = [*HTTP_SERVER, port] if kind == "python" else [NODE, "-e", NODE_SERVER, port]
-    one = dev(*words)
+    words = {"python": [*HTTP_SERVER, port], "node": [NODE, "-e", NODE_SERVER, port],
+             "vite": [NODE, VITE, "--port", port, "--strictPort"]}[kind]
+    folder = user.folder("app")
+    if kind == "vite":
+        (folder / "index.html").write_text("<title>Vite</title>")
+    one = dev(*words, directory=folder)
     link = one.link()
     status, body = fetch(user, link)
     seconds = time.monotonic() - one.started
     print(f"{kind}: {seconds:.1f} s from the command to the page")
-    assert status == 200 and ("Directory listing" in body or body == "node says hello")
+    assert status == 200 and {"python": "Directory listing", "node": "node says hello", "vite": "/@vite/client"}[kind] in body
     assert f"https://app-{port}.dev.localhost:" in link
     assert re.search(r"after the start", one.line("listens on port"))
     # The request is shown, without the token.
@@ -340,9 +356,28 @@ def test_an_edge_that_dies_is_started_again(user, dev):
     supervisor = json.loads(user.run("status", "--json", "--socket", user.runtime / "boxedge-dev/admin.sock").stdout)
     os.kill(supervisor["supervisor_pid"], signal.SIGKILL)
     one.line("runs again")
-    again = LINK.search(one.line("https://", count=2))[0]
-    assert fetch(user, again)[0] == 200
+    # The link and the session stay.
+    eventually(lambda: answers(user, link), "the page at the edge that was started again")
+    assert len([line for line in one.lines if "https://" in line]) == 1
+    # Its keeper dies: the edge ends with it, and starts again.
+    keeper = next(pid for pid in processes(user) if pathlib.Path(f"/proc/{pid}/comm").read_text() == "boxedge-dev\n")
+    os.kill(keeper, signal.SIGKILL)
+    one.line("runs again", count=2)
+    eventually(lambda: answers(user, link), "the page at the third edge")
     assert one.end() == 130
+
+
+def test_an_edge_that_is_lost_leaves_no_process(user, dev):
+    """Keeper and command are killed together: the next start begins anew."""
+    one = dev(*HTTP_SERVER, PORTS.take())
+    link = one.link()
+    keeper = next(pid for pid in processes(user) if pathlib.Path(f"/proc/{pid}/comm").read_text() == "boxedge-dev\n")
+    os.kill(keeper, signal.SIGKILL)
+    assert one.end(signal.SIGKILL) == -9
+    eventually(lambda: processes(user) == [], "no process is left")
+    two = dev(*HTTP_SERVER, PORTS.take(), directory=user.directory / "app")
+    assert two.link() != link
+    assert two.end() == 130
 
 
 def test_the_environment(user, dev):
