@@ -165,6 +165,10 @@ static void scan(dev_run_t *run, uint64_t now)
     dev_session_t *s = &run->session;
     dev_port_t ports[DEV_PORTS_MAX];
     size_t count = dev_ports_find(s->command.init.pid, ports);
+    /* A container that the command starts, say, is no process of its tree; the port was free at the start. */
+    if (s->wanted != 0 && find_port(ports, count, s->wanted) == NULL && count < DEV_PORTS_MAX &&
+        dev_ports_is_taken(s->wanted, &ports[count]))
+        count++;
     bool live = s->state == DEV_LIVE;
     if (live && find_port(ports, count, s->listens.port) == NULL)
         dev_session_lose(s);
@@ -316,7 +320,7 @@ static int serve(dev_run_t *run)
 static int run_all(dev_run_t *run)
 {
     dev_session_t *s = &run->session;
-    if (s->wanted != 0 && dev_ports_is_taken(s->wanted)) {
+    if (s->wanted != 0 && dev_ports_is_taken(s->wanted, NULL)) {
         fprintf(stderr, "boxedge dev: another program listens on port %u already\n", s->wanted);
         return FAILED;
     }

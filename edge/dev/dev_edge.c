@@ -216,8 +216,11 @@ static bool await(dev_edge_t *edge, pid_t keeper)
 static bool prepare(dev_edge_t *edge, const char *conf, uint16_t from)
 {
     char error[512] = "";
-    dev_place_clear(&edge->place); /* of an edge that was killed */
-    if (dev_place_make(&edge->place, error, sizeof(error)) && write_conf(edge, conf, from))
+    bool ok =
+        dev_place_make(&edge->place, error, sizeof(error)); /* first: it refuses what belongs to others */
+    if (ok)
+        dev_place_clear(&edge->place); /* of an edge that was killed */
+    if (ok && dev_place_make(&edge->place, error, sizeof(error)) && write_conf(edge, conf, from))
         return true;
     fprintf(stderr, "boxedge dev: no edge can be started: %s\n",
             error[0] != '\0' ? error : "its directory cannot be written, or ports 8443 to 8542 are taken");

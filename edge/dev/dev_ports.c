@@ -235,12 +235,14 @@ static int open_connection(uint16_t port, bool v6, uint64_t until_ms)
     return -1;
 }
 
-bool dev_ports_is_taken(uint16_t port)
+bool dev_ports_is_taken(uint16_t port, dev_port_t *out)
 {
     for (int v6 = 0; v6 < 2; v6++) {
         int fd = open_connection(port, v6 != 0, clock_now_ms() + 500);
         if (fd >= 0) {
             close(fd);
+            if (out != NULL)
+                *out = (dev_port_t){.port = port, .v6 = v6 != 0};
             return true;
         }
     }

@@ -24,7 +24,7 @@ size_t dev_ports_parse(const char *tcp, const char *tcp6, const unsigned long *i
                        dev_port_t out[DEV_PORTS_MAX]);
 /* Whether the port answers a request in HTTP within `timeout_ms`. */
 bool dev_ports_speaks_http(const dev_port_t *port, int timeout_ms);
-/* Whether any process accepts connections there. */
-bool dev_ports_is_taken(uint16_t port);
+/* Whether any process accepts connections on this port of loopback; fills `out` (NULL: not wanted) if so. */
+bool dev_ports_is_taken(uint16_t port, dev_port_t *out);
 
 #endif

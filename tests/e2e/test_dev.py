@@ -324,6 +324,17 @@ def test_several_ports(user, dev):
     assert fetch(user, two.link()) == (200, f"{wanted % 10000:04d}")
 
 
+def test_a_port_of_another_process(user, dev):
+    """A container that the command starts listens for it: with --port that is enough. Without any, it says so."""
+    port = PORTS.take()
+    one = dev("sleep", "1000", options=["--port", port])
+    one.line("listens on no TCP port yet")
+    with socket.create_server(("127.0.0.1", port)):
+        assert f"app-{port}." in one.link()
+    one.line("no longer listens")
+    assert one.end() == 130
+
+
 def test_two_at_a_time(user, dev):
     """The second one uses the edge of the first, and keeps it when the first ends."""
     ports = [PORTS.take() for _ in range(3)]

@@ -95,12 +95,15 @@ static void this_process_is_found(void **state)
     for (size_t i = 0; i < count; i++)
         found += ports[i].port == ntohs(at.sin_port) && !ports[i].v6 && !ports[i].outside;
     assert_int_equal(found, 1);
-    assert_true(dev_ports_is_taken(ntohs(at.sin_port)));
+    assert_true(dev_ports_is_taken(ntohs(at.sin_port), &ports[0]));
+    assert_int_equal(ports[0].port, ntohs(at.sin_port));
+    assert_false(ports[0].v6 || ports[0].outside);
+    assert_true(dev_ports_is_taken(ntohs(at.sin_port), NULL));
     /* It accepts, and says nothing. */
     const dev_port_t mute = {.port = ntohs(at.sin_port)};
     assert_false(dev_ports_speaks_http(&mute, 50));
     close(fd);
-    assert_false(dev_ports_is_taken(ntohs(at.sin_port)));
+    assert_false(dev_ports_is_taken(ntohs(at.sin_port), NULL));
 }
 
 int main(void)
