@@ -13,6 +13,11 @@
 /* "v1.<expiry>.<base64url of HMAC-SHA-256>" and a NUL. */
 #define SESSION_TEXT_MAX 96
 
+/* The session of a link (store_links.h), beside the one above, which it never replaces. */
+#define SESSION_LINK_COOKIE "__Host-boxedge-link"
+/* "l1.<link>.<number>.<expiry>.<signature>" and a NUL; link and number have 16 hexadecimal digits. */
+#define SESSION_LINK_TEXT_MAX 112
+
 /* An all-zero key never validates a signature. */
 typedef struct session_keys {
     uint8_t current[32];
@@ -28,5 +33,20 @@ size_t session_make(const session_keys_t *keys, str_t host, uint64_t version, ui
  * Constant time in the signature. */
 MUST_USE bool session_valid(const session_keys_t *keys, str_t host, uint64_t version, uint64_t now_unix,
                             str_t value);
+
+/* A session that a link began: its `number`-th. */
+typedef struct session_link {
+    uint64_t link; /* its id */
+    uint64_t number;
+    uint64_t expires; /* unix seconds */
+} session_link_t;
+
+/* The same for a session of a link of the preview that has this host and version. */
+size_t session_link_make(const session_keys_t *keys, str_t host, uint64_t version,
+                         const session_link_t *session, char out[SESSION_LINK_TEXT_MAX]);
+/* Returns whether `value` is such a session, unexpired, and fills *out. Whether the link still opens the
+ * preview is not known yet. */
+MUST_USE bool session_link_read(const session_keys_t *keys, str_t host, uint64_t version, uint64_t now_unix,
+                                str_t value, session_link_t *out);
 
 #endif

@@ -65,9 +65,9 @@ verdict_t verdict_of_session(const verdict_shown_t *shown, const verdict_secrets
                              const browser_request_t *browser, str_t own, str_t allowed)
 {
     if (shown->authorization.n != 0 && matches(shown->authorization, of_authorization(shown, secrets)))
-        return (verdict_t){.kind = VERDICT_PASS, .own_authorization = true};
+        return (verdict_t){.kind = VERDICT_PASS, .own_authorization = true, .by_secret = true};
     if (shown->token.n != 0 && matches(shown->token, secrets->bearer))
-        return (verdict_t){.kind = VERDICT_PASS};
+        return (verdict_t){.kind = VERDICT_PASS, .by_secret = true};
     if (shown->query.n != 0) /* only a token that matches renews the session */
         return (verdict_t){.kind =
                                matches(shown->query, secrets->bearer) ? VERDICT_SIGN_IN : VERDICT_DROP_TOKEN};
@@ -103,6 +103,7 @@ verdict_t verdict_of_secrets(const verdict_shown_t *shown, const verdict_secrets
     verdict_t verdict = {.kind = VERDICT_MISSING};
     if (shown->token.n != 0 || shown->authorization.n != 0)
         verdict.kind = kinds[check_fields(shown, secrets, guard, &verdict)];
+    verdict.by_secret = verdict.kind == VERDICT_PASS;
     if (shown->query.n == 0 || (verdict.kind != VERDICT_MISSING && verdict.kind != VERDICT_WRONG))
         return verdict;
     secret_check_t result = secret_check(guard, shown->query, secrets->bearer, &verdict.retry_after);

@@ -64,6 +64,7 @@ typedef enum verdict_kind {
 typedef struct verdict {
     verdict_kind_t kind;
     bool own_authorization; /* Authorization matches the preview: the box must not see it */
+    bool by_secret;         /* VERDICT_PASS by a token or a password */
     unsigned retry_after;
 } verdict_t;
 

@@ -14,6 +14,8 @@
 #define KEY_VERSION            1
 #define NAME_VERSION           1
 #define DELETION_VERSION       1
+#define LINK_VERSION           1
+#define LINK_ALIAS_VERSION     1
 
 #define PREVIEW_PUBLIC_BYTES 18
 #define PREVIEW_FIXED_BYTES  94
@@ -28,6 +30,13 @@
 /* The sequence's top bits have a mode that earlier edges do not know; byte 17 has the next best one. */
 #define PREVIEW_MODE_SHIFT 60
 #define PREVIEW_SEQUENCE   ((UINT64_C(1) << PREVIEW_MODE_SHIFT) - 1)
+
+#define LINK_FIXED_BYTES     87
+#define LINK_ONCE            1
+#define LINK_READ_ONLY       2
+#define LINK_ALLOW_WEBSOCKET 4
+#define LINK_FLAGS           7
+#define LINK_ALIAS_FIXED     11
 
 #define BOX_START_AT   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define BOX_KEEP_ALIVE 1
@@ -318,4 +327,105 @@ bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out)
     set_id(out->id, id);
     memcpy(out->key_sha256, record.p + 33, 32);
     return true;
+}
+
+size_t record_encode_link(const store_link_t *link, char out[RECORD_LINK_MAX])
+{
+    size_t label = strlen(link->label), path = strlen(link->path), alias = strlen(link->alias);
+    assert(label <= STORE_LABEL_MAX && path <= STORE_LINK_PATH_MAX && alias <= BOX_ID_MAX);
+    out[0] = LINK_VERSION;
+    out[1] = (char)((link->once ? LINK_ONCE : 0) | (link->read_only ? LINK_READ_ONLY : 0) |
+                    (link->allow_websocket ? LINK_ALLOW_WEBSOCKET : 0));
+    out[2] = (char)link->sessions;
+    bytes_put64(out + 3, link->id);
+    bytes_put64(out + 11, link->version);
+    memcpy(out + 19, link->sha256, 32);
+    bytes_put64(out + 51, link->created_at);
+    bytes_put64(out + 59, link->expires_at);
+    bytes_put64(out + 67, link->opened);
+    bytes_put64(out + 75, link->used_at);
+    out[83] = (char)label;
+    bytes_put16(out + 84, (uint16_t)path);
+    out[86] = (char)alias;
+    memcpy(out + LINK_FIXED_BYTES, link->label, label);
+    memcpy(out + LINK_FIXED_BYTES + label, link->path, path);
+    memcpy(out + LINK_FIXED_BYTES + label + path, link->alias, alias);
+    return LINK_FIXED_BYTES + label + path + alias;
+}
+
+/* Splits "<box>-<port>". */
+static bool decode_link_name(str_t name, store_link_t *out)
+{
+    uint64_t port;
+    const char *dash = name.n != 0 ? memrchr(name.p, '-', name.n) : NULL;
+    str_t box = str_make(name.p, dash != NULL ? (size_t)(dash - name.p) : 0);
+    if (!box_id_valid(box) || !str_to_uint(str_from_offset(name, box.n + 1), 65535, &port) || port == 0)
+        return false;
+    set_id(out->box, box);
+    out->port = (uint16_t)port;
+    return true;
+}
+
+static bool decode_link_texts(str_t record, store_link_t *out)
+{
+    size_t label = (uint8_t)record.p[83], path = bytes_get16(record.p + 84), alias = (uint8_t)record.p[86];
+    const char *text = record.p + LINK_FIXED_BYTES;
+    if (label > STORE_LABEL_MAX || path > STORE_LINK_PATH_MAX || alias > BOX_ID_MAX ||
+        record.n != LINK_FIXED_BYTES + label + path + alias ||
+        memchr(text, '\0', label + path + alias) != NULL || path == 0 || text[label] != '/')
+        return false;
+    memcpy(out->label, text, label);
+    memcpy(out->path, text + label, path);
+    memcpy(out->alias, text + label + path, alias);
+    return alias == 0 || store_link_alias_valid(str_make(out->alias, alias));
+}
+
+bool record_decode_link(str_t record, str_t name, uint16_t place, store_link_t *out)
+{
+    *out = (store_link_t){.port = 0};
+    if (record.n < LINK_FIXED_BYTES || record.p[0] != LINK_VERSION || !decode_link_name(name, out) ||
+        !decode_link_texts(record, out))
+        return false;
+    uint8_t flags = (uint8_t)record.p[1];
+    out->once = (flags & LINK_ONCE) != 0;
+    out->read_only = (flags & LINK_READ_ONLY) != 0;
+    out->allow_websocket = (flags & LINK_ALLOW_WEBSOCKET) != 0;
+    out->sessions = (uint8_t)record.p[2];
+    out->id = bytes_get64(record.p + 3);
+    out->version = bytes_get64(record.p + 11);
+    memcpy(out->sha256, record.p + 19, 32);
+    out->created_at = bytes_get64(record.p + 51);
+    out->expires_at = bytes_get64(record.p + 59);
+    out->opened = bytes_get64(record.p + 67);
+    out->used_at = bytes_get64(record.p + 75);
+    return flags <= LINK_FLAGS && out->sessions != 0 && (out->id & 0xff) == place &&
+           place < STORE_LINKS_PER_PREVIEW;
+}
+
+size_t record_encode_link_alias(const store_link_t *link, char out[RECORD_LINK_MAX])
+{
+    size_t box = strlen(link->box);
+    out[0] = LINK_ALIAS_VERSION;
+    bytes_put64(out + 1, link->id);
+    bytes_put16(out + 9, link->port);
+    memcpy(out + LINK_ALIAS_FIXED, link->box, box);
+    return LINK_ALIAS_FIXED + box;
+}
+
+bool record_decode_link_alias(str_t record, char box[BOX_ID_MAX + 1], uint16_t *port, uint64_t *id)
+{
+    if (record.n <= LINK_ALIAS_FIXED || record.p[0] != LINK_ALIAS_VERSION ||
+        !box_id_valid(str_from_offset(record, LINK_ALIAS_FIXED)))
+        return false;
+    *id = bytes_get64(record.p + 1);
+    *port = bytes_get16(record.p + 9);
+    set_id(box, str_from_offset(record, LINK_ALIAS_FIXED));
+    return *port != 0;
+}
+
+bool record_decode_any_link(str_t record, str_t name, uint16_t place, store_link_t *out)
+{
+    if (name.n == 0 || name.p[0] != '~')
+        return record_decode_link(record, name, place, out);
+    return record_decode_link_alias(record, out->box, &out->port, &out->id);
 }

@@ -25,13 +25,18 @@
  *   version (1) | sha256 (32)
  * alias, version 1:
  *   version (1) | id
- * deletion of a box, version 1:
- *   version (1) | call (8) | requested_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
+ * link, version 1:
+ *   version (1) | flags (1: 1 once, 2 read only, 4 WebSockets allowed) | sessions (1) | id (8) | version of
+ * the preview (8) | sha256 (32) | created_at (8) | expires_at (8) | opened (8) | used_at (8) | length of
+ * label (1) | length of path (2) | length of alias (1) | label | path | alias host label of a link, version
+ * 1: version (1) | id (8) | port (2) | box deletion of a box, version 1: version (1) | call (8) |
+ * requested_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
 
 #include "store.h"
+#include "store_links.h"
 
 #define RECORD_PREVIEW_MAX    (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX + BOX_ID_MAX)
 #define RECORD_ALIAS_MAX      (1 + BOX_ID_MAX)
@@ -41,11 +46,14 @@
 #define RECORD_KEY_MAX        (19 + 2 * STORE_KEY_NAME_MAX)
 #define RECORD_NAME_BYTES     33
 #define RECORD_DELETION_BYTES 65
+#define RECORD_LINK_MAX       (87 + STORE_LABEL_MAX + STORE_LINK_PATH_MAX + BOX_ID_MAX)
 
 /* Returns the record's length. */
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX]);
 size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX]);
 size_t record_encode_alias(str_t id, char out[RECORD_ALIAS_MAX]);
+size_t record_encode_link(const store_link_t *link, char out[RECORD_LINK_MAX]);
+size_t record_encode_link_alias(const store_link_t *link, char out[RECORD_LINK_MAX]);
 /* These write all RECORD_…_BYTES. */
 void record_encode_block(const store_block_t *block, char out[RECORD_BLOCK_BYTES]);
 void record_encode_keys(const store_cookie_keys_t *keys, char out[RECORD_KEYS_BYTES]);
@@ -63,6 +71,11 @@ MUST_USE bool record_decode_key(str_t record, const uint8_t sha256[32], store_ke
 MUST_USE bool record_decode_name(str_t record, uint8_t sha256[32]);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
 MUST_USE bool record_decode_alias(str_t record, char id[BOX_ID_MAX + 1]);
+/* `name` is "<box>-<port>"; `place` is the link's. */
+MUST_USE bool record_decode_link(str_t record, str_t name, uint16_t place, store_link_t *out);
+MUST_USE bool record_decode_link_alias(str_t record, char box[BOX_ID_MAX + 1], uint16_t *port, uint64_t *id);
+/* Either of them, by its name. */
+MUST_USE bool record_decode_any_link(str_t record, str_t name, uint16_t place, store_link_t *out);
 /* Does not set the slot. */
 MUST_USE bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out);
 

@@ -26,6 +26,8 @@ table_t *store_part(const store_t *store, store_part_t part)
         return store->aliases;
     case STORE_PART_BOXES:
         return store->boxes;
+    case STORE_PART_LINKS:
+        return store->links;
     case STORE_PARTS:
         break;
     }
@@ -65,6 +67,7 @@ void store_close(store_t **store)
     table_close(&(*store)->keys);
     table_close(&(*store)->deletions);
     table_close(&(*store)->aliases);
+    table_close(&(*store)->links);
     free((*store)->ended);
     free((*store)->durable_dir);
     free((*store)->volatile_dir);

@@ -42,7 +42,8 @@ typedef enum store_result {
     STORE_FAILED,   /* store_error gives the reason */
 } store_result_t;
 
-/* The environments of a store; the first five as store_durable_names. In sets each is a bit (STORE_PART). */
+/* The environments of a store: those below the durable directory as store_durable_names, and the boxes. In
+ * sets each is a bit (STORE_PART), the same in all edges. */
 typedef enum store_part {
     STORE_PART_PREVIEWS,
     STORE_PART_RULES,
@@ -50,6 +51,7 @@ typedef enum store_part {
     STORE_PART_DELETIONS,
     STORE_PART_ALIASES,
     STORE_PART_BOXES,
+    STORE_PART_LINKS,
     STORE_PARTS,
 } store_part_t;
 #define STORE_PART(part)    (UINT64_C(1) << (part))

@@ -96,10 +96,11 @@ static bool is_readable(check_t *check, const bucket_entry_t *entry)
         store_deletion_t deletion;
         uint8_t sha256[32];
         char id[BOX_ID_MAX + 1];
+        store_link_t link;
     } out;
     static const uint8_t any[32];
     str_t id = entry->id;
-    if (id.n > BOX_ID_MAX && check->content != STORE_PART_KEYS)
+    if (id.n > BOX_ID_MAX && check->content != STORE_PART_KEYS && check->content != STORE_PART_LINKS)
         return false;
     switch (check->content) {
     case STORE_PART_PREVIEWS:
@@ -122,6 +123,8 @@ static bool is_readable(check_t *check, const bucket_entry_t *entry)
         return record_decode_deletion(entry->record, id, &out.deletion);
     case STORE_PART_ALIASES:
         return record_decode_alias(entry->record, out.id);
+    case STORE_PART_LINKS:
+        return record_decode_any_link(entry->record, id, entry->port, &out.link);
     case STORE_PARTS:      /* none */
     case STORE_PART_BOXES: /* written anew by the first report */
         return true;
@@ -370,7 +373,7 @@ void store_check(const char *durable_dir, const char *volatile_dir, bool in_use,
     for (size_t i = 0; i < STORE_DURABLE_COUNT; i++)
         if (store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)) &&
             !store_made_unfinished(durable_dir, store_durable_names[i]))
-            check_environment(dir, (store_part_t)i, in_use, calls, sum);
+            check_environment(dir, store_durable_part(i), in_use, calls, sum);
     if (volatile_dir != NULL)
         check_environment(volatile_dir, STORE_PART_BOXES, in_use, calls, sum);
 }

@@ -15,9 +15,12 @@
 #include "env_size.h"
 #include "store_made.h"
 #include "sync.h"
+#include "table.h"
 
 #define PATH_BYTES  4096
 #define CHUNK_BYTES (1u << 20)
+/* Of an empty part. */
+#define MISSING_MAP_BYTES (1u << 20)
 
 /* Offsets in a meta page. */
 #define AT_NUMBER 0
@@ -270,10 +273,35 @@ static bool skip_versions(const char *dir, char *error, size_t error_len)
     return rc == 0;
 }
 
+/* A copy of an earlier edge's store gets the parts that it lacks: the note of the store may list them. */
+static bool make_missing(const char *dir, char *error, size_t error_len)
+{
+    char place[PATH_BYTES], path[PATH_BYTES + 16], why[TABLE_ERROR_MAX];
+    struct stat st;
+    for (size_t i = STORE_DURABLE_FIRST; i < STORE_DURABLE_COUNT; i++) {
+        bool fits = store_durable_dir(dir, store_durable_names[i], place, sizeof(place));
+        snprintf(path, sizeof(path), "%s/data.mdb", place);
+        if (fits && stat(path, &st) == 0)
+            continue;
+        table_options_t options = {
+            .dir = place, .map_bytes = MISSING_MAP_BYTES, .writer = true, .synced = true};
+        table_t *table =
+            fits && (mkdir(place, 0700) == 0 || errno == EEXIST) ? table_open(&options, why) : NULL;
+        snprintf(path, sizeof(path), "%s/lock.mdb", place);
+        if (table == NULL) {
+            snprintf(error, error_len, "%.256s cannot be made", place);
+            return false;
+        }
+        table_close(&table);
+        (void)unlink(path);
+    }
+    return true;
+}
+
 bool store_copy_prepare(const char *dir, uid_t uid, gid_t gid, char *error, size_t error_len)
 {
     char place[PATH_BYTES], path[PATH_BYTES + 16];
-    if (!skip_versions(dir, error, error_len))
+    if (!skip_versions(dir, error, error_len) || !make_missing(dir, error, error_len))
         return false;
     for (size_t i = 0; i < STORE_DURABLE_COUNT; i++) {
         bool fits = store_durable_dir(dir, store_durable_names[i], place, sizeof(place));

@@ -1,6 +1,6 @@
 /*
  * Internals that the files of the store share (store.c, store_rules.c, store_keys.c,
- * store_aliases.c, store_deletions.c). No other file includes this.
+ * store_aliases.c, store_deletions.c, store_links.c). No other file includes this.
  */
 #ifndef BOXEDGE_STORE_INTERNAL_H
 #define BOXEDGE_STORE_INTERNAL_H
@@ -22,6 +22,7 @@ struct store {
     table_t *keys;        /* durable: API keys */
     table_t *aliases;     /* durable: host labels that replace box ids */
     table_t *deletions;   /* durable: boxes with a requested deletion */
+    table_t *links;       /* durable: links to previews */
     store_ended_t *ended; /* the writer's: boxes whose deletions ended lately */
     table_trouble_t durable_trouble, volatile_trouble;
     uint64_t map_bytes;
@@ -45,7 +46,7 @@ MUST_USE store_result_t store_read(store_t *store, table_t *table, str_t id, uin
 table_t *store_open_beside(store_t *store, const char *durable_dir, store_part_t part, uint64_t map_bytes,
                            bool writer);
 table_t *store_part(const store_t *store, store_part_t part);
-/* Open store->rules, store->keys, store->aliases and store->deletions. Return false with
+/* Open store->rules, store->keys, store->aliases, store->deletions and store->links. Return false with
  * store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
@@ -54,5 +55,6 @@ MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writ
 MUST_USE store_result_t store_check_alias(store_t *store, str_t alias, str_t id);
 MUST_USE bool store_open_aliases(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_deletions(store_t *store, const char *durable_dir, bool writer);
+MUST_USE bool store_open_links(store_t *store, const char *durable_dir, bool writer);
 
 #endif

@@ -15,7 +15,21 @@
 #define NAME_BYTES 64
 #define PAGE_BYTES 4096
 
-const char *const store_durable_names[STORE_DURABLE_COUNT] = {".", "rules", "keys", "deletions", "aliases"};
+const char *const store_durable_names[STORE_DURABLE_COUNT] = {".",         "rules",   "keys",
+                                                              "deletions", "aliases", "links"};
+
+/* The number of a part is older than the parts behind the boxes. */
+size_t store_durable_place(store_part_t part)
+{
+    if (part == STORE_PART_BOXES)
+        return STORE_DURABLE_COUNT;
+    return part < STORE_PART_BOXES ? (size_t)part : (size_t)part - 1;
+}
+
+store_part_t store_durable_part(size_t place)
+{
+    return (store_part_t)(place < STORE_PART_BOXES ? place : place + 1);
+}
 
 bool store_durable_dir(const char *durable_dir, const char *name, char *out, size_t len)
 {
@@ -64,6 +78,14 @@ static bool is_there(const char *durable_dir, const char *name)
         return true; /* the opening finds the error */
     snprintf(path, sizeof(path), "%s/data.mdb", dir);
     return stat(path, &file) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+bool store_durable_complete(const char *durable_dir)
+{
+    for (size_t i = 0; i < STORE_DURABLE_FIRST; i++)
+        if (!is_there(durable_dir, store_durable_names[i]))
+            return false;
+    return true;
 }
 
 /* Names in notes are single directories, also those of a later edge. */

@@ -9,11 +9,19 @@
 
 #include <stddef.h>
 
+#include "store.h"
 #include "str.h"
 
 /* The environments below the durable directory; the first, ".", is that of the previews. */
-#define STORE_DURABLE_COUNT 5
+#define STORE_DURABLE_COUNT 6
 extern const char *const store_durable_names[STORE_DURABLE_COUNT];
+/* Every store has the first ones; a copy from before the others lacks those. */
+#define STORE_DURABLE_FIRST 5
+/* Whether a directory has those that every store has. */
+bool store_durable_complete(const char *durable_dir);
+/* The place of a part among them; STORE_DURABLE_COUNT for that of the boxes. And the part at a place. */
+size_t store_durable_place(store_part_t part);
+store_part_t store_durable_part(size_t place);
 
 /* Writes the directory of an environment, "<durable_dir>" or "<durable_dir>/<name>". Returns false if
  * it does not fit. */

@@ -44,7 +44,7 @@ static bool open_all(store_t *store, const char *durable_dir, const char *volati
     store->boxes = open_part(store, &options, STORE_PART_BOXES);
     return store->boxes != NULL && store_open_rules(store, durable_dir, writer) &&
            store_open_keys(store, durable_dir, writer) && store_open_deletions(store, durable_dir, writer) &&
-           store_open_aliases(store, durable_dir, writer);
+           store_open_aliases(store, durable_dir, writer) && store_open_links(store, durable_dir, writer);
 }
 
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
@@ -103,12 +103,13 @@ bool store_may_open(store_t *store)
         table_options_t options = {.dir = store->volatile_dir, .map_bytes = store->map_bytes};
         if (table_closed(store_part(store, (store_part_t)i)) == NULL)
             continue;
-        if (i < STORE_DURABLE_COUNT) {
-            if (!store_durable_dir(store->durable_dir, store_durable_names[i], dir, sizeof(dir)))
+        if (i != STORE_PART_BOXES) {
+            const char *name = store_durable_names[store_durable_place((store_part_t)i)];
+            if (!store_durable_dir(store->durable_dir, name, dir, sizeof(dir)))
                 return false;
             options.dir = dir;
             options.synced = true;
-            options.unfinished = store_made_unfinished(store->durable_dir, store_durable_names[i]);
+            options.unfinished = store_made_unfinished(store->durable_dir, name);
         }
         if ((known & STORE_PART(i)) != 0 || table_look(&options, sentence) == STORE_FAILED)
             return false;
@@ -120,7 +121,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, store_part_t
                            bool writer)
 {
     char dir[4096];
-    const char *name = store_durable_names[part];
+    const char *name = store_durable_names[store_durable_place(part)];
     if (!store_durable_dir(durable_dir, name, dir, sizeof(dir))) {
         snprintf(store->error, sizeof(store->error), "the path is too long");
         return NULL;

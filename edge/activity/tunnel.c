@@ -8,6 +8,7 @@
 #include "client.h"
 #include "fnv.h"
 #include "heartbeat.h"
+#include "links.h"
 #include "list.h"
 #include "routes.h"
 #include "step.h"
@@ -309,6 +310,17 @@ void tunnels_close_blocked(context_t *context)
     close_doomed(context, is_blocked, NULL, "blocked");
 }
 
+static bool is_unlinked(const exchange_t *ex, const void *arg)
+{
+    (void)arg;
+    return !links_still_open(ex);
+}
+
+void tunnels_close_unlinked(context_t *context)
+{
+    close_doomed(context, is_unlinked, NULL, "withdrawn");
+}
+
 static bool is_outdated(const exchange_t *ex, const void *arg)
 {
     (void)arg;
@@ -317,7 +329,8 @@ static bool is_outdated(const exchange_t *ex, const void *arg)
         return false;
     routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, 0, &route);
     return result == ROUTES_NO_PREVIEW ||
-           (result == ROUTES_FOUND && route->preview->version != ex->preview->version);
+           (result == ROUTES_FOUND && route->preview->version != ex->preview->version) ||
+           is_unlinked(ex, NULL);
 }
 
 void tunnels_close_outdated(context_t *context)
@@ -328,7 +341,8 @@ void tunnels_close_outdated(context_t *context)
 static bool is_expired(const exchange_t *ex, const void *arg)
 {
     const uint64_t *now = arg;
-    return ex->preview->expires_at != 0 && ex->preview->expires_at <= *now;
+    return (ex->preview->expires_at != 0 && ex->preview->expires_at <= *now) ||
+           (ex->link != NULL && ex->link->expires_at <= *now);
 }
 
 void tunnels_close_expired(context_t *context)

@@ -44,7 +44,9 @@ void tunnels_close_preview(context_t *context, str_t id, uint16_t port, uint64_t
 void tunnels_close_blocked(context_t *context);
 /* Tunnels whose preview was removed or changed since they opened. */
 void tunnels_close_outdated(context_t *context);
-/* Tunnels whose preview has expired. */
+/* Tunnels of links that have ended. */
+void tunnels_close_unlinked(context_t *context);
+/* Tunnels whose preview or link has expired. */
 void tunnels_close_expired(context_t *context);
 
 /* Calls tunnel_drain for all. */

@@ -39,8 +39,12 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->now;
     if (str_eq(name, STR("--wait")) && (takes & CLI_WAIT) != 0)
         return &cli->wait;
-    if (str_eq(name, STR("--once")) && (takes & CLI_TOP) != 0)
+    if (str_eq(name, STR("--once")) && (takes & (CLI_TOP | CLI_LINK)) != 0)
         return &cli->once;
+    if (str_eq(name, STR("--read-only")) && (takes & CLI_LINK) != 0)
+        return &cli->read_only;
+    if (str_eq(name, STR("--allow-websocket")) && (takes & CLI_LINK) != 0)
+        return &cli->allow_websocket;
     if (str_eq(name, STR("--ready")) && (takes & CLI_STATUS) != 0)
         return &cli->ready;
     if (str_eq(name, STR("--open")) && (takes & CLI_STATUS) != 0)
@@ -76,6 +80,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->client;
     if ((str_eq(name, STR("-o")) || str_eq(name, STR("--output"))) && (takes & CLI_OUTPUT) != 0)
         return &cli->output;
+    if (str_eq(name, STR("--path")) && (takes & CLI_LINK) != 0)
+        return &cli->path;
     if ((takes & CLI_CREATE) == 0)
         return NULL;
     if (str_eq(name, STR("--host-header")))

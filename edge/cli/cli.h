@@ -32,6 +32,7 @@ typedef struct cli {
     const char *expires;          /* --expires */
     const char *label;            /* --label */
     const char *alias;            /* --alias */
+    const char *path;             /* --path */
     const char *lines;            /* -n, --lines */
     const char *plan;             /* --plan */
     const char *client;           /* --client */
@@ -58,6 +59,8 @@ typedef struct cli {
     bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
     bool once;                      /* --once */
+    bool read_only;                 /* --read-only */
+    bool allow_websocket;           /* --allow-websocket */
     bool help;                      /* -h, --help */
     const char *args[CLI_ARGS_MAX]; /* arguments in order */
     size_t arg_count;
@@ -67,7 +70,7 @@ typedef struct cli {
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
  * CLI_OFFLINE: no --socket, since the command asks no edge; CLI_STATUS: --ready and --open; CLI_CLIENT:
  * --client; CLI_OUTPUT: --output; CLI_WAIT: --wait; CLI_REQUESTS: --state and --older-than; CLI_LIMIT:
- * --limit; CLI_TOP: --by, --sort and --once. */
+ * --limit; CLI_TOP: --by, --sort and --once; CLI_LINK: those of a new link. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -83,7 +86,8 @@ typedef enum cli_takes {
     CLI_WAIT = 2048,
     CLI_REQUESTS = 4096,
     CLI_LIMIT = 8192,
-    CLI_TOP = 16384
+    CLI_TOP = 16384,
+    CLI_LINK = 32768
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

@@ -12,7 +12,10 @@ static int usage(FILE *out, int status)
         "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
         "       boxedge preview update BOX PORT [OPTION]...  change the given options, and keep the rest\n"
         "       boxedge preview list [OPTION]...             show the previews\n"
-        "       boxedge preview delete BOX PORT [OPTION]...  delete a preview\n\n"
+        "       boxedge preview delete BOX PORT [OPTION]...  delete a preview\n"
+        "       boxedge preview link create BOX PORT [OPTION]...  make a link for one person\n"
+        "       boxedge preview link list BOX [PORT]         show the links of a box, and their last use\n"
+        "       boxedge preview link revoke ID               end a link, its sessions and WebSockets\n\n"
         "Creating an existing preview replaces it and its credentials; a preview that asks for\n"
         "credentials becomes public only with --public. When a command ends, its change is in force\n"
         "on every worker and on disk.\n\n"
@@ -36,8 +39,14 @@ static int usage(FILE *out, int status)
         "  --alias NAME       use NAME in place of the box's id in the URL, for apps that refuse host\n"
         "                     names with an underscore: letters, digits and -, and not the id or\n"
         "                     alias of another box (create)\n"
-        "  --expires 2h       delete it after this time (s, m, h or d), or never (create, update)\n"
-        "  --label TEXT       your note, shown in lists and on the sign-in page (create, update)\n"
+        "  --expires 2h       delete it after this time (s, m, h or d), or never (create, update); a\n"
+        "                     link ends after 24h (link create; at most 366d)\n"
+        "  --label TEXT       your note, shown in lists and on the sign-in page (create, update, link\n"
+        "                     create)\n"
+        "  --path /x          the address that the link opens (link create)\n"
+        "  --once             the link opens once, by a button (link create)\n"
+        "  --read-only        the link allows GET, HEAD and OPTIONS only, and no WebSockets (link create)\n"
+        "  --allow-websocket  with --read-only: the link allows WebSockets (link create)\n"
         "  --allow-origin URL let pages of this origin, such as https://app.example, use a\n"
         "                     visitor's session; may be given several times; none: no other\n"
         "                     (create, update)\n"
@@ -51,23 +60,31 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-/* Checks the parts of a path of the admin API; the edge checks all else. */
-static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port)
+/* Check the parts of a path of the admin API; the edge checks all else. */
+static bool take_box(const char *text, const char **box)
 {
-    uint64_t number;
-    *box = cli->args[1];
-    if (!box_id_valid(str_from(*box))) {
+    *box = text;
+    if (!box_id_valid(str_from(text)))
         fprintf(stderr,
                 "boxedge: \"%s\" is not a box id: 1 to 57 of a-z 0-9 - _, a letter or digit at both ends\n",
-                *box);
-        return false;
-    }
-    if (!str_to_uint(str_from(cli->args[2]), 65535, &number) || number == 0) {
-        fprintf(stderr, "boxedge: \"%s\" is not a port: a number from 1 to 65535\n", cli->args[2]);
+                text);
+    return box_id_valid(str_from(text));
+}
+
+static bool take_port(const char *text, unsigned *port)
+{
+    uint64_t number;
+    if (!str_to_uint(str_from(text), 65535, &number) || number == 0) {
+        fprintf(stderr, "boxedge: \"%s\" is not a port: a number from 1 to 65535\n", text);
         return false;
     }
     *port = (unsigned)number;
     return true;
+}
+
+static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port)
+{
+    return take_box(cli->args[1], box) && take_port(cli->args[2], port);
 }
 
 /* "90s", "15m", "2h" or "3d" in seconds; 0 if malformed. */
@@ -330,15 +347,147 @@ static int list(const cli_t *cli)
     return CLI_OK;
 }
 
+/* ---- links ---- */
+
+static void print_link(const json_t *answer)
+{
+    char left[32];
+    cli_left(answer, left);
+    printf("%s\n", cli_text(answer, "url"));
+    fprintf(
+        stderr,
+        "The link %s opens this preview for %s. It is shown only now: the edge keeps only a hash of it.\n",
+        cli_text(answer, "id"), left);
+}
+
+static json_t *link_wish(const cli_t *cli, const char *box, unsigned port, json_int_t seconds)
+{
+    json_t *body = json_pack("{s:s,s:i}", "box", box, "port", (int)port);
+    assert(body != NULL);
+    if (seconds != 0)
+        json_object_set_new(body, "expires_in", json_integer(seconds));
+    if (cli->once)
+        json_object_set_new(body, "once", json_true());
+    if (cli->read_only)
+        json_object_set_new(body, "read_only", json_true());
+    if (cli->allow_websocket)
+        json_object_set_new(body, "allow_websocket", json_true());
+    if ((cli->label != NULL && json_object_set_new(body, "label", json_string(cli->label)) != 0) ||
+        (cli->path != NULL && json_object_set_new(body, "path", json_string(cli->path)) != 0)) {
+        fprintf(stderr, "boxedge: --label and --path take plain text\n");
+        json_decref(body);
+        return NULL;
+    }
+    return body;
+}
+
+static int link_create(const cli_t *cli, const char *box, unsigned port, json_int_t seconds)
+{
+    json_t *body = link_wish(cli, box, port, seconds);
+    return body != NULL ? cli_show(cli, "POST", "/v1/links", body, print_link) : CLI_USAGE;
+}
+
+static const char *link_kind(const json_t *link)
+{
+    bool once = json_is_true(json_object_get(link, "once"));
+    bool reads = json_is_true(json_object_get(link, "read_only"));
+    return once && reads ? "once, read" : once ? "once" : reads ? "read" : "-";
+}
+
+static void print_links(const json_t *answer)
+{
+    const json_t *links = json_object_get(answer, "links");
+    size_t i;
+    json_t *link;
+    if (json_array_size(links) == 0)
+        printf("No links. Make one with: boxedge preview link create BOX PORT\n");
+    else
+        printf("%-16s  %5s  %-10s  %6s  %-16s  %-8s  %s\n", "ID", "PORT", "KIND", "OPENED", "LAST USE (UTC)",
+               "EXPIRES", "PATH AND LABEL");
+    json_array_foreach(links, i, link)
+    {
+        char used[32], left[32];
+        const char *label = json_string_value(json_object_get(link, "label"));
+        cli_time(link, "last_used_at", used);
+        cli_left(link, left);
+        printf("%-16s  %5lld  %-10s  %6lld  %-16s  %-8s  %s%s%s\n", cli_text(link, "id"),
+               cli_number(link, "port"), link_kind(link), cli_number(link, "opened"), used, left,
+               cli_text(link, "path"), label != NULL ? "  " : "", label != NULL ? label : "");
+    }
+}
+
+static int link_list(const cli_t *cli, const char *box, unsigned port)
+{
+    char target[128];
+    int n = port != 0 ? snprintf(target, sizeof target, "/v1/links?box=%s&port=%u", box, port)
+                      : snprintf(target, sizeof target, "/v1/links?box=%s", box);
+    assert(n > 0 && (size_t)n < sizeof target);
+    return cli_show(cli, "GET", target, NULL, print_links);
+}
+
+static void print_revoked(const json_t *answer)
+{
+    printf("The link %s of the preview %s-%lld is revoked.\n", cli_text(answer, "id"),
+           cli_text(answer, "box"), cli_number(answer, "port"));
+}
+
+static bool is_link_id(const char *text)
+{
+    return strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
+}
+
+static int link_revoke(const cli_t *cli, const char *id)
+{
+    char target[64];
+    if (!is_link_id(id)) {
+        fprintf(stderr,
+                "boxedge: \"%.40s\" is not the id of a link: `boxedge preview link list BOX` has it\n", id);
+        return CLI_USAGE;
+    }
+    (void)snprintf(target, sizeof target, "/v1/links/%s", id);
+    return cli_show(cli, "DELETE", target, NULL, print_revoked);
+}
+
+/* A link does not last for ever. */
+static int link_verb(const cli_t *cli)
+{
+    json_int_t seconds = cli->expires != NULL ? seconds_of(cli->expires) : 0;
+    str_t verb = str_from(cli->arg_count > 1 ? cli->args[1] : "");
+    const char *box;
+    unsigned port = 0;
+    if (cli->expires != NULL && seconds == 0) {
+        fprintf(stderr, "boxedge: --expires takes a time such as 90s, 15m, 2h or 3d\n");
+        return CLI_USAGE;
+    }
+    if (str_eq(verb, STR("revoke")) && cli->arg_count == 3)
+        return link_revoke(cli, cli->args[2]);
+    bool creates = str_eq(verb, STR("create")) && cli->arg_count == 4;
+    if (!creates && !(str_eq(verb, STR("list")) && (cli->arg_count == 3 || cli->arg_count == 4))) {
+        fprintf(stderr,
+                "boxedge preview link: give create BOX PORT, list BOX [PORT] or revoke ID; see boxedge "
+                "preview --help\n");
+        return CLI_USAGE;
+    }
+    if (!take_box(cli->args[2], &box) || (cli->arg_count == 4 && !take_port(cli->args[3], &port)))
+        return CLI_USAGE;
+    return creates ? link_create(cli, box, port, seconds) : link_list(cli, box, port);
+}
+
+/* ---- the command ---- */
+
 /* The option that does not fit the verb, or another option; NULL: all fit. */
 static const char *misfit(const cli_t *cli, str_t verb)
 {
     bool create = str_eq(verb, STR("create")), update = str_eq(verb, STR("update"));
-    bool makes = cli->host_header != NULL || cli->bearer || cli->basic || cli->open || cli->expires != NULL ||
-                 cli->label != NULL || cli->protocol != NULL || cli->background_wakes != NULL ||
-                 cli->origin_count != 0;
+    bool links = str_eq(verb, STR("link")) && cli->arg_count > 1 && strcmp(cli->args[1], "create") == 0;
+    bool makes = cli->host_header != NULL || cli->bearer || cli->basic || cli->open ||
+                 cli->protocol != NULL || cli->background_wakes != NULL || cli->origin_count != 0;
     if (makes && !create && !update)
         return "options of a new preview";
+    if ((cli->expires != NULL || cli->label != NULL) && !create && !update && !links)
+        return "--expires and --label";
+    if ((cli->path != NULL || cli->once || cli->read_only || cli->allow_websocket) && !links)
+        return "options of a new link";
     if ((cli->no_bearer || cli->no_basic) && !update)
         return "--no-bearer and --no-basic";
     if (cli->alias != NULL && !create)
@@ -366,8 +515,8 @@ static bool options_fit(const cli_t *cli, str_t verb)
 /* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli)
 {
-    static const cli_verb_t verbs[] = {
-        {"create", "BOX PORT"}, {"update", "BOX PORT"}, {"list", ""}, {"delete", "BOX PORT"}, {NULL, NULL}};
+    static const cli_verb_t verbs[] = {{"create", "BOX PORT"}, {"update", "BOX PORT"},         {"list", ""},
+                                       {"delete", "BOX PORT"}, {"link", "create|list|revoke"}, {NULL, NULL}};
     cli_explain_words(cli, "preview", verbs);
     return usage(stderr, CLI_USAGE);
 }
@@ -375,7 +524,7 @@ static int wrong_words(const cli_t *cli)
 int cmd_preview(int argc, char **argv)
 {
     cli_t cli;
-    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_CREATE | CLI_KILL, &cli))
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_CREATE | CLI_KILL | CLI_LINK, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
@@ -388,6 +537,8 @@ int cmd_preview(int argc, char **argv)
         return update(&cli);
     if (str_eq(verb, STR("delete")) && cli.arg_count == 3)
         return delete (&cli);
+    if (str_eq(verb, STR("link")))
+        return link_verb(&cli);
     if (str_eq(verb, STR("list")) && cli.arg_count == 1)
         return list(&cli);
     return wrong_words(&cli);

@@ -217,7 +217,7 @@ static wholeness_t check_copy(const cli_t *cli, const char *dir, store_check_sum
                 result == STORE_CHILD_UNDONE ? "the check did not end" : strerror(errno));
         return IS_UNKNOWN;
     }
-    if (sum->findings == 0 && sum->environments == STORE_DURABLE_COUNT)
+    if (sum->findings == 0 && store_durable_complete(dir))
         return IS_WHOLE;
     if (sum->findings == 0)
         fprintf(stderr, "boxedge: %s has %u of the %d parts of a store\n", dir, sum->environments,

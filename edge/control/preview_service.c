@@ -4,16 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "link_message.h"
 #include "list.h"
 #include "own_address.h"
 #include "preview_message.h"
 #include "process.h"
 #include "process_log.h"
 
+/* Uses of links that wait to be recorded: later ones are dropped. */
+#define NOTES_MAX 256
+
 struct preview_service {
     store_thread_t *store;
     worker_links_t *worker_links;
     size_t jobs;
+    size_t notes; /* jobs of LINK_NOTE */
     bool closed;
 };
 
@@ -189,4 +194,169 @@ void preview_service_take(preview_service_t *service, unsigned index, uint64_t n
         return;
     }
     service->jobs++;
+}
+
+/* ---- links ---- */
+
+typedef struct link_job {
+    store_job_t job;
+    preview_service_t *service;
+    unsigned worker;
+    uint64_t number;
+    uint64_t now; /* unix seconds */
+    link_call_t call;
+    store_link_t link;
+    preview_answer_t answer;
+    bool ends; /* sessions have ended, and with them their tunnels */
+} link_job_t;
+
+static void link_refuse(link_job_t *job, int status, const char *code, const char *sentence)
+{
+    job->answer.status = status;
+    (void)snprintf(job->answer.code, sizeof(job->answer.code), "%s", code);
+    (void)snprintf(job->answer.sentence, sizeof(job->answer.sentence), "%s", sentence);
+}
+
+static void link_succeed(link_job_t *job)
+{
+    link_answer_t answer = {job->link.id, job->link.opened, job->link.expires_at};
+    job->answer.status = 200;
+    link_answer_write(&job->answer, &answer);
+    memcpy(job->answer.alias, job->link.alias, sizeof(job->answer.alias));
+}
+
+static void link_take_result(link_job_t *job, store_result_t result)
+{
+    if (result == STORE_OK)
+        link_succeed(job);
+    else if (result == STORE_NOT_FOUND || result == STORE_CONFLICT)
+        link_refuse(job, 404, "link_not_found", "There is no such link, or it has ended.");
+    else if (result == STORE_FULL)
+        link_refuse(job, 507, "store_full", "The store of this edge, or its disk, has no room.");
+    else
+        link_refuse(job, 503, "store_unavailable", "The edge cannot write to its store right now.");
+}
+
+/* A session beyond those that stay valid ends the oldest one. */
+static void link_open(link_job_t *job, store_t *store)
+{
+    store_result_t result =
+        store_open_link(store, str_from(job->call.box), job->call.port, job->call.link, job->now, &job->link);
+    link_take_result(job, result);
+    job->ends = result == STORE_OK && job->link.opened > job->link.sessions;
+    job->job.changed = job->ends;
+}
+
+static void link_create(link_job_t *job, store_t *store)
+{
+    store_link_t *link = &job->link;
+    int status;
+    char why[PREVIEW_WHY_MAX];
+    memcpy(link->box, job->call.box, sizeof(link->box));
+    memcpy(link->label, job->call.label, sizeof(link->label));
+    memcpy(link->path, job->call.path, sizeof(link->path));
+    link->port = job->call.port;
+    link->once = job->call.once != 0;
+    link->read_only = job->call.read_only != 0;
+    link->allow_websocket = job->call.allow_websocket != 0;
+    const char *code = link_make(store, link, job->call.hide_box != 0, job->call.seconds, job->now,
+                                 job->answer.secrets.token, &status, why);
+    if (code != NULL) {
+        link_refuse(job, status, code, why);
+        return;
+    }
+    link_succeed(job);
+    job->job.changed = true;
+}
+
+/* Only a link of this preview: the caller's right is to its box. */
+static void link_revoke(link_job_t *job, store_t *store)
+{
+    store_result_t result =
+        store_get_link(store, str_from(job->call.box), job->call.port, job->call.link, &job->link);
+    if (result == STORE_OK)
+        result = store_delete_link(store, job->call.link, &job->link);
+    link_take_result(job, result);
+    job->job.changed = job->ends = result == STORE_OK;
+}
+
+static void link_run(store_job_t *base, store_t *store)
+{
+    link_job_t *job = CONTAINER_OF(link_job_t, job, base);
+    switch ((link_op_t)job->call.op) {
+    case LINK_OPEN:
+        link_open(job, store);
+        break;
+    case LINK_NOTE:
+        if (store_note_link(store, str_from(job->call.box), job->call.port, job->call.link,
+                            job->call.used_at) == STORE_OK)
+            job->answer.status = 200;
+        break;
+    case LINK_CREATE:
+        link_create(job, store);
+        break;
+    case LINK_REVOKE:
+        link_revoke(job, store);
+        break;
+    }
+}
+
+static void link_log_result(const link_job_t *job)
+{
+    char id[LINK_ID_DIGITS + 1];
+    bool created = job->call.op == LINK_CREATE;
+    if (job->answer.status != 200 || (!created && job->call.op != LINK_REVOKE))
+        return;
+    link_id_text(job->link.id, id);
+    process_log(LOG_PREVIEW_CHANGED, "controller", "link %s of preview %s-%u %s over the box API", id,
+                job->call.box, job->call.port, created ? "created" : "revoked");
+}
+
+static void link_answer(link_job_t *job)
+{
+    str_t bytes = str_make((const char *)&job->answer, sizeof(job->answer));
+    if (!job->service->closed && job->call.op != LINK_NOTE)
+        worker_links_notify(job->service->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number,
+                            bytes);
+    preview_secrets_fini(&job->answer.secrets);
+}
+
+static void link_done(store_job_t *base)
+{
+    link_job_t *job = CONTAINER_OF(link_job_t, job, base);
+    preview_service_t *service = job->service;
+    link_log_result(job);
+    if (job->ends && !service->closed)
+        worker_links_end_tunnels(service->worker_links, "links", 0);
+    link_answer(job);
+    service->jobs--;
+    service->notes -= job->call.op == LINK_NOTE;
+    free_if_idle(service);
+    free(job);
+}
+
+void preview_service_take_link(preview_service_t *service, unsigned index, uint64_t number, str_t bytes,
+                               uint64_t now_unix)
+{
+    link_job_t *job = calloc(1, sizeof(*job));
+    assert(job != NULL);
+    *job = (link_job_t){.job = {.run = link_run, .done = link_done},
+                        .service = service,
+                        .worker = index,
+                        .number = number,
+                        .now = now_unix};
+    bool valid = link_call_read(bytes, &job->call);
+    if (!valid || (job->call.op == LINK_NOTE && service->notes >= NOTES_MAX)) {
+        free(job);
+        return;
+    }
+    if (!store_thread_add(service->store, &job->job)) {
+        link_refuse(job, 503, "store_busy",
+                    "Too many changes wait for the store of this edge: try again shortly.");
+        link_answer(job);
+        free(job);
+        return;
+    }
+    service->jobs++;
+    service->notes += job->call.op == LINK_NOTE;
 }

@@ -17,5 +17,11 @@ void preview_service_free(preview_service_t **service);
 /* Takes PROCESS_PREVIEW of worker `index`. `now_unix` in seconds. */
 void preview_service_take(preview_service_t *service, unsigned index, uint64_t number, str_t bytes,
                           uint64_t now_unix);
+/*
+ * Takes PROCESS_PREVIEW_LINK: begins the session of a link, records its use, or makes or revokes one. The
+ * worker has checked its secret, or the caller's rights.
+ */
+void preview_service_take_link(preview_service_t *service, unsigned index, uint64_t number, str_t bytes,
+                               uint64_t now_unix);
 
 #endif

@@ -342,6 +342,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     case PROCESS_PREVIEW:
         preview_service_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
         break;
+    case PROCESS_PREVIEW_LINK:
+        preview_service_take_link(controller->previews, index, message->value, bytes, wall_us() / 1000000);
+        break;
     case PROCESS_DELETION:
         deletion_service_take(controller->deletions, index, message->value, bytes);
         break;

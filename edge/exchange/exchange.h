@@ -41,6 +41,7 @@
 /* Maximum bytes of a body held in one direction of an exchange. */
 #define EXCHANGE_BODY_BYTES 65536
 typedef struct request_head request_head_t;
+typedef struct link_use link_use_t;
 
 /* The client codec's operations, called by the exchange. */
 typedef struct client_ops {
@@ -191,6 +192,7 @@ struct exchange {
     bool sent_again;        /* a second attempt was made */
     bool continued;         /* 100 (Continue) was sent */
     bool preflight;         /* let through without credentials: only the head of its answer comes back */
+    link_use_t *link;       /* the link whose session opened the preview (links.h); NULL: none */
     str_t session_cookie;   /* Set-Cookie of the edge itself, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */

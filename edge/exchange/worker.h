@@ -11,6 +11,7 @@ typedef struct access_log access_log_t;
 typedef struct blocks blocks_t;
 typedef struct flights flights_t;
 typedef struct keys keys_t;
+typedef struct links links_t;
 typedef struct origin_tls origin_tls_t;
 typedef struct upstream_queue upstream_queue_t;
 typedef struct preview_client preview_client_t;
@@ -28,6 +29,7 @@ struct worker {
     origin_tls_t *origin_tls;         /* of context.conf; NULL if no origin has TLS (tests) */
     routes_t *routes;                 /* host name -> preview and box, over the store */
     access_t *access;                 /* credentials of previews */
+    links_t *links;                   /* links of previews; NULL: none (tests) */
     blocks_t *blocks;                 /* blocks set by the operator */
     wake_client_t *wake_client;       /* requests that wait for boxes; NULL if no box can be woken (tests) */
     keys_t *keys;                     /* named API keys */

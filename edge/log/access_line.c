@@ -12,6 +12,7 @@
 #include "decimal.h"
 #include "exchange_measure.h"
 #include "forward.h"
+#include "links.h"
 #include "log_json.h"
 #include "target_text.h"
 #include "trace.h"
@@ -140,6 +141,14 @@ static char *write_trace(char *at, const exchange_t *ex)
     return at;
 }
 
+/* The link whose session opened the preview. */
+static char *write_link(char *at, uint64_t id)
+{
+    char text[LINK_ID_DIGITS + 1];
+    link_id_text(id, text);
+    return write_own(at, STR(",\"link\":\""), text, LINK_ID_DIGITS);
+}
+
 /* The client and the request. */
 static char *write_request(char *at, const exchange_t *ex)
 {
@@ -158,6 +167,8 @@ static char *write_request(char *at, const exchange_t *ex)
         at = write_own(at, STR(",\"box\":\""), ex->preview->id, BOX_ID_MAX);
         at = write_uint(at, STR(",\"port\":"), ex->preview->port);
     }
+    if (ex->link != NULL)
+        at = write_link(at, ex->link->id);
     at = log_json_raw(at, STR(",\"kind\":\""));
     at = log_json_raw(at, access_line_kind(ex));
     at = write_text(at, STR("\",\"method\":\""), ex->request.method, METHOD_BYTES);

@@ -1,6 +1,7 @@
 #include "target_text.h"
 
 #include "field.h"
+#include "link_make.h"
 #include "pages.h"
 #include "text.h"
 
@@ -84,8 +85,20 @@ static void each_parameter(str_t query, target_part_t take, void *arg)
     }
 }
 
+/* The path of links: all that follows it may be a secret. */
+static bool is_link(str_t target)
+{
+    str_t link = STR(LINK_PATH);
+    return target.n > link.n && target.p[1] == '.' && memcmp(target.p, link.p, link.n) == 0;
+}
+
 void target_text_parts(str_t target, target_part_t take, void *arg)
 {
+    if (is_link(target)) {
+        take(STR(LINK_PATH), arg);
+        take(target.p[sizeof(LINK_PATH) - 1] == '?' ? STR("?***") : STR("***"), arg);
+        return;
+    }
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
     take(str_make(target.p, path_len), arg);

@@ -141,8 +141,23 @@ str_t access_session_cookie(exchange_t *ex)
                       SESSION_COOKIE, (int)n, value, SESSION_SECONDS);
 }
 
+str_t access_link_cookie(exchange_t *ex, session_link_t *session)
+{
+    session_keys_t keys;
+    char value[SESSION_LINK_TEXT_MAX];
+    uint64_t now = now_unix(ex), end = now + SESSION_SECONDS;
+    if (session->expires > end)
+        session->expires = end;
+    if (!session_keys(worker_of(ex->context)->access, &keys))
+        return str_make(NULL, 0);
+    size_t n = session_link_make(&keys, session_host(ex), ex->preview->version, session, value);
+    unsigned left = session->expires > now ? (unsigned)(session->expires - now) : 0;
+    return str_format(&ex->arena, "%s=%.*s; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=%u",
+                      SESSION_LINK_COOKIE, (int)n, value, left);
+}
+
 /* Sessions need TLS: their cookie is Secure. */
-static bool has_session(exchange_t *ex)
+bool access_own_session(exchange_t *ex)
 {
     str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
     session_keys_t keys;
@@ -159,7 +174,24 @@ static bool has_session(exchange_t *ex)
     return false;
 }
 
-/* Filter: removes the edge's cookie, and a Cookie field that holds no other. */
+bool access_link_session(exchange_t *ex, link_use_t *use)
+{
+    str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
+    session_keys_t keys;
+    session_link_t session;
+    if (!remote_is_https(ex) || rest.n == 0 ||
+        memmem(rest.p, rest.n, SESSION_LINK_COOKIE, sizeof(SESSION_LINK_COOKIE) - 1) == NULL ||
+        !session_keys(worker_of(ex->context)->access, &keys))
+        return false;
+    for (int tries = 0; tries < SESSION_TRIES && cookie_next(&rest, STR(SESSION_LINK_COOKIE), &value);
+         tries++)
+        if (session_link_read(&keys, session_host(ex), ex->preview->version, now_unix(ex), value, &session) &&
+            links_judge(ex, &session, use) == LINKS_LIVE)
+            return true;
+    return false;
+}
+
+/* Filter: removes the edge's cookies, and a Cookie field that holds no other. */
 static bool keep_other_cookies(field_t *field, void *arg)
 {
     exchange_t *ex = arg;
@@ -167,6 +199,8 @@ static bool keep_other_cookies(field_t *field, void *arg)
         return true;
     char *out = arena_alloc(request_head_pool(ex, field->value.n), field->value.n);
     field->value = str_make(out, cookie_remove(field->value, STR(SESSION_COOKIE), out, field->value.n));
+    if (memmem(field->value.p, field->value.n, SESSION_LINK_COOKIE, sizeof(SESSION_LINK_COOKIE) - 1) != NULL)
+        field->value.n = cookie_remove(field->value, STR(SESSION_LINK_COOKIE), out, field->value.n);
     return field->value.n != 0;
 }
 
@@ -205,6 +239,13 @@ secret_check_t access_check_basic(const exchange_t *ex, str_t user_password, uns
 {
     verdict_guard_t guard = guard_of(ex);
     return secret_check(&guard, user_password, secrets_of(ex->preview).basic, retry_after);
+}
+
+secret_check_t access_check_link(const exchange_t *ex, str_t secret, const uint8_t *sha256,
+                                 unsigned *retry_after)
+{
+    verdict_guard_t guard = guard_of(ex);
+    return secret_check(&guard, secret, sha256, retry_after);
 }
 
 static bool is_other(field_t *field, void *arg)
@@ -344,6 +385,17 @@ static step_result_t carry_out(exchange_t *ex, const verdict_t *verdict, bool na
     return STEP_DONE;
 }
 
+/* A link's session opens the preview, unless the request shows stronger credentials. */
+static bool begin_link(exchange_t *ex)
+{
+    link_use_t use;
+    if (!access_link_session(ex, &use))
+        return false;
+    ex->link = arena_alloc(&ex->arena, sizeof(use));
+    *ex->link = use;
+    return true;
+}
+
 static step_result_t open_protected(exchange_t *ex)
 {
     browser_request_t browser = exchange_browser(ex);
@@ -355,12 +407,17 @@ static step_result_t open_protected(exchange_t *ex)
     if (ex->preview->bearer)
         shown.token = fields_value(&ex->request.fields, FIELD_X_PREVIEW_TOKEN);
     look_at_authorization(ex, &shown);
-    bool session = has_session(ex);
+    bool own = access_own_session(ex), session = own || begin_link(ex);
     strip_session_cookie(ex);
     remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
     verdict_t verdict = judge(ex, &shown, &browser, session);
+    if (verdict.by_secret) /* stronger than a link */
+        ex->link = NULL;
+    if (verdict.kind == VERDICT_PASS && links_refuse(ex))
+        return STEP_DONE;
     /* A navigation with a right password begins a session. */
-    if (!session && verdict.kind == VERDICT_PASS && navigation && shown.basic && remote_is_https(ex))
+    if (!own && ex->link == NULL && verdict.kind == VERDICT_PASS && navigation && shown.basic &&
+        remote_is_https(ex))
         ex->session_cookie = access_session_cookie(ex);
     return carry_out(ex, &verdict, navigation);
 }

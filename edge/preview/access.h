@@ -5,7 +5,9 @@
 #define BOXEDGE_ACCESS_H
 
 #include "exchange.h"
+#include "links.h"
 #include "lockout.h"
+#include "session.h"
 #include "store.h"
 #include "verdict.h"
 
@@ -20,11 +22,18 @@ MUST_USE bool access_take_preflight(exchange_t *ex);
 
 /* secret_check (verdict.h) of a secret for the exchange's preview: the bearer token, or "user:password". */
 MUST_USE secret_check_t access_check_bearer(const exchange_t *ex, str_t token, unsigned *retry_after);
+MUST_USE secret_check_t access_check_link(const exchange_t *ex, str_t secret, const uint8_t *sha256,
+                                          unsigned *retry_after);
 MUST_USE secret_check_t access_check_basic(const exchange_t *ex, str_t user_password, unsigned *retry_after);
 
 /* The Set-Cookie value of a new session for the exchange's preview, in ex->arena. Empty if the store yields
  * no cookie keys. */
 str_t access_session_cookie(exchange_t *ex);
+/* The same for a session of a link. It ends with its link, and after SESSION_SECONDS. */
+str_t access_link_cookie(exchange_t *ex, session_link_t *session);
+/* Whether the request has a session of the preview's own credentials; of a link (fills *use). */
+MUST_USE bool access_own_session(exchange_t *ex);
+MUST_USE bool access_link_session(exchange_t *ex, link_use_t *use);
 /* Whether this client, which passed the access step, may read how its box failed (failure_details). */
 bool access_reads_details(const exchange_t *ex);
 

@@ -130,6 +130,19 @@ void preview_client_request(preview_client_t *client, preview_request_t *request
     send_request(client, request, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
 }
 
+void preview_client_request_link(preview_client_t *client, preview_request_t *request,
+                                 const link_call_t *call,
+                                 void (*answered)(preview_request_t *request, const preview_answer_t *answer))
+{
+    send_request(client, request, PROCESS_PREVIEW_LINK, str_make((const char *)call, sizeof(*call)),
+                 answered);
+}
+
+bool preview_client_note_link(preview_client_t *client, const link_call_t *call)
+{
+    return post(client, PROCESS_PREVIEW_LINK, 0, str_make((const char *)call, sizeof(*call)));
+}
+
 void preview_client_request_deletion(preview_client_t *client, preview_request_t *request,
                                      const deletion_call_t *call,
                                      void (*answered)(preview_request_t *request,

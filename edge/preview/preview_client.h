@@ -6,6 +6,7 @@
 
 #include "channel.h"
 #include "deletion_message.h"
+#include "link_message.h"
 #include "list.h"
 #include "loop.h"
 #include "preview_message.h"
@@ -35,6 +36,13 @@ void preview_client_request(preview_client_t *client, preview_request_t *request
                             void (*answered)(preview_request_t *request, const preview_answer_t *answer));
 /* Stop waiting. No-op if not waiting. */
 void preview_client_leave(preview_request_t *request);
+/* The same for a call about a link. */
+void preview_client_request_link(preview_client_t *client, preview_request_t *request,
+                                 const link_call_t *call,
+                                 void (*answered)(preview_request_t *request,
+                                                  const preview_answer_t *answer));
+/* Sends the use of a link (LINK_NOTE). False: not now. */
+MUST_USE bool preview_client_note_link(preview_client_t *client, const link_call_t *call);
 /* The same for a call that deletes boxes. */
 void preview_client_request_deletion(preview_client_t *client, preview_request_t *request,
                                      const deletion_call_t *call,

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "exchange_measure.h"
 #include "flights.h"
+#include "links.h"
 #include "process_log.h"
 #include "remote.h"
 #include "step.h"
@@ -93,6 +94,11 @@ bool route_still_allowed(exchange_t *ex)
     if (route == NULL)
         return false;
     const store_preview_t *now = route->preview;
+    if (!links_still_open(ex)) {
+        exchange_measure_access(ex, MEASURE_ACCESS_withdrawn);
+        exchange_reply_error(ex, 401, "unauthorized", "The link of this request ended meanwhile.", 0);
+        return false;
+    }
     if (now->version == ex->preview->version || (!now->bearer && !now->basic)) {
         if (ex->state == EXCHANGE_STEPS) { /* the request has no origin yet */
             take_route(ex, route);

@@ -6,10 +6,12 @@
 #include "arena.h"
 #include "browser.h"
 #include "client.h"
+#include "cookie.h"
 #include "credentials.h"
 #include "exchange_browser.h"
 #include "exchange_measure.h"
 #include "form.h"
+#include "links.h"
 #include "local.h"
 #include "pages.h"
 #include "random_id.h"
@@ -20,6 +22,7 @@
 
 #define SIGN_IN_PATH  RESERVED_PATH "sign-in"
 #define SIGN_OUT_PATH RESERVED_PATH "sign-out"
+#define COOKIE_ENDS   "=; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=0"
 /* Maximum bytes of a form's body: token, or user and password, and the next path. */
 #define FORM_BYTES 8192
 #define NEXT_MAX   4096
@@ -57,7 +60,7 @@ static void add(exchange_t *ex, fields_t *fields, const char *name, str_t value)
     fields_add(&ex->arena, fields, field_lookup(str_from(name)), str_from(name), value);
 }
 
-static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
+static void redirect(exchange_t *ex, str_t path, str_t set_cookie, str_t and_cookie)
 {
     fields_t fields = {0};
     str_t origin = exchange_own_origin(ex);
@@ -71,17 +74,24 @@ static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
     add(ex, &fields, "referrer-policy", STR("no-referrer"));
     if (set_cookie.n != 0)
         add(ex, &fields, "set-cookie", set_cookie);
+    if (and_cookie.n != 0)
+        add(ex, &fields, "set-cookie", and_cookie);
     exchange_reply(ex, 303, STR("text/plain"), &fields, STR("Redirecting...\n"));
+}
+
+void signin_redirect(exchange_t *ex, str_t path, str_t set_cookie)
+{
+    redirect(ex, path, set_cookie, str_make(NULL, 0));
 }
 
 void signin_answer_signed_in(exchange_t *ex, str_t path)
 {
-    redirect(ex, path, access_session_cookie(ex));
+    signin_redirect(ex, path, access_session_cookie(ex));
 }
 
 void signin_answer_redirect(exchange_t *ex, str_t path)
 {
-    redirect(ex, path, str_make(NULL, 0));
+    signin_redirect(ex, path, str_make(NULL, 0));
 }
 
 /* Only the preview itself and the origins that it allows may frame the page; in other frames it takes no
@@ -216,8 +226,10 @@ static void sign_out(exchange_t *ex, str_t body, void *arg)
 {
     (void)body;
     (void)arg;
-    redirect(ex, STR("/"),
-             STR(SESSION_COOKIE "=; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=0"));
+    str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
+    bool link = cookie_next(&rest, STR(SESSION_LINK_COOKIE), &value);
+    redirect(ex, STR("/"), STR(SESSION_COOKIE COOKIE_ENDS),
+             link ? STR(SESSION_LINK_COOKIE COOKIE_ENDS) : str_make(NULL, 0));
 }
 
 /* Accepts forms only from pages of this preview. Other previews are same-site, so the site is not enough. */
@@ -239,19 +251,31 @@ static bool is_form(const exchange_t *ex)
            (type.n == form.n || type.p[form.n] == ';' || type.p[form.n] == ' ');
 }
 
-static void answer_post(exchange_t *ex, local_handler_t handler)
+bool signin_takes_form(exchange_t *ex)
 {
     if (!comes_from_here(ex))
         exchange_reply_error(ex, 403, "cross_site", "This form is accepted only from the preview's own page.",
                              0);
-    else if (handler == on_form && !is_form(ex))
+    else if (!is_form(ex))
         exchange_reply_error(ex, 415, "unsupported_media_type",
                              "Send the form as application/x-www-form-urlencoded.", 0);
+    else
+        return true;
+    return false;
+}
+
+static void answer_post(exchange_t *ex, local_handler_t handler)
+{
+    if (handler == on_form && !signin_takes_form(ex))
+        return;
+    if (!comes_from_here(ex))
+        exchange_reply_error(ex, 403, "cross_site", "This form is accepted only from the preview's own page.",
+                             0);
     else
         local_collect(ex, FORM_BYTES, handler, NULL);
 }
 
-static void answer_method(exchange_t *ex)
+void signin_answer_method(exchange_t *ex)
 {
     fields_t fields = {0};
     add(ex, &fields, "allow", STR("GET, HEAD, POST"));
@@ -262,15 +286,18 @@ void signin_answer_reserved(exchange_t *ex)
 {
     bool in = str_eq(path_of(ex), STR(SIGN_IN_PATH)), out = str_eq(path_of(ex), STR(SIGN_OUT_PATH));
     bool get = str_eq(ex->request.method, STR("GET")) || str_eq(ex->request.method, STR("HEAD"));
-    bool here = (in && ex->preview->bearer) || (out && (ex->preview->bearer || ex->preview->basic));
+    bool link = str_eq(path_of(ex), STR(LINK_PATH)), is_private = ex->preview->bearer || ex->preview->basic;
+    bool here = (in && ex->preview->bearer) || ((out || link) && is_private);
     if (!here || ex->request.websocket) {
         exchange_reply_error(ex, 404, "not_found", RESERVED_NOTHING, 0);
     } else if (!remote_is_https(ex)) {
         exchange_reply_error(ex, 403, "tls_required", "Sign in over https.", 0);
+    } else if (link) {
+        links_answer(ex);
     } else if (str_eq(ex->request.method, STR("POST"))) {
         answer_post(ex, in ? on_form : sign_out);
     } else if (!get) {
-        answer_method(ex);
+        signin_answer_method(ex);
     } else if (in) {
         answer_page(ex, 200, STR("/"), NULL);
     } else {

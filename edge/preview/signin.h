@@ -19,6 +19,12 @@ void signin_answer_reserved(exchange_t *ex);
 void signin_answer_page(exchange_t *ex, const char *problem);
 /* Opens a session and redirects to `path` (raw) on the same host; an unsafe path becomes "/". */
 void signin_answer_signed_in(exchange_t *ex, str_t path);
+/* Redirects to `path` (raw) on the same host, with a Set-Cookie if it is not empty. */
+void signin_redirect(exchange_t *ex, str_t path, str_t set_cookie);
+/* Whether the edge takes a form of this request: its page is of this preview. False: answered. */
+MUST_USE bool signin_takes_form(exchange_t *ex);
+/* Answers a method that these paths do not take. */
+void signin_answer_method(exchange_t *ex);
 /* The same without a new session: the current one stays. */
 void signin_answer_redirect(exchange_t *ex, str_t path);
 

@@ -53,7 +53,7 @@ typedef enum process_message {
     PROCESS_TUNNELS,     /* controller to workers: end the open tunnels that the bytes select. "preview
                             <id>-<port>": those admitted by a version of the preview below `value`; "previews":
                             those whose preview changed since it admitted them (sent in place of lost messages);
-                            "blocks": those that a block now covers */
+                            "blocks": those that a block now covers; "links": those of links that have ended */
     /* Wakes (wake.h, wake_coordinator.h). Any of them may be lost; the sender repeats each while it matters.
      */
     PROCESS_WAKE,       /* worker to controller: requests wait for bytes "<id>-<port>" */
@@ -89,6 +89,8 @@ typedef enum process_message {
                                  channel's and of messages without descriptors) */
     PROCESS_TRAFFIC, /* worker to controller: part of the answer to question `value` (traffic_message.h) */
     PROCESS_TRACE,   /* worker to controller: bytes are a trace_message_t; may be lost */
+    PROCESS_PREVIEW_LINK, /* worker to controller: bytes are a link_call_t (link_message.h); value and answer
+                             as for PROCESS_PREVIEW */
     /* Old and new edges talk: add types at the end. */
 } process_message_t;
 

@@ -11,6 +11,7 @@
 #include "credentials.h"
 #include "forward.h"
 #include "hostname.h"
+#include "link_make.h"
 #include "pipeline.h"
 #include "readiness.h"
 #include "route.h"
@@ -214,6 +215,8 @@ static bool carries_credentials(exchange_t *ex)
             field->id == FIELD_X_PREVIEW_TOKEN)
             return true;
     }
+    if (str_starts(request->target, STR(LINK_PATH)))
+        return true;
     char value[1];
     size_t len, value_len;
     char *rest = arena_alloc(&ex->arena, request->target.n);

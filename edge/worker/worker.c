@@ -32,6 +32,7 @@
 #include "in_flight.h"
 #include "keys.h"
 #include "linger.h"
+#include "links.h"
 #include "list.h"
 #include "listeners.h"
 #include "origin_pool.h"
@@ -253,6 +254,8 @@ static void end_tunnels(worker_t *worker, str_t which, uint64_t below)
     str_t preview = STR("preview ");
     if (str_eq(which, STR("previews")))
         tunnels_close_outdated(&worker->context);
+    else if (str_eq(which, STR("links")))
+        tunnels_close_unlinked(&worker->context);
     else if (str_starts(which, preview) && hostname_parse_label(str_from_offset(which, preview.n), &name))
         tunnels_close_preview(&worker->context, str_make(name.id, name.id_len), name.port, below);
 }
@@ -377,6 +380,7 @@ static void on_gauges(loop_timer_t *timer)
     process_facts_turn(&process->facts, loop_now(worker->context.loop));
     shm_worker_show(worker->context.shm, worker->context.index);
     tunnels_close_expired(&worker->context);
+    links_report(worker);
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
 
@@ -431,6 +435,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
         return false;
     remake_routes(process);
     worker->blocks = blocks_new(process->store, shm_epoch(worker->context.shm), log_of_blocks);
+    worker->links = links_new(process->store, shm_epoch(worker->context.shm));
     worker->access =
         access_new(process->store, shm_epoch(worker->context.shm), shm_lockout(worker->context.shm));
     worker->context.linger_rates = linger_rates_new();
@@ -538,6 +543,7 @@ static void finish(worker_process_t *process)
     origin_tls_release(&worker->origin_tls);
     routes_free(&worker->routes);
     access_free(&worker->access);
+    links_free(&worker->links);
     linger_rates_free(&worker->context.linger_rates);
     blocks_free(&worker->blocks);
     if (process->store != NULL)

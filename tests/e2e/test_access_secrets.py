@@ -8,6 +8,7 @@ import urllib.parse
 from access_table import KINDS, REQUESTS, WAYS
 from access_world import SIGN_IN, SIGN_OUT, App, H2, Preview, base64_text, browser_fields, fields_of, get, query_of, send_h1
 from admin_api import Admin
+from links_world import PAGE, Link
 
 BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
 
@@ -56,6 +57,28 @@ def odd_requests(edge, preview, answers):
     answers.append(get(edge, edge.host(1), fields=[bearer]))
 
 
+def link_requests(edge, preview, answers):
+    """Links in all states, opened right and wrong; their secrets and sessions."""
+    found = set()
+    for options in ((), ("--once",), ("--read-only",)):
+        link = Link(edge, "box", preview.app.port, *options)
+        cookie = link.open()
+        found |= {link.secret, cookie.split("=")[1], cookie.rsplit(".", 1)[1]}
+        for version in ("h1", "h2"):
+            # Not once: the page of a link that nobody has used yet has the key in its form.
+            answers += [link.ask(version), link.ask(version, method="PUT"), link.ask(version, PAGE + "/" + link.key),
+                        link.ask(version, f"/echo?key={link.key}", fields=[cookie]), link.post(version),
+                        link.ask(version, fields=[f"Authorization: Bearer {link.secret}"]),
+                        link.ask(version, link.target + "&x", fields=["Accept: text/html"]),
+                        link.ask(version, link.target + "x", fields=["Accept: text/html"])]
+        for kind in ("plain", "redirect"):
+            answers.append(get(edge, link.host, link.target, kind=kind))
+        if "--once" not in options:
+            link.revoke()
+            answers.append(link.ask())
+    return found
+
+
 def test_no_secret_anywhere(make_edge, tmp_path):
     log = tmp_path / "access.log"
     edge = make_edge(workers=2, boxes=BOXES, config={"log": {"access": str(log)}})
@@ -65,7 +88,9 @@ def test_no_secret_anywhere(make_edge, tmp_path):
     every_request(edge, previews, answers)
     for preview in previews:
         odd_requests(edge, preview, answers)
-    secrets = set().union(*(preview.secrets for preview in previews))
+    bearer = previews[[preview.kind for preview in previews].index("bearer")]
+    links = link_requests(edge, bearer, answers)
+    secrets = links.union(*(preview.secrets for preview in previews))
     for preview in previews:
         secrets |= {value for one in (preview.made, preview.other) for value in one.all}
     wanted = spellings(secrets)
@@ -84,7 +109,8 @@ def test_no_secret_anywhere(make_edge, tmp_path):
         admin.request("GET", target)
         note(target, admin.getresponse().read())
     admin.close()
-    for arguments in (("preview", "list"), ("preview", "list", "--json"), ("status",), ("box", "list")):
+    for arguments in (("preview", "list"), ("preview", "list", "--json"), ("preview", "link", "list", "box"),
+                      ("preview", "link", "list", "box", "--json"), ("recent",), ("status",), ("box", "list")):
         note(" ".join(arguments), edge.command(*arguments))
     for pid in edge.pids():
         for name in ("cmdline", "environ", "comm"):

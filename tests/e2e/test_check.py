@@ -17,7 +17,7 @@ from harness import BINARY, PATIENCE, PORTS, SLOW, Edge
 
 NOBODY = 65534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-STORES = ("state/store", "state/store/rules", "state/store/keys", "state/store/deletions", "state/store/aliases", "run/store")
+STORES = ("state/store", "state/store/rules", "state/store/keys", "state/store/deletions", "state/store/aliases", "state/store/links", "run/store")
 
 
 @pytest.fixture(scope="module")

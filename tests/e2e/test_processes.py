@@ -111,7 +111,7 @@ def test_a_store_that_is_cut_short_is_refused(make_edge, store):
     edge.start()
 
 
-STORES = [".", "rules", "keys", "deletions", "aliases"]
+STORES = [".", "rules", "keys", "deletions", "aliases", "links"]
 
 
 @pytest.mark.parametrize("which", ["file", "directory"])

@@ -37,9 +37,9 @@ def test_a_backup_comes_back(edge, running):
     if not running:
         edge.stop()
     assert f"The backup in {backup} is whole: " in store(edge, "backup", backup)
-    assert sorted(p.name for p in backup.iterdir()) == ["aliases", "data.mdb", "deletions", "keys", "rules"]
+    assert sorted(p.name for p in backup.iterdir()) == ["aliases", "data.mdb", "deletions", "keys", "links", "rules"]
     assert not list(backup.rglob("lock.mdb")) and not (edge.directory / "backup.unfinished").exists()
-    assert "is whole: 5 environments" in store(edge, "check", backup)
+    assert "is whole: 6 environments" in store(edge, "check", backup)
     if not running:
         edge.start()
     edge.create_preview(81, "one")
@@ -60,6 +60,22 @@ def test_a_backup_comes_back(edge, running):
     store(edge, "restore", backup)
     edge.start()
     assert list(previews(edge)) == [("one", 81)]
+
+
+def test_a_backup_from_before_links_comes_back(edge):
+    """It gets an empty part: the note of the store lists it."""
+    backup, before = edge.directory / "backup", previews(edge)
+    edge.command("preview", "create", "one", 82, "--bearer")
+    edge.command("preview", "link", "create", "one", 82)
+    store(edge, "backup", backup)
+    shutil.rmtree(backup / "links")
+    edge.stop()
+    store(edge, "restore", backup)
+    edge.start()
+    assert previews(edge).keys() == before.keys() | {("one", 82)}
+    assert json.loads(edge.command("preview", "link", "list", "one", "--json")) == {"links": []}
+    edge.command("preview", "link", "create", "one", 82)
+    assert "is whole" in store(edge, "check")
 
 
 def test_a_backup_is_one_moment(edge):
@@ -95,7 +111,7 @@ def test_what_is_refused(edge):
     edge.stop()
     before = {p.relative_to(state): p.read_bytes() for p in state.rglob("data.mdb")}
     done = store(edge, "restore", edge.directory / "nowhere", check=False)
-    assert done.returncode == 1 and "has 0 of the 5 parts of a store" in done.stderr
+    assert done.returncode == 1 and "has 0 of the 6 parts of a store" in done.stderr
     pages = (backup / "data.mdb").read_bytes()
     for damaged in (pages[:-4096], pages.replace(b"first", b"worst"), pages[:8192] + bytes(len(pages) - 8192)):
         (backup / "data.mdb").write_bytes(damaged)
@@ -104,7 +120,7 @@ def test_what_is_refused(edge):
     (backup / "data.mdb").write_bytes(pages)
     shutil.rmtree(backup / "keys")
     done = store(edge, "restore", backup, check=False)
-    assert done.returncode == 1 and "has 4 of the 5 parts of a store" in done.stderr
+    assert done.returncode == 1 and "has 5 of the 6 parts of a store" in done.stderr
     # A damaged store gives no backup.
     (state / "data.mdb").write_bytes(pages[:8192] + bytes(len(pages) - 8192))
     done = store(edge, "backup", edge.directory / "other", check=False)

@@ -53,7 +53,7 @@ def test_a_damaged_record(world):
 
 # ---- the check
 
-STORES = [".", "rules", "keys", "deletions", "aliases"]
+STORES = [".", "rules", "keys", "deletions", "aliases", "links"]
 
 
 def folder_of(edge, store):
@@ -70,15 +70,15 @@ def test_the_check_of_a_whole_store(world):
     for running in (True, False):
         done = check(edge)
         assert (done.returncode, done.stderr) == (0, ""), done
-        assert f"The store in {edge.state_dir}/store is whole: 6 environments, " in done.stdout and "format 1.1" in done.stdout
+        assert f"The store in {edge.state_dir}/store is whole: 7 environments, " in done.stdout and "format 1.1" in done.stdout
         result = json.loads(check(edge, "--json").stdout)
-        assert result["whole"] is True and result["findings"] == [] and result["environments"] == 6 and result["records"] > 3
+        assert result["whole"] is True and result["findings"] == [] and result["environments"] == 7 and result["records"] > 3
         if running:
             edge.stop()
     copy = edge.directory / "copy"
     shutil.copytree(edge.state_dir / "store", copy, ignore=shutil.ignore_patterns("lock.mdb"))
     done = check(edge, copy)
-    assert done.returncode == 0 and "5 environments" in done.stdout, done
+    assert done.returncode == 0 and "6 environments" in done.stdout, done
     assert not list(copy.rglob("lock.mdb"))
     done = check(edge, edge.directory / "nowhere")
     assert done.returncode == 1 and "there is no store in" in done.stderr, done

@@ -93,7 +93,7 @@ def test_wrong_numbers_of_records(edge, app, bit, every):
     assert edge.command("store", "check", check=False).returncode == 1
 
 
-@pytest.mark.parametrize("part", ["rules", "keys", "deletions", "aliases"])
+@pytest.mark.parametrize("part", ["rules", "keys", "deletions", "aliases", "links"])
 def test_damage_that_no_request_meets(tmp_path, app, part):
     """The check after a crash finds it. Requests that need that part fail closed, others are served."""
     with make(tmp_path) as edge:

@@ -32,6 +32,8 @@ ELSEWHERE = {
     "short memory": ("overloaded", "tests/e2e/test_memory.py"),
     "an app on the box's own loopback": ("port_on_loopback", "tests/e2e/test_docker.py"),
     "a box that may be gone": ("box_in_doubt", "tests/unit/activity/test_activity_changes.c"),
+    "a link that has ended": ("link_not_found", "tests/e2e/test_links.py"),
+    "a write by a link for reading": ("link_reads_only", "tests/e2e/test_links.py"),
     "20,000 boxes that wake": ("too_many_wakes", "tests/unit/wake/test_wake_step.c"),
     "too many changes at once": ("store_busy", "tests/unit/control/test_preview_service.c"),
 }

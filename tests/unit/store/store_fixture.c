@@ -34,19 +34,16 @@ void fixture_make(fixture_t *f)
 void fixture_remove(fixture_t *f)
 {
     store_close(&f->store);
-    char rules[128], keys[128], deletions[128], aliases[128];
-    snprintf(rules, sizeof(rules), "%s/rules", f->durable);
-    snprintf(keys, sizeof(keys), "%s/keys", f->durable);
-    snprintf(deletions, sizeof(deletions), "%s/deletions", f->durable);
-    snprintf(aliases, sizeof(aliases), "%s/aliases", f->durable);
-    const char *dirs[] = {rules, keys, deletions, aliases, f->durable, f->scratch};
-    for (int i = 0; i < 6; i++) {
-        char path[160];
-        snprintf(path, sizeof(path), "%s/data.mdb", dirs[i]);
+    static const char *const names[] = {"/rules", "/keys", "/deletions", "/aliases", "/links", ""};
+    for (size_t i = 0; i <= sizeof(names) / sizeof(names[0]); i++) {
+        char dir[128], path[160];
+        bool last = i == sizeof(names) / sizeof(names[0]);
+        snprintf(dir, sizeof(dir), "%s%s", last ? f->scratch : f->durable, last ? "" : names[i]);
+        snprintf(path, sizeof(path), "%s/data.mdb", dir);
         (void)unlink(path);
-        snprintf(path, sizeof(path), "%s/lock.mdb", dirs[i]);
+        snprintf(path, sizeof(path), "%s/lock.mdb", dir);
         (void)unlink(path);
-        (void)rmdir(dirs[i]);
+        (void)rmdir(dir);
     }
     assert_int_equal(rmdir(f->root), 0);
 }

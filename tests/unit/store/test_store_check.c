@@ -129,7 +129,7 @@ static void test_whole_stores(void **state)
         check(f, &report);
         if (report.sum.findings != 0)
             fail_msg("%s", report.first);
-        assert_int_equal(report.sum.environments, 6);
+        assert_int_equal(report.sum.environments, 7);
         assert_int_equal(report.sum.format, 1);
         fixture_open(f, FIXTURE_MAP_BYTES);
     }

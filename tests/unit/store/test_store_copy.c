@@ -22,7 +22,7 @@ static void expect_whole(const char *dir)
     store_check_sum_t sum;
     store_check(dir, NULL, false, &calls, &sum);
     assert_int_equal(sum.findings, 0);
-    assert_int_equal(sum.environments, 5);
+    assert_int_equal(sum.environments, 6);
 }
 
 /* Copies in a separate process, like the command. */

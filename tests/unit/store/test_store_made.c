@@ -96,7 +96,7 @@ static void test_a_note_is_completed(void **state)
     assert_true(store_made_note(f->durable));
     path_of_note(f, path);
     assert_int_equal(stat(path, &first), 0);
-    assert_int_equal(first.st_size, strlen(".\nrules\nkeys\ndeletions\naliases\n"));
+    assert_int_equal(first.st_size, strlen(".\nrules\nkeys\ndeletions\naliases\nlinks\n"));
     assert_true(store_made_note(f->durable)); /* changes nothing */
     assert_int_equal(stat(path, &again), 0);
     assert_true(first.st_ino == again.st_ino);

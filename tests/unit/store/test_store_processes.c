@@ -150,7 +150,7 @@ static void test_dead_readers_are_reaped(void **state)
     assert_int_equal(store_reap_readers(f->store), 0);
     assert_int_equal(kill(child.pid, SIGKILL), 0);
     assert_true(WIFSIGNALED(wait_for(&child)));
-    assert_int_equal(store_reap_readers(f->store), 6); /* one in each environment */
+    assert_int_equal(store_reap_readers(f->store), 7); /* one in each environment */
     assert_int_equal(store_reap_readers(f->store), 0);
     assert_int_equal(store_get_stats(f->store, &stats), STORE_OK);
     assert_int_equal(stats.readers, 2);
