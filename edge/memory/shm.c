@@ -118,7 +118,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
         counter_set(&dead->counters.measures.listeners[i].counts[MEASURE_LISTENER_OPEN], 0);
     for (size_t row = 0; row < ROWS; row++)
         for (size_t i = 0; i < ROW_CELLS; i++)
-            /* Read first, so that pages that were never written stay unallocated. */
+            /* Read first: a store costs more, and hardly a cell needs it. */
             if (atomic_load_explicit(&dead->clients.cell[row][i], memory_order_relaxed) != 0)
                 atomic_store(&dead->clients.cell[row][i], 0);
     for (size_t i = 0; i < WAITER_CELLS; i++)
