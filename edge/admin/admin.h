@@ -45,6 +45,7 @@ typedef struct admin_controls {
     const char *(*put_guest)(void *owner, const process_guest_t *guest, bool *fresh);
     /* Ends a guest, its previews and its record. False if there is none with this lease. */
     bool (*drop_guest)(void *owner, str_t id, str_t lease);
+    bool (*is_guest)(void *owner, str_t id);
 } admin_controls_t;
 
 /*

@@ -155,6 +155,8 @@ static void begin(exchange_t *ex, str_t id, str_t query, bool of_process)
         refuse_unknown(ex, waiter->id);
     else if (!store_keeps_log(waiter->kind) || provider == NULL)
         refuse_without_log(ex, waiter->id, waiter->kind);
+    else if (waiter->kind == PROVIDER_PROCESS && admin->controls->is_guest(admin->owner, id))
+        admin_error(ex, 409, "no_log", NULL, "The output of box %s is where `boxedge dev` runs.", waiter->id);
     else
         request_log(ex, waiter, provider);
 }

@@ -102,6 +102,12 @@ static const char *put_guest(void *owner, const process_guest_t *guest, bool *fr
     return process_guests_put(provider_process_guests(controller->processes), guest, fresh);
 }
 
+static bool is_guest(void *owner, str_t id)
+{
+    const controller_t *controller = owner;
+    return process_guests_has(provider_process_guests(controller->processes), id);
+}
+
 static bool drop_guest(void *owner, str_t id, str_t lease)
 {
     controller_t *controller = owner;
@@ -120,4 +126,5 @@ const admin_controls_t controller_controls = {.reload = request_reload,
                                               .find_box = find_box,
                                               .box_ordered = box_ordered,
                                               .put_guest = put_guest,
-                                              .drop_guest = drop_guest};
+                                              .drop_guest = drop_guest,
+                                              .is_guest = is_guest};

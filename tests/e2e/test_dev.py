@@ -474,6 +474,7 @@ def test_an_edge_of_the_same_user_is_joined(user, dev, tmp_path):
         assert f".p.localhost:{listen}/" in one.link()
         row = {box["box"]: box for box in json.loads(user.run("box", "list", "--json", "-c", conf).stdout)["boxes"]}["app"]
         assert (row["state"], row["provider"]) == ("running", "process")
+        assert "is where `boxedge dev` runs" in user.run("box", "logs", "app", "-c", conf).stderr
         taken = user.run("dev", "--name", "mine", "-c", conf, "--", "true")
         assert taken.returncode == 1 and "choose another --name" in taken.stderr
         assert one.end() == 130
