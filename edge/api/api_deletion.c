@@ -451,9 +451,8 @@ static step_result_t settle(exchange_t *ex)
 {
     const api_path_t path = ex->api->path;
     earlier_t earlier = {.key_sha256 = ex->api->key.sha256};
-    if ((path.route != API_ROUTE_BOX && path.route != API_ROUTE_PREVIEWS &&
-         path.route != API_ROUTE_PREVIEW) ||
-        !box_id_valid(path.id) || store_is_being_deleted(worker_of(ex->context)->store, path.id) != STORE_OK)
+    if (path.route == API_ROUTE_OTHER || path.route == API_ROUTE_MISSPELLED || !box_id_valid(path.id) ||
+        store_is_being_deleted(worker_of(ex->context)->store, path.id) != STORE_OK)
         return STEP_NEXT;
     if (store_each_deletion(worker_of(ex->context)->store, path.id, find_earlier, &earlier) != STORE_OK ||
         earlier.requested_at_ms == 0)

@@ -9,7 +9,7 @@
 #include "path.h"
 
 /* One more than the segments of our longest route. */
-#define SEGMENTS_MAX 6
+#define SEGMENTS_MAX 8
 
 typedef struct segments {
     str_t at[SEGMENTS_MAX];
@@ -26,8 +26,9 @@ static segments_t split(str_t path)
 
 static bool is_one_of_ours(const segments_t *s)
 {
-    return (s->count == 4 || s->count == 5) && str_ieq(s->at[0], STR("v2")) &&
-           str_ieq(s->at[1], STR("box")) && str_ieq(s->at[3], STR("preview"));
+    return s->count >= 4 && s->count < SEGMENTS_MAX && str_ieq(s->at[0], STR("v2")) &&
+           str_ieq(s->at[1], STR("box")) && str_ieq(s->at[3], STR("preview")) &&
+           (s->count < 6 || str_ieq(s->at[5], STR("links")));
 }
 
 static bool look_for_ours(str_t reading, void *found)
@@ -40,16 +41,23 @@ static bool look_for_ours(str_t reading, void *found)
 static api_path_t by_the_letter(const segments_t *s)
 {
     api_path_t path = {.route = API_ROUTE_OTHER};
-    if (s->count < 3 || s->count > 5 || !str_eq(s->at[0], STR("v2")) || !str_eq(s->at[1], STR("box")))
+    if (s->count < 3 || s->count >= SEGMENTS_MAX || !str_eq(s->at[0], STR("v2")) ||
+        !str_eq(s->at[1], STR("box")))
         return path;
     path.id = s->at[2];
     if (s->count == 3 && path.id.n != 0)
         path.route = API_ROUTE_BOX;
     if (s->count == 3 || !str_eq(s->at[3], STR("preview")))
         return path;
-    path.route = s->count == 4 ? API_ROUTE_PREVIEWS : API_ROUTE_PREVIEW;
-    if (s->count == 5)
+    if (s->count > 5 && !str_eq(s->at[5], STR("links")))
+        return path;
+    static const api_route_t routes[] = {
+        [4] = API_ROUTE_PREVIEWS, [5] = API_ROUTE_PREVIEW, [6] = API_ROUTE_LINKS, [7] = API_ROUTE_LINK};
+    path.route = routes[s->count];
+    if (s->count > 4)
         path.port = s->at[4];
+    if (s->count > 6)
+        path.link = s->at[6];
     return path;
 }
 
@@ -73,7 +81,7 @@ api_path_t api_path_parse(arena_t *pool, str_t target)
     path_each_reading(path, out, look_for_ours, &found);
     if (!found)
         return letter.route == API_ROUTE_BOX ? letter : (api_path_t){.route = API_ROUTE_OTHER};
-    bool ours = letter.route == API_ROUTE_PREVIEWS || letter.route == API_ROUTE_PREVIEW;
+    bool ours = letter.route != API_ROUTE_OTHER && letter.route != API_ROUTE_BOX;
     /* Includes a "%" that encodes nothing: servers differ about it. */
     if (!ours || !str_eq(path_read(path, out), path) || memchr(path.p, '%', path.n) != NULL)
         return (api_path_t){.route = API_ROUTE_MISSPELLED};

@@ -14,7 +14,9 @@ typedef enum api_route {
     API_ROUTE_BOX,        /* /v2/box/{id} */
     API_ROUTE_PREVIEWS,   /* /v2/box/{id}/preview */
     API_ROUTE_PREVIEW,    /* /v2/box/{id}/preview/{port} */
-    API_ROUTE_MISSPELLED, /* one of the last two in another spelling: encoded, doubled slashes, dots... */
+    API_ROUTE_LINKS,      /* /v2/box/{id}/preview/{port}/links */
+    API_ROUTE_LINK,       /* /v2/box/{id}/preview/{port}/links/{link} */
+    API_ROUTE_MISSPELLED, /* one of the last four in another spelling: encoded, doubled slashes, dots... */
 } api_route_t;
 
 /* Longer paths are read into memory of the pool. */
@@ -23,7 +25,8 @@ typedef enum api_route {
 typedef struct api_path {
     api_route_t route;
     str_t id;   /* as in the target; may be no box id */
-    str_t port; /* of API_ROUTE_PREVIEW; may be no port */
+    str_t port; /* of API_ROUTE_PREVIEW and links; may be no port */
+    str_t link; /* of API_ROUTE_LINK; may be no id */
 } api_path_t;
 
 /* `target` is a raw path of any length, with or without a query. The result has slices of it. */

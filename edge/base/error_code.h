@@ -78,6 +78,7 @@ typedef enum error_code_kind {
     X(preflight, ERROR_CODE_NOTE)                                                                            \
     X(preflight_asleep, ERROR_CODE_NOTE)                                                                     \
     X(preview_damaged, ERROR_CODE_ANSWER)                                                                    \
+    X(preview_is_public, ERROR_CODE_ANSWER)                                                                  \
     X(preview_not_found, ERROR_CODE_ANSWER)                                                                  \
     X(provider_unavailable, ERROR_CODE_ANSWER)                                                               \
     X(rate_limited, ERROR_CODE_ANSWER)                                                                       \
@@ -90,6 +91,7 @@ typedef enum error_code_kind {
     X(tls_required, ERROR_CODE_ANSWER)                                                                       \
     X(too_many_boxes, ERROR_CODE_ANSWER)                                                                     \
     X(too_many_connections, ERROR_CODE_ANSWER)                                                               \
+    X(too_many_links, ERROR_CODE_ANSWER)                                                                     \
     X(too_many_preflights, ERROR_CODE_ANSWER)                                                                \
     X(too_many_streams, ERROR_CODE_END)                                                                      \
     X(too_many_waiting, ERROR_CODE_ANSWER)                                                                   \

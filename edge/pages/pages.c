@@ -49,10 +49,15 @@ static const advice_t server_error = {
 /* For an unknown address of the edge's own, in place of the text about previews. */
 static const advice_t nothing_there = {404, "There is nothing at this address", "Check the address."};
 
+static const advice_t no_link = {404, "This link opens nothing",
+                                 "If you have opened it before, use the browser in which you did."};
+
 static const advice_t *advice_for(int status, const char *code)
 {
     if (status == 404 && code != NULL && strcmp(code, "not_found") == 0)
         return &nothing_there;
+    if (status == 404 && code != NULL && strcmp(code, "link_not_found") == 0)
+        return &no_link;
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (advices[i].status == status)
             return &advices[i];

@@ -39,9 +39,7 @@ static void answer_ended(exchange_t *ex)
 {
     exchange_reply_error(
         ex, 404, "link_not_found",
-        "This link opens nothing: it has ended, was used before, or is not complete. Ask its sender for "
-        "another one.",
-        0);
+        "The link has ended, was used before, or is not complete. Ask its sender for another one.", 0);
 }
 
 static void answer_unavailable(exchange_t *ex)

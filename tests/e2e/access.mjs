@@ -197,6 +197,42 @@ const runs = {
   },
 };
 
+// Opens a link that opens once by its button, on a small screen; then a link for reading, as the owner.
+runs.once = async () => {
+  const page = await open({viewport: {width: 390, height: 844}, deviceScaleFactor: 2, isMobile: true});
+  seen.asked = (await page.goto(plan.once)).status();
+  seen.text = await page.textContent('main');
+  seen.wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  await shot(page, 'link-phone');
+  await page.click('button');
+  await page.waitForURL(`${plan.bearer}/?once`);
+  seen.works = await useApp(page);
+  seen.referrer = await page.evaluate(() => document.referrer);
+  seen.cookies = (await page.context().cookies()).map((c) => c.name).sort();
+  seen.scripts = await page.evaluate(() => document.cookie);
+  seen.again = (await page.goto(plan.once)).url();
+  const other = await open();
+  seen.second = (await other.goto(plan.once)).status();
+  seen.used = await other.textContent('h1');
+  await shot(other, 'link-used');
+  await other.goto(plan.fresh);
+  await shot(other, 'link-desktop');
+  const owner = await open();
+  await owner.goto(`${plan.bearer}/?preview_token=${plan.token}`);
+  await owner.goto(plan.reading);
+  seen.owner = await useApp(owner);
+  seen.owned = (await owner.context().cookies()).map((c) => c.name);
+  const reader = await open();
+  seen.read = (await reader.goto(plan.reading)).status();
+  seen.written = await reader.evaluate(() => fetch('/upload', {method: 'POST', body: 'x'}).then((r) => r.status));
+  seen.socket = await reader.evaluate(() => new Promise((done) => {
+    const ws = new WebSocket(`wss://${location.host}/echo`);
+    ws.onopen = () => done('open');
+    ws.onerror = () => done('refused');
+  }));
+  seen.problems = seen.problems.filter((p) => !/status of 40[45]|WebSocket connection to/.test(p));
+};
+
 try {
   await runs[plan.run]();
 } finally {

@@ -12,6 +12,8 @@ import pytest
 from access_table import COOKIE
 from access_world import Made
 from harness import BINARY, PATIENCE, PORTS, SLOW, Edge, HttpOrigin
+from links_world import COOKIE as LINK_COOKIE
+from links_world import Link
 from quiet_network import without_netlink
 from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
 
@@ -136,3 +138,19 @@ def test_what_another_preview_can_do_with_the_session(world):
     assert seen["still"] == 200
     lines = world.edge.wait_for_line(lambda line: "neighbour" in line["path"], start=start, count=5)
     assert [line["reason"] for line in lines] == ["cross_site"] * 5
+
+
+def test_links(world):
+    port = world.apps["bearer"]
+    once, fresh, reading = (Link(world.edge, "box", port, *options) for options in (
+        ["--once", "--path", "/?once", "--label", "The draft, for review"], ["--once"], ["--read-only"]))
+    seen = world.run("once", once=once.url.geturl(), fresh=fresh.url.geturl(), reading=reading.url.geturl(),
+                     token=world.made["bearer"].token)
+    assert seen["asked"] == 200 and "opens once" in seen["text"] and "The draft, for review" in seen["text"]
+    assert not seen["wide"] and seen["works"] and once.secret not in seen["referrer"]
+    assert seen["cookies"] == [LINK_COOKIE] and seen["scripts"] == ""
+    assert seen["again"] == world.url("bearer") + "/?once" and seen["second"] == 404
+    assert seen["used"] == "This link opens nothing"
+    assert seen["owner"] and seen["owned"] == [COOKIE]
+    assert (seen["read"], seen["written"], seen["socket"]) == (200, 405, "refused")
+    assert (once.shown()["opened"], fresh.shown()["opened"], reading.shown()["opened"]) == (1, 0, 1)

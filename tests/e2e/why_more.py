@@ -34,6 +34,8 @@ ELSEWHERE = {
     "a box that may be gone": ("box_in_doubt", "tests/unit/activity/test_activity_changes.c"),
     "a link that has ended": ("link_not_found", "tests/e2e/test_links.py"),
     "a write by a link for reading": ("link_reads_only", "tests/e2e/test_links.py"),
+    "a link to a public preview": ("preview_is_public", "tests/e2e/test_api_links.py"),
+    "a preview with 100 links": ("too_many_links", "tests/e2e/test_api_links.py"),
     "20,000 boxes that wake": ("too_many_wakes", "tests/unit/wake/test_wake_step.c"),
     "too many changes at once": ("store_busy", "tests/unit/control/test_preview_service.c"),
 }
