@@ -35,7 +35,8 @@
 #define FOLLOW_LEAST  300
 #define FOLLOW_MOST   2000
 #define HINT_MS       10000 /* a wait that deserves a word */
-#define SEVERAL_MS    5000  /* several ports, and none speaks HTTP */
+#define HINT_AGAIN_MS 30000
+#define SEVERAL_MS    5000 /* several ports, and none speaks HTTP */
 #define HTTP_MS       500
 #define HTTP_TRIES    4 /* ports that one look asks: it blocks signals meanwhile */
 
@@ -142,14 +143,15 @@ static const dev_port_t *choose(dev_session_t *s, const dev_port_t *ports, size_
     return now - s->several_ms > SEVERAL_MS ? first : NULL;
 }
 
-/* Says once why there is no preview yet. */
-static void hint(dev_run_t *run, const dev_port_t *ports, size_t count)
+/* Says why there is no preview yet, and later that the wait goes on. */
+static void hint(dev_run_t *run, const dev_port_t *ports, size_t count, uint64_t now)
 {
     dev_session_t *s = &run->session;
+    run->due.hint = now + HINT_AGAIN_MS;
     if (s->hinted)
-        return;
-    s->hinted = true;
-    if (count == 0)
+        dev_show_line(&s->show, "Still waiting for a port, %llu s after the start.",
+                      (unsigned long long)((now - s->started_ms) / 1000));
+    else if (count == 0)
         dev_show_line(&s->show, "The command listens on no TCP port yet. Waiting.");
     else if (s->wanted != 0)
         dev_show_line(&s->show, "The command listens on port %u, not on %u (--port). Waiting.", ports[0].port,
@@ -158,6 +160,7 @@ static void hint(dev_run_t *run, const dev_port_t *ports, size_t count)
         dev_show_line(&s->show,
                       "The command listens on port %u, but not on loopback: let it listen on 127.0.0.1.",
                       ports[0].port);
+    s->hinted = true;
 }
 
 static void scan(dev_run_t *run, uint64_t now)
@@ -177,7 +180,7 @@ static void scan(dev_run_t *run, uint64_t now)
         if (port != NULL)
             dev_session_serve(s, port);
         else if (now >= run->due.hint)
-            hint(run, ports, count);
+            hint(run, ports, count, now);
     }
     run->due.scan = clock_now_ms() + (s->state == DEV_LIVE                             ? SCAN_LIVE_MS
                                       : now - s->started_ms < EAGER_MS || s->port != 0 ? SCAN_FIRST_MS
