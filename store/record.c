@@ -48,7 +48,7 @@ static host_header_t nearest_mode(host_header_t host_header)
 {
     if (host_header == HOST_HEADER_LOCALHOST_BARE)
         return HOST_HEADER_LOCALHOST;
-    return host_header <= HOST_HEADER_LOCALHOST ? host_header : HOST_HEADER_PUBLIC;
+    return host_header <= HOST_HEADER_LOCALHOST ? host_header : HOST_HEADER_DEFAULT;
 }
 
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX])

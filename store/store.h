@@ -75,11 +75,13 @@ typedef enum box_provider {
 
 /* The host by which an app is named towards itself (docs/http.md, "Forwarding"). */
 typedef enum host_header {
-    HOST_HEADER_PUBLIC = 0,
+    HOST_HEADER_DEFAULT = 0, /* none was asked for (store_host_header) */
     HOST_HEADER_LOCALHOST,
     HOST_HEADER_LOCALHOST_BARE, /* the same, and no field names the public host */
+    HOST_HEADER_PUBLIC,
+    HOST_HEADER_AUTO, /* the first of them with which the app answers */
 } host_header_t;
-#define HOST_HEADER_LAST HOST_HEADER_LOCALHOST_BARE
+#define HOST_HEADER_LAST HOST_HEADER_AUTO
 
 /* The protocol of the app behind a preview. */
 typedef enum preview_protocol { PREVIEW_HTTP1 = 0, PREVIEW_H2C } preview_protocol_t;
@@ -187,6 +189,12 @@ uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
 const char *store_provider_name(box_provider_t provider);
 /* Whether the edge can read the output of this provider's boxes: `boxedge box logs`. */
 bool store_keeps_log(box_provider_t provider);
+/* The mode of a preview whose box is of that provider: never HOST_HEADER_DEFAULT. Without one that was asked
+ * for, private previews of process and docker boxes get HOST_HEADER_AUTO, all others HOST_HEADER_PUBLIC. */
+host_header_t store_host_header(const store_preview_t *preview, box_provider_t provider);
+/* Whether the edge may name the app localhost because that works (HOST_HEADER_AUTO): never for a public
+ * preview. */
+bool store_tries_hosts(const store_preview_t *preview, box_provider_t provider);
 
 /*
  * Opens (and with `writer` makes) both environments in existing directories. Call after fork. On

@@ -44,3 +44,17 @@ bool store_keeps_log(box_provider_t provider)
 {
     return provider == PROVIDER_PROCESS || provider == PROVIDER_DOCKER;
 }
+
+host_header_t store_host_header(const store_preview_t *preview, box_provider_t provider)
+{
+    bool is_private = preview->bearer || preview->basic;
+    if (preview->host_header != HOST_HEADER_DEFAULT)
+        return preview->host_header;
+    return is_private && (provider == PROVIDER_PROCESS || provider == PROVIDER_DOCKER) ? HOST_HEADER_AUTO
+                                                                                       : HOST_HEADER_PUBLIC;
+}
+
+bool store_tries_hosts(const store_preview_t *preview, box_provider_t provider)
+{
+    return (preview->bearer || preview->basic) && store_host_header(preview, provider) == HOST_HEADER_AUTO;
+}

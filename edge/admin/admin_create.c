@@ -109,7 +109,7 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
         admin_store_error(ex, job->job.change.result, admin_disk_text(job->job.change.disk_error));
         return;
     }
-    json_t *body = admin_preview_json_with(ex, &job->job.change.preview, &create->secrets);
+    json_t *body = admin_preview_json_with(ex, &job->job.change.preview, &create->box, &create->secrets);
     if (create->box.state == BOX_UNKNOWN)
         json_object_set_new(body, "note",
                             json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
@@ -127,7 +127,7 @@ static void lookup_run(store_job_t *job, store_t *store)
     create_job_t *create = CONTAINER_OF(create_job_t, base.job, job);
     store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
     if (result != STORE_OK)
-        create->box.state = BOX_UNKNOWN;
+        create->box = (store_box_t){.state = BOX_UNKNOWN};
     create->being_deleted = store_is_being_deleted(store, str_from(create->preview.id)) == STORE_OK;
     create->alias_code =
         preview_alias_refusal(store, &create->preview, &create->alias_status, create->alias_why);

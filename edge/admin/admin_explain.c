@@ -167,13 +167,38 @@ static const char *access_text(const store_preview_t *preview)
     return preview->basic ? "user and password" : NULL;
 }
 
-static void explain_preview(const store_preview_t *preview, explanation_t *to)
+static const char *host_text(const exchange_t *ex, const store_preview_t *preview, const store_box_t *box)
 {
+    host_header_t mode = store_host_header(preview, box->provider);
+    bool tries = mode == HOST_HEADER_AUTO;
+    switch (tries ? admin_host_header_found(ex, preview, box) : mode) {
+    case HOST_HEADER_LOCALHOST:
+        return tries ? ", with localhost as its host, which its app asked for (auto)"
+                     : ", with localhost as its host";
+    case HOST_HEADER_LOCALHOST_BARE:
+        return tries ? ", with localhost as its host and no field that names the public one, which its app "
+                       "asked "
+                       "for (auto)"
+                     : ", with localhost as its host and no field that names the public one";
+    case HOST_HEADER_DEFAULT:
+    case HOST_HEADER_PUBLIC:
+    case HOST_HEADER_AUTO:
+        break;
+    }
+    if (!tries)
+        return "";
+    return store_tries_hosts(preview, box->provider)
+               ? ", with localhost as its host if its app refuses the public one (auto)"
+               : ", always with the public host, since it is public (auto)";
+}
+
+static void explain_preview(const exchange_t *ex, const explain_job_t *job, explanation_t *to)
+{
+    const store_preview_t *preview = &job->preview;
     const char *access = access_text(preview);
-    find(to, "preview", "port %u of box %s, %s%s%s", preview->port, preview->id,
+    find(to, "preview", "port %u of box %s, %s%s", preview->port, preview->id,
          preview->protocol == PREVIEW_H2C ? "HTTP/2 without TLS" : "HTTP/1.1",
-         preview->host_header != HOST_HEADER_PUBLIC ? ", with localhost as its host" : "",
-         preview->host_header == HOST_HEADER_LOCALHOST_BARE ? " and no field that names the public one" : "");
+         host_text(ex, preview, &job->box));
     if (access == NULL)
         find(to, "access", "public");
     else
@@ -253,7 +278,7 @@ static void explain_host(const exchange_t *ex, const explain_job_t *job, explana
         if (explain_blocks(job, to))
             return;
         if (job->result == ROUTES_FOUND) {
-            explain_preview(&job->preview, to);
+            explain_preview(ex, job, to);
             explain_box(ex, job, to);
         } else if (job->result == ROUTES_NO_PREVIEW) {
             explain_absence(job, to);

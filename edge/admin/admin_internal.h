@@ -118,10 +118,13 @@ void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);
 /* Parses "{box}/{port}"; false if malformed. */
 MUST_USE bool admin_take_preview_path(str_t rest, store_preview_t *preview);
 
-/* The public description of a preview: never a secret, nor its hash. */
-json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview);
+/* The box of a preview; all zero if it cannot be read. On the store's thread. */
+void admin_box_of(store_t *store, const store_preview_t *preview, store_box_t *box);
+/* The public description of a preview: never a secret, nor its hash. `box`: its box; all zero if not known.
+ */
+json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview, const store_box_t *box);
 /* The same with its new secrets. */
-json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview,
+json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview, const store_box_t *box,
                                 const preview_secrets_t *secrets);
 /* For admin_job_t.finished: logs the change and its user (`how`: "created"). With `kill_tunnels` ends the
  * open tunnels of the preview as it was before. */
@@ -129,8 +132,11 @@ void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tu
 
 /* ---- fields of a preview (admin_preview_fields.c): each answers and returns false for a bad field ---- */
 
-/* The word for a mode. */
+/* The word for a mode other than HOST_HEADER_DEFAULT. */
 const char *admin_host_header_text(host_header_t host_header);
+/* With auto: the mode that works now; HOST_HEADER_PUBLIC if no other is known to. */
+host_header_t admin_host_header_found(const exchange_t *ex, const store_preview_t *preview,
+                                      const store_box_t *box);
 
 /* All but name, credentials and tunnels; a missing field leaves its value. `now`: unix seconds. */
 MUST_USE bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t now,

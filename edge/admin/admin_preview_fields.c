@@ -14,11 +14,25 @@ static const char *const host_headers[] = {
     [HOST_HEADER_PUBLIC] = "public",
     [HOST_HEADER_LOCALHOST] = "localhost",
     [HOST_HEADER_LOCALHOST_BARE] = "localhost-bare",
+    [HOST_HEADER_AUTO] = "auto",
 };
+
+host_header_t admin_host_header_found(const exchange_t *ex, const store_preview_t *preview,
+                                      const store_box_t *box)
+{
+    static const host_header_t modes[] = {[HOST_MODE_PUBLIC] = HOST_HEADER_PUBLIC,
+                                          [HOST_MODE_LOCALHOST] = HOST_HEADER_LOCALHOST,
+                                          [HOST_MODE_BARE] = HOST_HEADER_LOCALHOST_BARE};
+    shm_t *shm = admin_of(ex)->shm;
+    if (shm == NULL || !store_tries_hosts(preview, box->provider))
+        return HOST_HEADER_PUBLIC;
+    uint64_t key = shm_host_key(shm, str_from(preview->id), box->generation, preview->port);
+    return modes[host_modes_get(shm_host_modes(shm), key)];
+}
 
 const char *admin_host_header_text(host_header_t host_header)
 {
-    assert(host_header <= HOST_HEADER_LAST);
+    assert(host_header <= HOST_HEADER_LAST && host_headers[host_header] != NULL);
     return host_headers[host_header];
 }
 
@@ -28,13 +42,13 @@ static bool take_host_header(exchange_t *ex, const json_t *value, host_header_t 
     if (value == NULL)
         return true;
     for (unsigned i = 0; text != NULL && i <= HOST_HEADER_LAST; i++) {
-        if (strcmp(text, host_headers[i]) != 0)
+        if (host_headers[i] == NULL || strcmp(text, host_headers[i]) != 0)
             continue;
         *out = (host_header_t)i;
         return true;
     }
     admin_error(ex, 400, "bad_host_header", NULL,
-                "\"host_header\" must be \"public\", \"localhost\" or \"localhost-bare\".");
+                "\"host_header\" must be \"public\", \"localhost\", \"localhost-bare\" or \"auto\".");
     return false;
 }
 

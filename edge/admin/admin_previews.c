@@ -21,6 +21,12 @@ static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
                       conf->preview_domain, conf->public_port);
 }
 
+void admin_box_of(store_t *store, const store_preview_t *preview, store_box_t *box)
+{
+    if (store_get_box(store, str_from(preview->id), box) != STORE_OK)
+        *box = (store_box_t){.state = BOX_UNKNOWN};
+}
+
 /* The stored list has a space between origins. */
 static json_t *origins_json(const char *origins)
 {
@@ -33,14 +39,18 @@ static json_t *origins_json(const char *origins)
     return list;
 }
 
-json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
+json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview, const store_box_t *box)
 {
+    host_header_t host_header = store_host_header(preview, box->provider);
+    host_header_t found = admin_host_header_found(ex, preview, box);
     str_t url = preview_url(ex, preview);
     json_t *json = json_pack("{s:s,s:i,s:s%,s:s,s:s,s:I,s:I}", "box", preview->id, "port", (int)preview->port,
-                             "url", url.p, url.n, "host_header", admin_host_header_text(preview->host_header),
+                             "url", url.p, url.n, "host_header", admin_host_header_text(host_header),
                              "protocol", preview->protocol == PREVIEW_H2C ? "h2c" : "http1", "created_at",
                              (json_int_t)preview->created_at, "version", (json_int_t)preview->version);
     assert(json != NULL);
+    if (found != HOST_HEADER_PUBLIC)
+        json_object_set_new(json, "host_header_found", json_string(admin_host_header_text(found)));
     json_object_set_new(json, "bearer_token", json_boolean(preview->bearer));
     json_object_set_new(json, "basic_auth", json_boolean(preview->basic));
     if (preview->background_wakes)
@@ -56,10 +66,10 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
     return json;
 }
 
-json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview,
+json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview, const store_box_t *box,
                                 const preview_secrets_t *secrets)
 {
-    json_t *json = admin_preview_json(ex, preview);
+    json_t *json = admin_preview_json(ex, preview, box);
     if (secrets->token[0] != '\0')
         json_object_set_new(json, "token", json_string(secrets->token));
     if (secrets->password[0] != '\0') {
@@ -97,6 +107,7 @@ typedef struct list_job {
     size_t limit;
     size_t count;
     store_preview_t *found; /* limit + 1: the last one begins the next page */
+    store_box_t *boxes;     /* of each; all zero if not known */
 } list_job_t;
 
 static bool add_found(const store_preview_t *preview, void *arg)
@@ -114,6 +125,8 @@ static void list_run(store_job_t *job, store_t *store)
     bool box_only = list->box[0] != '\0';
     str_t from = str_from(list->from[0] != '\0' ? list->from : list->box);
     store_result_t result = store_each_preview_from(store, from, list->from_port, box_only, add_found, list);
+    for (size_t i = 0; i < list->count; i++)
+        admin_box_of(store, &list->found[i], &list->boxes[i]);
     admin_job_result(&list->base, store, result);
 }
 
@@ -126,7 +139,7 @@ static void list_answer(exchange_t *ex, admin_job_t *job)
     }
     json_t *previews = json_array();
     for (size_t i = 0; i < list->count && i < list->limit; i++)
-        json_array_append_new(previews, admin_preview_json(ex, &list->found[i]));
+        json_array_append_new(previews, admin_preview_json(ex, &list->found[i], &list->boxes[i]));
     json_t *body = json_pack("{s:o}", "previews", previews);
     assert(body != NULL);
     if (list->count > list->limit) {
@@ -139,6 +152,7 @@ static void list_answer(exchange_t *ex, admin_job_t *job)
 static void list_fini(admin_job_t *job)
 {
     free(((list_job_t *)job)->found);
+    free(((list_job_t *)job)->boxes);
 }
 
 /* Takes "<id>-<port>". */
@@ -194,7 +208,8 @@ void admin_previews_list(exchange_t *ex, str_t body, void *arg)
         return;
     }
     list->found = calloc(list->limit + 1, sizeof *list->found);
-    assert(list->found != NULL);
+    list->boxes = calloc(list->limit + 1, sizeof *list->boxes);
+    assert(list->found != NULL && list->boxes != NULL);
     list->base.job.run = list_run;
     list->base.answer = list_answer;
     list->base.fini = list_fini;

@@ -14,6 +14,7 @@ typedef struct update_job {
     json_t *object;         /* the request; valid */
     store_preview_t wanted; /* its name, and the fields in the request */
     preview_secrets_t secrets;
+    store_box_t box;
     bool open;         /* it may become public */
     bool kill_tunnels; /* end the open tunnels */
 } update_job_t;
@@ -82,6 +83,7 @@ static void update_run(store_job_t *job, store_t *store)
 {
     update_job_t *update = CONTAINER_OF(update_job_t, base.job, job);
     job->change.result = change(update, store);
+    admin_box_of(store, &update->wanted, &update->box);
     job->changed = job->change.result == STORE_OK;
     admin_job_result(&update->base, store, job->change.result);
 }
@@ -105,7 +107,8 @@ static void update_answer(exchange_t *ex, admin_job_t *job)
     else if (job->result != STORE_OK)
         admin_store_error(ex, job->result, job->why);
     else
-        admin_reply(ex, 200, admin_preview_json_with(ex, &job->job.change.preview, &update->secrets));
+        admin_reply(ex, 200,
+                    admin_preview_json_with(ex, &job->job.change.preview, &update->box, &update->secrets));
 }
 
 static void update_fini(admin_job_t *job)

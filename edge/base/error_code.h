@@ -49,6 +49,7 @@ typedef enum error_code_kind {
     X(expectation_failed, ERROR_CODE_ANSWER)                                                                 \
     X(expired, ERROR_CODE_END)                                                                               \
     X(head_too_large, ERROR_CODE_ANSWER)                                                                     \
+    X(host_refused, ERROR_CODE_ANSWER)                                                                       \
     X(id_is_alias, ERROR_CODE_ANSWER)                                                                        \
     X(key_malformed, ERROR_CODE_ANSWER)                                                                      \
     X(key_refused, ERROR_CODE_ANSWER)                                                                        \

@@ -19,11 +19,13 @@ static int usage(FILE *out, int status)
         "Creating an existing preview replaces it and its credentials; a preview that asks for\n"
         "credentials becomes public only with --public. When a command ends, its change is in force\n"
         "on every worker and on disk.\n\n"
-        "  --host-header public|localhost|localhost-bare\n"
-        "                     the Host that the app gets: the public one (default), or\n"
-        "                     localhost:PORT for dev servers that accept no other; then bare\n"
-        "                     leaves out the fields that name the public host, for apps that\n"
-        "                     compare (create, update)\n"
+        "  --host-header auto|public|localhost|localhost-bare\n"
+        "                     the Host that the app gets: the public one, or localhost:PORT for\n"
+        "                     dev servers that accept no other; bare leaves out the fields that\n"
+        "                     name the public host, for apps that compare. auto tries them in\n"
+        "                     this order when an app refuses its host, but only while the\n"
+        "                     preview asks for credentials. Default: auto for such previews of\n"
+        "                     process and docker boxes, else public (create, update)\n"
         "  --protocol http1|h2c\n"
         "                     the app's protocol: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
         "                     gRPC servers use (create, update)\n"
@@ -146,7 +148,7 @@ static const char *set_options(json_t *body, const cli_t *cli)
     if (cli->kill_tunnels)
         json_object_set_new(body, "kill_tunnels", json_true());
     if (!set_text(body, "host_header", cli->host_header))
-        return "--host-header takes public, localhost or localhost-bare";
+        return "--host-header takes auto, public, localhost or localhost-bare";
     if (!set_text(body, "protocol", cli->protocol))
         return "--protocol takes http1 or h2c";
     if (!set_text(body, "background_wakes", cli->background_wakes))
@@ -271,23 +273,34 @@ static const char *access_of(const json_t *preview)
     return bearer ? "bearer" : basic ? "basic" : "public";
 }
 
+/* "localhost", or "auto (localhost)". */
+static void host_of(const json_t *preview, char *out, size_t n)
+{
+    const char *found = json_string_value(json_object_get(preview, "host_header_found"));
+    const char *mode = cli_text(preview, "host_header");
+    if (found != NULL)
+        snprintf(out, n, "%.20s (%.20s)", mode, found);
+    else
+        snprintf(out, n, "%.20s", mode);
+}
+
 static void print_rows(const json_t *previews, bool first)
 {
     size_t i;
     json_t *preview;
     if (first)
-        printf("%-24s  %5s  %-6s  %-8s  %-14s  %-16s  %-8s  %s\n", "BOX", "PORT", "ACCESS", "PROTOCOL",
+        printf("%-24s  %5s  %-6s  %-8s  %-21s  %-16s  %-8s  %s\n", "BOX", "PORT", "ACCESS", "PROTOCOL",
                "HOST", "CREATED (UTC)", "EXPIRES", "URL AND LABEL");
     json_array_foreach(previews, i, preview)
     {
-        char when[32], left[32];
+        char when[32], left[32], host[48];
         const char *label = json_string_value(json_object_get(preview, "label"));
         cli_time(preview, "created_at", when);
         cli_left(preview, left);
-        printf("%-24s  %5lld  %-6s  %-8s  %-14s  %-16s  %-8s  %s%s%s\n", cli_text(preview, "box"),
-               cli_number(preview, "port"), access_of(preview), cli_text(preview, "protocol"),
-               cli_text(preview, "host_header"), when, left, cli_text(preview, "url"),
-               label != NULL ? "  " : "", label != NULL ? label : "");
+        host_of(preview, host, sizeof host);
+        printf("%-24s  %5lld  %-6s  %-8s  %-21s  %-16s  %-8s  %s%s%s\n", cli_text(preview, "box"),
+               cli_number(preview, "port"), access_of(preview), cli_text(preview, "protocol"), host, when,
+               left, cli_text(preview, "url"), label != NULL ? "  " : "", label != NULL ? label : "");
     }
 }
 

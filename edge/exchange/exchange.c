@@ -19,6 +19,7 @@
 #include "request_head.h"
 #include "step.h"
 #include "trace.h"
+#include "withheld.h"
 
 /* Fewer bytes than this do not count as progress for relief.h. */
 #define PROGRESS_BYTES 4096
@@ -143,20 +144,6 @@ static void set_state(exchange_t *ex, exchange_state_t state)
     ex->state = state;
 }
 
-/* Whether to keep an inbound request id: only from a trusted proxy, and only 1-36 letters, digits, '-', '_',
- * '.'. */
-static bool inbound_id_usable(const exchange_t *ex, str_t id)
-{
-    if (id.n == 0 || id.n >= sizeof(ex->request_id))
-        return false;
-    for (size_t i = 0; i < id.n; i++) {
-        char c = str_lower(id.p[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
-            return false;
-    }
-    return remote_is_trusted(ex);
-}
-
 static void begin(exchange_t *ex)
 {
     uint64_t now_ms = loop_now(ex->context->loop);
@@ -168,7 +155,7 @@ static void begin(exchange_t *ex)
     ex->times.start_us = loop_precise_us();
     ex->times.wall_us = loop_wall_us(ex->context->loop);
     str_t inbound = fields_value(&ex->request.fields, FIELD_X_REQUEST_ID);
-    if (inbound_id_usable(ex, inbound)) {
+    if (remote_gives_id(ex, inbound)) {
         memcpy(ex->request_id, inbound.p, inbound.n);
         ex->request_id[inbound.n] = '\0';
     } else {
@@ -177,7 +164,7 @@ static void begin(exchange_t *ex)
     }
 }
 
-static void cancel_origin(exchange_t *ex)
+void exchange_leave_origin(exchange_t *ex)
 {
     const origin_ops_t *ops = ex->origin_ops;
     ex->origin_ops = NULL;
@@ -193,7 +180,8 @@ static void cancel_origin(exchange_t *ex)
 static void leave(exchange_t *ex)
 {
     await_leave(ex);
-    cancel_origin(ex);
+    withheld_drop(ex);
+    exchange_leave_origin(ex);
     run_hooks(hooks_of(ex)->leave, ex);
 }
 
@@ -409,8 +397,12 @@ static bool judge_head(exchange_t *ex)
 void exchange_response_head(exchange_t *ex)
 {
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-    if (!judge_head(ex))
-        return;
+    if (judge_head(ex) && ex->withheld == NULL)
+        exchange_pass_head(ex);
+}
+
+void exchange_pass_head(exchange_t *ex)
+{
     ex->status = ex->response.status;
     set_state(ex, ex->response.tunnel ? EXCHANGE_TUNNEL : EXCHANGE_RESPONSE);
     run_hooks(hooks_of(ex)->response_head, ex);
@@ -426,10 +418,18 @@ void exchange_response_head(exchange_t *ex)
 
 size_t exchange_response_body_room(const exchange_t *ex)
 {
-    return ex->client_ops->room(ex);
+    return ex->withheld == NULL ? ex->client_ops->room(ex) : withheld_room(ex);
 }
 
 void exchange_response_body(exchange_t *ex, str_t data)
+{
+    if (ex->withheld != NULL)
+        withheld_body(ex, data);
+    else
+        exchange_pass_body(ex, data);
+}
+
+void exchange_pass_body(exchange_t *ex, str_t data)
 {
     assert(ex->state == EXCHANGE_RESPONSE || ex->state == EXCHANGE_TUNNEL);
     ex->response_bytes += data.n;
@@ -474,7 +474,7 @@ bool exchange_may_pool(const exchange_t *ex)
 
 void exchange_response_end(exchange_t *ex)
 {
-    if (ex->state == EXCHANGE_DONE || !origin_left(ex, NULL))
+    if (ex->state == EXCHANGE_DONE || (ex->withheld != NULL && !withheld_end(ex)) || !origin_left(ex, NULL))
         return;
     assert(!ex->response_complete);
     ex->response_complete = true;
@@ -496,6 +496,8 @@ void exchange_response_room(exchange_t *ex)
 {
     if (ex->reply_rest.n != 0)
         exchange_reply_more(ex);
+    else if (ex->withheld != NULL)
+        withheld_room_grew(ex);
     else if (ex->origin_ops != NULL)
         ex->origin_ops->resume_response(ex);
 }
@@ -516,6 +518,8 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
 {
     const origin_failure_text_t *text = origin_failure_text(failure, ex->target.is_box);
     assert(ex->origin_ops == NULL);
+    if (ex->withheld != NULL)
+        withheld_cut(ex);
     if (!origin_left(ex, &failure))
         return;
     for (void (*const *hook)(exchange_t *, origin_failure_t) = hooks_of(ex)->failed; *hook != NULL; hook++)

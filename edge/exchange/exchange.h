@@ -28,6 +28,7 @@
 #include "conf.h"
 #include "fault.h"
 #include "field.h"
+#include "host_modes.h"
 #include "loop.h"
 #include "message.h"
 #include "origin_failure.h"
@@ -190,6 +191,10 @@ struct exchange {
     buffer_t held;          /* request body not passed on yet, or kept to be sent again */
     str_t reply_rest;       /* unsent rest of the body of a local answer */
     bool sent_again;        /* a second attempt was made */
+    bool asks_again;        /* its answer may lead to another request with the same head */
+    bool tries_host;        /* `host_mode` is tried for this exchange, not known */
+    host_mode_t host_mode;  /* of a preview with auto */
+    str_t odd_answer;       /* the first bytes, 32 at most, of an answer that was no HTTP; else empty */
     bool continued;         /* 100 (Continue) was sent */
     bool preflight;         /* let through without credentials: only the head of its answer comes back */
     link_use_t *link;       /* the link whose session opened the preview (links.h); NULL: none */
@@ -197,6 +202,7 @@ struct exchange {
     void *tunnel;           /* frame tracker while a tunnel is open */
     struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */
     struct refusal *refusal;         /* once its box refused it (refused.h); else NULL */
+    struct withheld *withheld;       /* the beginning of an answer that is judged (withheld.h); else NULL */
 
     await_t await; /* its wait: of a step, or after its origin has left */
 

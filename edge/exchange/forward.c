@@ -18,19 +18,20 @@
 #define LIST_BOUND 64
 
 /* How the app is named towards itself. */
-typedef enum naming { NAMING_PUBLIC, NAMING_LOCALHOST, NAMING_BARE } naming_t;
-
-static naming_t naming_of(const exchange_t *ex)
+static host_mode_t naming_of(const exchange_t *ex)
 {
     switch (ex->preview->host_header) {
     case HOST_HEADER_LOCALHOST:
-        return NAMING_LOCALHOST;
+        return HOST_MODE_LOCALHOST;
     case HOST_HEADER_LOCALHOST_BARE:
-        return NAMING_BARE;
+        return HOST_MODE_BARE;
     case HOST_HEADER_PUBLIC:
+        return HOST_MODE_PUBLIC;
+    case HOST_HEADER_DEFAULT:
+    case HOST_HEADER_AUTO:
         break;
     }
-    return NAMING_PUBLIC;
+    return ex->host_mode;
 }
 
 /* Whether a Connection field names `name`. */
@@ -106,7 +107,7 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     case FIELD_OTHER:
         /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) describe the public host, which the app must
          * not see beside a bare localhost. */
-        if (forged_name(field->name, trusted && naming_of(ex) != NAMING_BARE))
+        if (forged_name(field->name, trusted && naming_of(ex) != HOST_MODE_BARE))
             return false;
         break;
     default:
@@ -196,8 +197,8 @@ static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted
     str_t mark = cdn_loop_mark(pool, str_from(conf->node), ex->request.authority);
     own.loop = appended(ex, pool, FIELD_CDN_LOOP, true, mark);
     own.trace = traceparent(ex);
-    own.bare = naming_of(ex) == NAMING_BARE;
-    if (naming_of(ex) != NAMING_PUBLIC)
+    own.bare = naming_of(ex) == HOST_MODE_BARE;
+    if (naming_of(ex) != HOST_MODE_PUBLIC)
         own.host = local_authority(ex, pool);
     return own;
 }
@@ -244,7 +245,7 @@ static str_t origin_of(arena_t *pool, str_t scheme, str_t authority)
 static rewrite_t rewrite_for(const exchange_t *ex, arena_t *pool, const own_fields_t *own)
 {
     rewrite_t rewrite = {{NULL, 0}, {NULL, 0}};
-    if (naming_of(ex) != NAMING_PUBLIC) {
+    if (naming_of(ex) != HOST_MODE_PUBLIC) {
         rewrite.own_origin = origin_of(pool, public_scheme(ex), ex->request.authority);
         rewrite.local_origin = origin_of(pool, STR("http"), own->host);
     }
@@ -530,7 +531,7 @@ static bool keep_of_response(field_t *field, void *arg)
 void forward_filter_response(exchange_t *ex, fields_t *fields)
 {
     response_filter_t filter = {
-        .ex = ex, .naming = naming_fields(ex, fields), .turns = naming_of(ex) != NAMING_PUBLIC};
+        .ex = ex, .naming = naming_fields(ex, fields), .turns = naming_of(ex) != HOST_MODE_PUBLIC};
     if (filter.turns)
         filter.to = (turn_back_t){
             .port = ex->preview->port, .https = public_scheme(ex).n == 5, .authority = ex->request.authority};

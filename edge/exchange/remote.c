@@ -73,3 +73,15 @@ void remote_uncount(exchange_t *ex)
     shm_client_remove(ex->context->shm, ex->context->index, &ex->remote.address);
     ex->remote.counted = false;
 }
+
+bool remote_gives_id(const exchange_t *ex, str_t id)
+{
+    if (id.n == 0 || id.n >= sizeof(ex->request_id))
+        return false;
+    for (size_t i = 0; i < id.n; i++) {
+        char c = str_lower(id.p[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+            return false;
+    }
+    return remote_is_trusted(ex);
+}

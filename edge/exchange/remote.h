@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
+#include "str.h"
+
 typedef struct client client_t;
 typedef struct exchange exchange_t;
 
@@ -40,5 +42,9 @@ bool remote_is_trusted(const exchange_t *ex);
  */
 __attribute__((warn_unused_result)) bool remote_count(exchange_t *ex);
 void remote_uncount(exchange_t *ex);
+
+/* Whether to keep an inbound request id: only from a trusted proxy, and only 1-36 letters, digits, '-', '_',
+ * '.'. */
+bool remote_gives_id(const exchange_t *ex, str_t id);
 
 #endif

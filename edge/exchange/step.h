@@ -21,6 +21,12 @@ MUST_USE bool exchange_await_body(exchange_t *ex);
 /* Hands the request to an origin. A client that waits for 100 (Continue) gets it, unless ex->origin_ops is
  * set and has no room for a body. */
 void exchange_to_origin(exchange_t *ex);
+/* The origin's answer passes to the client (withheld.h): its head, and bytes of its body, as far as the
+ * client has room. */
+void exchange_pass_head(exchange_t *ex);
+void exchange_pass_body(exchange_t *ex, str_t data);
+/* Gives up the origin, if any. Calls nothing back. */
+void exchange_leave_origin(exchange_t *ex);
 /* Sends ex->response's head as the edge's own answer, in place of the origin's. */
 void exchange_answer(exchange_t *ex);
 /* Completes the edge's own answer. */

@@ -47,6 +47,16 @@ tabs_t *shm_tabs(shm_t *shm)
     return &shm->segment->tabs;
 }
 
+host_modes_t *shm_host_modes(shm_t *shm)
+{
+    return &shm->segment->host_modes;
+}
+
+uint64_t shm_host_key(const shm_t *shm, str_t box, uint64_t generation, uint16_t port)
+{
+    return host_modes_key(shm->segment->seed, box, generation, port);
+}
+
 store_health_t *shm_store_health(shm_t *shm)
 {
     return &shm->core->store_health;

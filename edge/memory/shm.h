@@ -29,6 +29,7 @@
 #include "core.h"
 #include "counters.h"
 #include "flights.h"
+#include "host_modes.h"
 #include "limit.h"
 #include "lockout.h"
 #include "store_health.h"
@@ -42,7 +43,7 @@
 /* Raised whenever programs before and after a change must not share a segment: another meaning of its cells.
  * Then counters start anew, and the tables are copied. tests/lib/layout finds changes of the structs.
  * Counters are only added at the end of COUNTERS, which needs no other number. */
-#define SHM_LAYOUT 5
+#define SHM_LAYOUT 6
 
 typedef struct shm shm_t;
 
@@ -145,6 +146,10 @@ void shm_epoch_bump(shm_t *shm);
 shm_wakes_t *shm_wakes(shm_t *shm);
 /* Pages that have woken their boxes without a person. Owners: all workers. */
 tabs_t *shm_tabs(shm_t *shm);
+/* By which host each app answers. Owners: all workers. */
+host_modes_t *shm_host_modes(shm_t *shm);
+/* host_modes_key for this segment. */
+uint64_t shm_host_key(const shm_t *shm, str_t box, uint64_t generation, uint16_t port);
 /* Damage of the store. */
 store_health_t *shm_store_health(shm_t *shm);
 

@@ -81,6 +81,7 @@ typedef struct segment {
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
     alignas(4096) tabs_t tabs;
+    alignas(4096) host_modes_t host_modes;
 } segment_t;
 
 /* Includes slot `index` in the sums from now on (shm_workers_used). */

@@ -264,7 +264,7 @@ static void drop_unsafe(http1_client_t *client)
         client->keep_body = false;
         buffer_clear(&ex->held, &ex->account);
     }
-    if (ex->head == NULL || ex->target.elsewhere != NULL)
+    if (ex->head == NULL || ex->target.elsewhere != NULL || ex->asks_again)
         return;
     resend_facts_t facts = resend_facts(client);
     if (!resend_allowed(&facts))

@@ -175,6 +175,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
             http1_parse_response(data, client->head_seen, conf->limits.head_bytes, conf->limits.head_fields,
                                  head_request, &ex->arena, &response, &client->head);
         if (result == HTTP1_BAD) {
+            ex->odd_answer = str_dup(&ex->arena, str_make(data.p, data.n < 32 ? data.n : 32));
             bad_response(client, &client->head.fault);
             return;
         }

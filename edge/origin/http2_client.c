@@ -180,7 +180,7 @@ static void await_first_byte(http2_client_t *client)
 /* Call once nghttp2 has the head and no second attempt is possible. */
 static void release_head(http2_client_t *client)
 {
-    if (client->ex->target.elsewhere == NULL)
+    if (client->ex->target.elsewhere == NULL && !client->ex->asks_again)
         request_head_release(client->ex);
 }
 

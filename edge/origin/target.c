@@ -7,6 +7,7 @@
 #include "http1_client.h"
 #include "http2_client.h"
 #include "process_log.h"
+#include "shm.h"
 
 /* Formats the target for the access line. */
 static void name_origin(exchange_t *ex)
@@ -27,6 +28,19 @@ static void name_origin(exchange_t *ex)
     *at = '\0';
 }
 
+/* With auto: the mode that worked for this generation of the box, unless the exchange tries one itself. */
+static void choose_host(exchange_t *ex)
+{
+    shm_t *shm = ex->context->shm;
+    host_header_t asked = ex->preview->host_header;
+    if ((asked != HOST_HEADER_DEFAULT && asked != HOST_HEADER_AUTO) || ex->tries_host || shm == NULL ||
+        !store_tries_hosts(ex->preview, ex->box.provider))
+        return;
+    uint64_t key = shm_host_key(shm, str_from(ex->box.id), ex->box.generation, ex->preview->port);
+    ex->asks_again = !ex->request.has_body;
+    ex->host_mode = host_modes_get(shm_host_modes(shm), key);
+}
+
 void target_box(exchange_t *ex)
 {
     ex->target = (origin_target_t){
@@ -40,6 +54,7 @@ void target_box(exchange_t *ex)
         .first_byte_ms = ex->context->conf->timeouts.first_byte,
     };
     name_origin(ex);
+    choose_host(ex);
 }
 
 bool target_other_loopback(exchange_t *ex)

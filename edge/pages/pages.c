@@ -52,8 +52,14 @@ static const advice_t nothing_there = {404, "There is nothing at this address", 
 static const advice_t no_link = {404, "This link opens nothing",
                                  "If you have opened it before, use the browser in which you did."};
 
+/* The app refuses its public name; the detail has both remedies. */
+static const advice_t host_refused = {403, "The app does not accept this address",
+                                      "Change its configuration or the preview as above, then reload."};
+
 static const advice_t *advice_for(int status, const char *code)
 {
+    if (status == 403 && code != NULL && strcmp(code, "host_refused") == 0)
+        return &host_refused;
     if (status == 404 && code != NULL && strcmp(code, "not_found") == 0)
         return &nothing_there;
     if (status == 404 && code != NULL && strcmp(code, "link_not_found") == 0)

@@ -9,6 +9,7 @@
 #include "api.h"
 #include "cors.h"
 #include "flight.h"
+#include "host_check.h"
 #include "refused.h"
 #include "route.h"
 #include "slots.h"
@@ -72,7 +73,8 @@ static const exchange_hook_t origin_unreachable[] = {activity_unreachable, NULL}
 static bool (*const may_pool[])(const exchange_t *) = {activity_is_current, NULL};
 
 /* A tunnel lasts: this looks up the preview, its blocks and its credentials once more before it opens. */
-static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, access_judge_head, NULL};
+static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, access_judge_head,
+                                                   host_check_judge_head, NULL};
 
 static const exchange_hook_t response_head[] = {
     wake_turn_end, /* the box has answered: the next waiter may go to it */
@@ -87,8 +89,8 @@ static void (*const request_body[])(exchange_t *, str_t) = {tunnel_request_body,
 static bool (*const response_body[])(exchange_t *, str_t *) = {tunnel_response_body, activity_response_body,
                                                                NULL};
 
-static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tunnel_origin_left,
-                                                                              refused_origin_left, NULL};
+static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {
+    tunnel_origin_left, host_check_origin_left, refused_origin_left, NULL};
 
 static void (*const failed[])(exchange_t *, origin_failure_t) = {api_failed, NULL};
 

@@ -130,7 +130,7 @@ API_ROWS = {
 OF_THE_PREVIEW = {"port_not_exposed", "box_unreachable", "port_on_loopback", "port_not_in_box", "origin_refused", "box_paused",
                   "box_gone", "client_busy", "box_busy", "no_descriptors", "waking", "wake_timeout", "wake_rate",
                   "provider_unavailable", "too_many_waiting", "too_many_wakes", "connect_timeout", "store_unavailable",
-                  "box_in_doubt", "preview_damaged", "killed"}
+                  "box_in_doubt", "preview_damaged", "killed", "host_refused"}
 OF_THE_API = {"alias_taken", "id_is_alias", "box_being_deleted", "deletions_full", "bad_alias", "bad_box", "bad_port", "bad_access",
               "label_too_long", "box_ephemeral", "server_is_edge", "origin_tls_failed", "api_busy", "controller_unavailable", "store_busy", "store_full"}
 # Pages of other origins get cross_site in its place.

@@ -41,6 +41,7 @@ class World:
         self.ssh = enter(RawOrigin(lambda conn: (conn.read_request(), conn.send(b"SSH-2.0-OpenSSH\r\n"))))
         self.old = enter(RawOrigin(lambda conn: (conn.read_some(LONG), conn.send(answer("", "400 Bad Request")),
                                                  conn.wait_closed(3600)), record=False))
+        self.picky = enter(RawOrigin(b"HTTP/1.1 403 X\r\nContent-Length: 19\r\n\r\nInvalid Host header"))
         self.short = enter(RawOrigin(lambda conn: (conn.read_request(), conn.send(
             b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"))))
         self.api = enter(RawOrigin(self._serve_api))
@@ -49,7 +50,7 @@ class World:
         for name, more in (("patient", {}), ("impatient", {"timeouts": {
                 "connect": "3s", "first_byte": "1s", "head": "1s"}, "wake": {"timeout": "1s"}}), ("broken", {})):
             self.edges[name] = Edge(folder / name, config=merge(self._config(), more), boxes=[local_box(
-                "box", self.app, self.silent, self.closing, self.ssh, self.old, self.short, self.ports["nobody"],
+                "box", self.app, self.silent, self.closing, self.ssh, self.old, self.short, self.picky, self.ports["nobody"],
                 self.ports["full"])], start=False)
             self.edges[name].config["boxes"][0]["ports"].append(self.edges[name].port["health"])
             self.edges[name].start()
@@ -222,6 +223,11 @@ def _closing(world, edge):
 @cause("an app that does not answer", "impatient")
 def _silent(world, edge):
     get(edge, edge.create_preview(world.silent))
+
+
+@cause("an app that refuses its host")
+def _refuses_host(world, edge):
+    get(edge, edge.create_preview(world.picky, "box", "--host-header", "auto"), "Sec-Fetch-Mode: navigate")
 
 
 @cause("an app that speaks no HTTP")

@@ -82,7 +82,7 @@ static void test_preview_with_a_later_mode(void **state)
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got), known);
     }
     record[8] = 0x21;
-    record[17] = HOST_HEADER_PUBLIC;
+    record[17] = HOST_HEADER_DEFAULT;
     assert_false(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
 }
 

@@ -52,9 +52,29 @@ static void ready(void **state)
     }
 }
 
+/* Who is asked for by localhost without a word: private previews of process and docker boxes. */
+static void test_host_headers(void **state)
+{
+    (void)state;
+    for (unsigned mode = 0; mode <= HOST_HEADER_LAST; mode++)
+        for (unsigned provider = 0; provider <= PROVIDER_HTTP; provider++)
+            for (unsigned access = 0; access < 4; access++) {
+                store_preview_t preview = {.host_header = (host_header_t)mode,
+                                           .bearer = (access & 1) != 0,
+                                           .basic = (access & 2) != 0};
+                bool local = provider == PROVIDER_PROCESS || provider == PROVIDER_DOCKER;
+                host_header_t expected = (host_header_t)mode;
+                if (mode == HOST_HEADER_DEFAULT)
+                    expected = local && access != 0 ? HOST_HEADER_AUTO : HOST_HEADER_PUBLIC;
+                assert_int_equal(store_host_header(&preview, (box_provider_t)provider), expected);
+                assert_int_equal(store_tries_hosts(&preview, (box_provider_t)provider),
+                                 access != 0 && expected == HOST_HEADER_AUTO);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(exposed), cmocka_unit_test(listening),
-                                       cmocka_unit_test(ready)};
+                                       cmocka_unit_test(ready), cmocka_unit_test(test_host_headers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
