@@ -387,7 +387,7 @@ static bool take_option(dev_run_t *run, int option)
         return s->open = true;
     case 'l':
         run->lan = optarg;
-        return is_domain(optarg);
+        return true;
     case 'q':
         return s->show.quiet = true;
     case 's':
@@ -430,7 +430,9 @@ int cmd_dev(int argc, char **argv)
             return option == 'h' ? usage(stdout, 0) : USAGE;
         }
     run->argv = argv + optind;
-    if (run->lan != NULL && (run->socket != NULL || run->conf != NULL)) {
+    if (run->lan != NULL && !is_domain(run->lan)) {
+        status = USAGE;
+    } else if (run->lan != NULL && (run->socket != NULL || run->conf != NULL)) {
         fprintf(stderr, "boxedge dev: --lan starts an edge of its own: it goes without --socket and -c\n");
         status = USAGE;
     } else if (optind == argc) {
