@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define OWN_VARIABLES 4
+#define OWN_VARIABLES 5
 
 char **box_command_argv(const conf_process_t *process)
 {
@@ -30,6 +30,17 @@ static char *join(const char *name, const char *value)
     return text;
 }
 
+/* "NAME=.example.com" */
+static char *hosts_below(const char *domain)
+{
+    static const char name[] = BOX_COMMAND_VITE_HOSTS "=.";
+    size_t n = sizeof(name) + strlen(domain);
+    char *text = malloc(n);
+    assert(text != NULL);
+    (void)snprintf(text, n, "%s%s", name, domain);
+    return text;
+}
+
 static bool same_name(const char *a, const char *b)
 {
     size_t n = strcspn(a, "=");
@@ -48,7 +59,7 @@ static void put(char **env, size_t *count, char *variable)
     env[(*count)++] = variable;
 }
 
-char **box_command_env(const conf_process_t *process, const char *home)
+char **box_command_env(const conf_process_t *process, const char *home, const char *domain)
 {
     size_t count = 0;
     char port[8];
@@ -57,6 +68,7 @@ char **box_command_env(const conf_process_t *process, const char *home)
     put(env, &count, join("PATH", BOX_COMMAND_PATH));
     put(env, &count, join("HOME", home));
     put(env, &count, join("LANG", "C.UTF-8"));
+    put(env, &count, hosts_below(domain));
     if (process->port_count > 0) {
         (void)snprintf(port, sizeof(port), "%u", process->ports[0]);
         put(env, &count, join("PORT", port));

@@ -85,8 +85,10 @@ static const conf_key_t process_rows[] = {
      .secrecy = CONF_SECRET,
      .max = 256,
      .derived = "none",
-     .doc = "Environment variables in addition to PATH, HOME, LANG and PORT (the first of `ports`). The box "
-            "gets nothing from the edge's own environment.",
+     .doc = "Environment variables in addition to PATH, HOME, LANG, PORT (the first of `ports`) and "
+            "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS (`.` and `preview_domain`), by which Vite accepts the "
+            "hosts of previews; one of these names replaces the edge's value. The box gets nothing from the "
+            "edge's own environment.",
      .example = "[NODE_ENV=development]",
      PROCESS_LIST(environment, environment_count)},
     {.name = "ports",

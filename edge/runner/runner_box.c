@@ -321,7 +321,8 @@ static bool fork_box_init(runner_box_t *box, box_init_t *box_init)
     char home[256];
     if (!find_user(box, &privileges, home, sizeof(home)))
         return false;
-    char **argv = box_command_argv(box->process), **env = box_command_env(box->process, home);
+    char **argv = box_command_argv(box->process),
+         **env = box_command_env(box->process, home, box->conf->preview_domain);
     const box_init_spec_t spec = {.id = box->process->id,
                                   .argv = argv,
                                   .env = env,

@@ -133,6 +133,7 @@ def test_a_request_starts_it(start, port, tmp_path):
     # Its identity and its environment.
     assert about["env"] == {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "MODE": "dev",
                             "HOME": about["env"]["HOME"], "LANG": about["env"].get("LANG"), "PORT": str(port),
+                            "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS": ".preview.box.localhost",
                             **({"LC_CTYPE": about["env"]["LC_CTYPE"]} if "LC_CTYPE" in about["env"] else {})}
     assert about["env"]["LANG"] == "C.UTF-8" and about["env"]["HOME"].startswith("/")
     assert about["cwd"] == "/usr/share" and about["stdin"] == [] and about["nnp"] == "1"

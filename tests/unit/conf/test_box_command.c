@@ -33,7 +33,7 @@ static void one_word_is_for_the_shell(void **state)
 
 static void expect_env(const conf_process_t *process, const char *const *want, size_t count)
 {
-    char **env = box_command_env(process, "/home/me");
+    char **env = box_command_env(process, "/home/me", "p.example");
     for (size_t i = 0; i < count; i++)
         assert_string_equal(env[i], want[i]);
     assert_null(env[count]);
@@ -48,10 +48,16 @@ static void nothing_of_the_edges_environment(void **state)
     setenv("SECRET_OF_THE_EDGE", "x", 1);
     conf_process_t process = {.ports = ports, .port_count = 2};
     static const char *const want[] = {"PATH=" BOX_COMMAND_PATH, "HOME=/home/me", "LANG=C.UTF-8",
-                                       "PORT=3000"};
-    expect_env(&process, want, 4);
+                                       BOX_COMMAND_VITE_HOSTS "=.p.example", "PORT=3000"};
+    expect_env(&process, want, 5);
     process.port_count = 0;
-    expect_env(&process, want, 3);
+    expect_env(&process, want, 4);
+    static char *own[] = {(char *)BOX_COMMAND_VITE_HOSTS "=mine"};
+    process.environment = own;
+    process.environment_count = 1;
+    static const char *const declared[] = {"PATH=" BOX_COMMAND_PATH, "HOME=/home/me", "LANG=C.UTF-8",
+                                           BOX_COMMAND_VITE_HOSTS "=mine"};
+    expect_env(&process, declared, 4);
 }
 
 static void the_later_of_one_name_counts(void **state)
@@ -60,9 +66,14 @@ static void the_later_of_one_name_counts(void **state)
     char *declared[] = {(char *)"A=1", (char *)"PORT=80", (char *)"A=2", (char *)"PATHS=x", (char *)"HOME="};
     conf_process_t process = {
         .ports = ports, .port_count = 1, .environment = declared, .environment_count = 5};
-    static const char *const want[] = {
-        "PATH=" BOX_COMMAND_PATH, "HOME=", "LANG=C.UTF-8", "PORT=80", "A=2", "PATHS=x"};
-    expect_env(&process, want, 6);
+    static const char *const want[] = {"PATH=" BOX_COMMAND_PATH,
+                                       "HOME=",
+                                       "LANG=C.UTF-8",
+                                       BOX_COMMAND_VITE_HOSTS "=.p.example",
+                                       "PORT=80",
+                                       "A=2",
+                                       "PATHS=x"};
+    expect_env(&process, want, 7);
 }
 
 static void what_makes_another_process(void **state)
