@@ -57,6 +57,7 @@ typedef enum error_code_kind {
     X(key_revoked, ERROR_CODE_ANSWER)                                                                        \
     X(killed, ERROR_CODE_ANSWER)                                                                             \
     X(label_too_long, ERROR_CODE_ANSWER)                                                                     \
+    X(link_busy, ERROR_CODE_ANSWER)                                                                          \
     X(link_not_found, ERROR_CODE_ANSWER)                                                                     \
     X(link_reads_only, ERROR_CODE_ANSWER)                                                                    \
     X(locked, ERROR_CODE_ANSWER)                                                                             \

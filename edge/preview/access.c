@@ -38,6 +38,17 @@
 
 #define TOKEN_PARAMETER STR("preview_token")
 
+/* Sessions of links whose signature was right, so that the next request of the same browser costs less. A
+ * version belongs to one preview, and thus to one host. */
+#define SEEN_SESSIONS 64
+typedef struct seen_session {
+    uint64_t epoch; /* of the keys */
+    uint64_t version;
+    session_link_t session;
+    size_t n; /* 0: empty */
+    char text[SESSION_LINK_TEXT_MAX];
+} seen_session_t;
+
 struct access {
     store_t *store;
     const _Atomic uint64_t *epoch;
@@ -47,6 +58,7 @@ struct access {
     store_cookie_keys_t keys;
     uint64_t preflights[PREFLIGHT_CELLS]; /* rate_take cells; clients in one cell share its rate */
     siphash_key_t hash_key;
+    seen_session_t seen[SEEN_SESSIONS]; /* by the end of their signature */
 };
 
 access_t *access_new(store_t *store, const _Atomic uint64_t *epoch, lockout_t *lockout)
@@ -174,6 +186,26 @@ bool access_own_session(exchange_t *ex)
     return false;
 }
 
+static bool read_link_session(exchange_t *ex, const session_keys_t *keys, str_t value, session_link_t *out)
+{
+    access_t *access = worker_of(ex->context)->access;
+    uint64_t tail, version = ex->preview->version, now = now_unix(ex);
+    if (value.n < sizeof(tail) || value.n >= SESSION_LINK_TEXT_MAX)
+        return false;
+    memcpy(&tail, value.p + value.n - sizeof(tail), sizeof(tail));
+    seen_session_t *seen = &access->seen[(tail ^ tail >> 32) % SEEN_SESSIONS];
+    if (seen->n == value.n && seen->version == version && seen->epoch == access->keys_epoch &&
+        CRYPTO_memcmp(seen->text, value.p, value.n) == 0) {
+        *out = seen->session;
+        return out->expires > now;
+    }
+    if (!session_link_read(keys, session_host(ex), version, now, value, out))
+        return false;
+    *seen = (seen_session_t){.epoch = access->keys_epoch, .version = version, .session = *out, .n = value.n};
+    memcpy(seen->text, value.p, value.n);
+    return true;
+}
+
 bool access_link_session(exchange_t *ex, link_use_t *use)
 {
     str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
@@ -185,8 +217,7 @@ bool access_link_session(exchange_t *ex, link_use_t *use)
         return false;
     for (int tries = 0; tries < SESSION_TRIES && cookie_next(&rest, STR(SESSION_LINK_COOKIE), &value);
          tries++)
-        if (session_link_read(&keys, session_host(ex), ex->preview->version, now_unix(ex), value, &session) &&
-            links_judge(ex, &session, use) == LINKS_LIVE)
+        if (read_link_session(ex, &keys, value, &session) && links_judge(ex, &session, use) == LINKS_LIVE)
             return true;
     return false;
 }

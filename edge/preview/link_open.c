@@ -78,6 +78,10 @@ static void on_opened(preview_request_t *request, const preview_answer_t *answer
 
 static void open_it(exchange_t *ex, const store_link_t *link)
 {
+    if (!links_take(ex, link->id)) {
+        exchange_reply_error(ex, 429, "link_busy", "This link was opened too often; try again shortly.", 1);
+        return;
+    }
     opening_t *opening = arena_alloc(&ex->arena, sizeof(*opening));
     *opening = (opening_t){.ex = ex, .link = *link};
     link_call_t call = {.op = LINK_OPEN, .link = link->id, .port = link->port};

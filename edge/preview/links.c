@@ -7,10 +7,15 @@
 #include "link_message.h"
 #include "list.h"
 #include "preview_client.h"
+#include "rate.h"
 #include "worker.h"
 
 /* A power of two. */
 #define LINKS_CACHED 256
+/* Sessions of one link on one worker: a burst of BEGIN_BURST, then one every BEGIN_INTERVAL_MS. Links in one
+ * cell share its rate. */
+#define BEGIN_BURST       32
+#define BEGIN_INTERVAL_MS 1000
 /* Of one call of links_report. */
 #define NOTES_AT_ONCE 16
 
@@ -35,6 +40,7 @@ struct links {
     const _Atomic uint64_t *epoch;
     size_t reported; /* the next entry of links_report */
     links_entry_t cached[LINKS_CACHED];
+    uint64_t begun[LINKS_CACHED]; /* rate_take cells */
 };
 
 links_t *links_new(store_t *store, const _Atomic uint64_t *epoch)
@@ -58,9 +64,20 @@ static uint64_t now_unix(const exchange_t *ex)
 }
 
 /* Ids are random. The lowest byte is a place, which many share. */
+static size_t cell_of(uint64_t id)
+{
+    return (id >> 8 ^ id) % LINKS_CACHED;
+}
+
 static links_entry_t *entry_of(links_t *links, uint64_t id)
 {
-    return &links->cached[(id >> 8 ^ id) % LINKS_CACHED];
+    return &links->cached[cell_of(id)];
+}
+
+bool links_take(exchange_t *ex, uint64_t id)
+{
+    links_t *links = worker_of(ex->context)->links;
+    return rate_take(&links->begun[cell_of(id)], loop_now(ex->context->loop), BEGIN_INTERVAL_MS, BEGIN_BURST);
 }
 
 static store_result_t read_entry(links_t *links, const store_preview_t *preview, uint64_t id, uint64_t epoch)

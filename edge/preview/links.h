@@ -37,6 +37,9 @@ MUST_USE links_result_t links_judge(exchange_t *ex, const session_link_t *sessio
  * read. */
 bool links_still_open(const exchange_t *ex);
 
+/* Counts a session that is about to begin, which is a write of the store. False: too many for this link. */
+MUST_USE bool links_take(exchange_t *ex, uint64_t id);
+
 /* Answers a request for LINK_PATH on a preview's host: GET shows the page of a link that opens once, or opens
  * the link; POST opens it. */
 void links_answer(exchange_t *ex);

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+import h2wire
 from access_world import App, Preview, get
 from harness import Edge, WebSocketOrigin
 from links_world import COOKIE, NAVIGATION, PAGE, Link, ask, session_in, upgrade
@@ -153,6 +154,18 @@ def test_a_link_keeps_its_last_sessions(edge, link, version):
         assert ask(version, edge, link.host, fields=[others[0]]).status == 200
         assert ask(version, edge, link.host, fields=[others[-1]]).status == 200
     assert link.shown()["opened"] == 17
+
+
+def test_a_link_does_not_write_without_end(edge, link):
+    with h2wire.Client(edge, link.host) as client:
+        client.catch_up()
+        streams = [client.request(link.target, flush=False) for _ in range(60)]
+        client.flush()
+        answers = [client.finish(stream) for stream in streams]
+        statuses = [answer.status for answer in answers]
+    assert statuses.count(303) >= 32 and statuses.count(429) >= 1 and len(set(statuses)) == 2, statuses
+    refused_one = next(answer for answer in answers if answer.status == 429)
+    assert json.loads(bytes(refused_one.body))["code"] == "link_busy" and refused_one.fields["retry-after"] == "1"
 
 
 def test_sign_out_ends_both_sessions(edge, preview, link):

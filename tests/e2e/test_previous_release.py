@@ -11,6 +11,7 @@ import pytest
 from admin_api import Admin
 from api_world import API, answer, api_config
 from harness import Edge, HttpOrigin, RawOrigin, local_box, merge
+from links_world import Link, ask
 from processes import upgraded
 
 # The first of a run builds the previous release.
@@ -82,6 +83,8 @@ def world(tmp_path):
 def test_the_previous_release_opens_the_store_and_this_one_opens_it_again(world, old, monkeypatch):
     new = harness.BINARY
     world.fill()
+    link = Link(world, "bearer", world.origin.port)
+    session = link.open()
     want = world.answers()
     assert want["open"] == [200, 200] and want["bearer"] == [200, 401] and want["both"] == [200, 401]
     assert want["blocked"][0] == 403 and want["gone"][0] == 404
@@ -91,6 +94,7 @@ def test_the_previous_release_opens_the_store_and_this_one_opens_it_again(world,
     monkeypatch.setattr(harness, "BINARY", old)
     world.start()
     assert world.answers() == want
+    assert ask("h1", world, link.host, fields=[session]).status == 401 and link.ask().status == 404  # it knows no links
     world.preview("late", "--bearer")
     world.command("preview", "update", "expiring", world.origin.port, "--label", "by the previous release")
     world.command("unblock", "box", "blocked")
@@ -103,6 +107,7 @@ def test_the_previous_release_opens_the_store_and_this_one_opens_it_again(world,
     world.command("store", "check", world.state_dir / "store")
     world.start()
     assert world.answers() == changed
+    assert ask("h1", world, link.host, fields=[session]).status == 200 and link.ask().status == 303
     world.preview("late", "--public")
     assert world.answers()["late"] == [200, 200]
 

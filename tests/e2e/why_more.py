@@ -33,6 +33,7 @@ ELSEWHERE = {
     "an app on the box's own loopback": ("port_on_loopback", "tests/e2e/test_docker.py"),
     "a box that may be gone": ("box_in_doubt", "tests/unit/activity/test_activity_changes.c"),
     "a link that has ended": ("link_not_found", "tests/e2e/test_links.py"),
+    "a link that a program opens again and again": ("link_busy", "tests/e2e/test_links.py"),
     "a write by a link for reading": ("link_reads_only", "tests/e2e/test_links.py"),
     "a link to a public preview": ("preview_is_public", "tests/e2e/test_api_links.py"),
     "a preview with 100 links": ("too_many_links", "tests/e2e/test_api_links.py"),

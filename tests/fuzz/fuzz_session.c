@@ -16,6 +16,23 @@ static void check(const session_keys_t *keys, str_t value, str_t right)
     assert(session_valid(keys, HOST, VERSION, NOW, value) == str_eq(value, right));
 }
 
+/* The same for a session of a link. */
+static void check_link(const session_keys_t *keys, const uint8_t *data, size_t size)
+{
+    char text[SESSION_LINK_TEXT_MAX];
+    session_link_t session = {0x0123456789abcdef, 7, NOW + SESSION_SECONDS}, got;
+    str_t right = str_make(text, session_link_make(keys, HOST, VERSION, &session, text));
+    str_t value = str_make((const char *)data, size);
+    assert(session_link_read(keys, HOST, VERSION, NOW, right, &got) && got.number == 7);
+    assert(session_link_read(keys, HOST, VERSION, NOW, value, &got) == str_eq(value, right));
+    if (size >= 2) { /* data[0] is the place of the byte data[1] */
+        size_t at = data[0] % right.n;
+        bool same = text[at] == (char)data[1];
+        text[at] = (char)data[1];
+        assert(session_link_read(keys, HOST, VERSION, NOW, right, &got) == same);
+    }
+}
+
 static void check_change(const session_keys_t *keys, str_t right, const uint8_t *data, size_t size)
 {
     char text[SESSION_TEXT_MAX + 300];
@@ -35,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     str_t right = str_make(text, session_make(&keys, HOST, VERSION, NOW + SESSION_SECONDS, text));
     check(&keys, right, right);
     check(&keys, str_make((const char *)data, size), right);
+    check_link(&keys, data, size);
     if (size >= 2)
         check_change(&keys, right, data, size);
     return 0;

@@ -190,12 +190,85 @@ static void test_hosts(void **state)
     }
 }
 
+/* ---- sessions of links ---- */
+
+static const session_link_t of_link = {.link = 0xfedcba9876543207, .number = 3, .expires = EXPIRES};
+
+static str_t make_link(const session_keys_t *keys, const session_link_t *session,
+                       char out[SESSION_LINK_TEXT_MAX])
+{
+    size_t n = session_link_make(keys, HOST, VERSION, session, out);
+    assert_int_equal(strlen(out), n);
+    return str_make(out, n);
+}
+
+static bool read_link(const session_keys_t *keys, uint64_t version, uint64_t now, str_t value,
+                      session_link_t *out)
+{
+    char *copy = malloc(value.n != 0 ? value.n : 1);
+    assert_non_null(copy);
+    memcpy(copy, value.p, value.n);
+    bool result = session_link_read(keys, HOST, version, now, str_make(copy, value.n), out);
+    free(copy);
+    return result;
+}
+
+static void test_a_session_of_a_link(void **state)
+{
+    (void)state;
+    session_keys_t keys = keys_of(7, 0), rotated = keys_of(8, 7), others = keys_of(8, 9);
+    char out[SESSION_LINK_TEXT_MAX], own[SESSION_TEXT_MAX];
+    session_link_t got;
+    str_t value = make_link(&keys, &of_link, out);
+    assert_true(str_starts(value, STR("l1.fedcba9876543207.0000000000000003.1800000000.")));
+    assert_true(read_link(&keys, VERSION, NOW, value, &got));
+    assert_true(got.link == of_link.link && got.number == 3 && got.expires == EXPIRES);
+    assert_true(read_link(&rotated, VERSION, EXPIRES - 1, value, &got));
+    assert_false(read_link(&others, VERSION, NOW, value, &got));
+    assert_false(read_link(&keys, VERSION + 1, NOW, value, &got));
+    assert_false(read_link(&keys, VERSION, EXPIRES, value, &got));
+    assert_false(session_link_read(&keys, STR("b-80.p.example"), VERSION, NOW, value, &got));
+    /* Neither kind is the other. */
+    assert_false(valid(&keys, HOST, VERSION, NOW, value));
+    assert_false(read_link(&keys, VERSION, NOW, make(&keys, own), &got));
+    session_link_t longest = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    assert_true(read_link(&keys, VERSION, NOW, make_link(&keys, &longest, out), &got));
+}
+
+static void test_changes_of_a_session_of_a_link(void **state)
+{
+    (void)state;
+    session_keys_t keys = keys_of(7, 0);
+    char out[SESSION_LINK_TEXT_MAX], other[SESSION_LINK_TEXT_MAX + 1];
+    session_link_t got;
+    str_t value = make_link(&keys, &of_link, out);
+    for (size_t i = 0; i < value.n; i++) {
+        for (int bit = 0; bit < 8; bit++) {
+            memcpy(other, value.p, value.n);
+            other[i] = (char)(other[i] ^ 1 << bit);
+            assert_false(read_link(&keys, VERSION, NOW, str_make(other, value.n), &got));
+        }
+        assert_false(read_link(&keys, VERSION, NOW, str_make(value.p, i), &got));
+        assert_false(read_link(&keys, VERSION, NOW, str_from_offset(value, i + 1), &got));
+    }
+    memset(other, '0', sizeof(other));
+    memcpy(other, value.p, value.n);
+    for (size_t n = value.n + 1; n <= sizeof(other); n++)
+        assert_false(read_link(&keys, VERSION, NOW, str_make(other, n), &got));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_value), cmocka_unit_test(test_bound_to), cmocka_unit_test(test_expiry),
-        cmocka_unit_test(test_keys),  cmocka_unit_test(test_tampered), cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_value),
+        cmocka_unit_test(test_bound_to),
+        cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_tampered),
+        cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_a_session_of_a_link),
+        cmocka_unit_test(test_changes_of_a_session_of_a_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
