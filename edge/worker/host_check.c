@@ -130,6 +130,7 @@ bool host_check_origin_left(exchange_t *ex, const origin_failure_t *failure)
         !store_tries_hosts(ex->preview, ex->box.provider) ||
         !host_signature_of_handshake(ex->request.target, ex->odd_answer))
         return true;
+    ex->detail = ex->cause = NULL; /* the first answer was no fault of the app */
     /* Its server actions compare X-Forwarded-Host with the origin, which is localhost then. */
     try_mode(ex, HOST_MODE_BARE);
     return false;

@@ -248,6 +248,7 @@ def test_the_live_channel_of_next(edge):
         assert (other.status, len(app.requests)) == (502, 1)
         assert edge.get(host, "/_next/hmr?id=1", fields=[*HANDSHAKE, *token]).status == 101
         assert hosts(app)[1:] == [PUBLIC, BARE]
+        assert "detail" not in edge.wait_for_line(path="/_next/hmr?id=1", status=101)
         assert found(edge, app) == ("auto", "localhost-bare")
         edge.command("preview", "create", "box", app.port, "--public", "--host-header", "auto")
         assert edge.get(host, "/_next/hmr?id=1", fields=HANDSHAKE).status == 502
