@@ -411,7 +411,7 @@ def test_old_workers_of_another_core_get_no_channel(make_edge, app):
 
 
 def test_upgrades_in_a_row_are_bounded(make_edge, app, origin):
-    edge = make_edge(workers=1, config={"timeouts": {"drain": "20s"}})
+    edge = make_edge(workers=1, config={"timeouts": {"drain": "40s"}})
     edge.expect_deaths = True  # "did not take over"
     host, other = edge.create_preview(app), edge.create_preview(origin)
     with ends_whole(edge), contextlib.ExitStack() as stack, Load(edge, other, threads=2) as load:
