@@ -51,8 +51,8 @@ def test_wrong_command_lines(arguments):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (("preview",), "boxedge preview: the subcommand is missing: create, update, list or delete"),
-    (("preview", "make"), 'boxedge preview: unknown subcommand "make": it takes create, update, list or delete'),
+    (("preview",), "boxedge preview: the subcommand is missing: create, update, list, delete or link"),
+    (("preview", "make"), 'boxedge preview: unknown subcommand "make": it takes create, update, list, delete or link'),
     (("preview", "create"), "boxedge preview create: BOX and PORT are missing"),
     (("preview", "delete", "box"), "boxedge preview delete: PORT is missing"),
     (("preview", "create", "box", "1", "2"), 'boxedge preview create: "2" is not expected'),

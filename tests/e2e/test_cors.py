@@ -130,9 +130,11 @@ API_ROWS = {
 OF_THE_PREVIEW = {"port_not_exposed", "box_unreachable", "port_on_loopback", "port_not_in_box", "origin_refused", "box_paused",
                   "box_gone", "client_busy", "box_busy", "no_descriptors", "waking", "wake_timeout", "wake_rate",
                   "provider_unavailable", "too_many_waiting", "too_many_wakes", "connect_timeout", "store_unavailable",
-                  "box_in_doubt", "preview_damaged", "killed", "host_refused"}
+                  "box_in_doubt", "preview_damaged", "killed", "host_refused",
+                  "link_not_found", "link_reads_only", "link_busy"}
 OF_THE_API = {"alias_taken", "id_is_alias", "box_being_deleted", "deletions_full", "bad_alias", "bad_box", "bad_port", "bad_access",
-              "label_too_long", "box_ephemeral", "server_is_edge", "origin_tls_failed", "api_busy", "controller_unavailable", "store_busy", "store_full"}
+              "label_too_long", "box_ephemeral", "server_is_edge", "origin_tls_failed", "api_busy", "controller_unavailable", "store_busy", "store_full",
+              "preview_is_public", "too_many_links"}
 # Pages of other origins get cross_site in its place.
 OF_ITS_OWN_PAGES = {"unsupported_media_type"}
 # In separate tests, below.

@@ -1,5 +1,6 @@
 """Traces: which requests have one, what the receiver gets and the app sees, and a receiver that does not take them."""
 
+import contextlib
 import json
 import ssl
 
@@ -10,7 +11,7 @@ from dataplane import accept_for, box, open_tunnel
 from h2wire import Client
 from harness import PATIENCE, SLOW, HttpOrigin
 from otlp_receiver import Receiver
-from processes import upgrade
+from processes import upgraded
 from test_metrics_listener import certificate
 from test_wake import World, metric
 
@@ -259,16 +260,22 @@ def test_a_receiver_that_is_not_there(make_edge, how):
         receiver.open.set()
 
 
-@pytest.mark.parametrize("end", [lambda edge: edge.stop(), upgrade], ids=["drain", "upgrade"])
-def test_the_end_of_the_controller_loses_none(make_edge, receiver, end):
+@contextlib.contextmanager
+def stopped(edge):
+    edge.stop()
+    yield
+
+
+@pytest.mark.parametrize("ended", [stopped, upgraded], ids=["drain", "upgrade"])
+def test_the_end_of_the_controller_loses_none(make_edge, receiver, ended):
     """Traces that wait for others are sent at once."""
     edge = tracing(make_edge, receiver)
     with HttpOrigin() as origin:
         host = edge.create_preview(origin)
         for i in range(3):
             assert edge.get(host, f"/echo?n={i}").status == 200
-        end(edge)
-        receiver.until(lambda: len(receiver.traces) == 3, "three traces")
+        with ended(edge):
+            receiver.until(lambda: len(receiver.traces) == 3, "three traces")
 
 
 def test_a_receiver_that_never_answers_holds_no_end_up(make_edge, receiver):
