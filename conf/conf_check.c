@@ -19,7 +19,7 @@ typedef struct checker {
  * to. */
 static conf_place_t place_in(const conf_node_t *map, const char *name)
 {
-    const conf_node_t *node = map->kind == CONF_NODE_MAP ? conf_node_get(map, str_from(name)) : NULL;
+    const conf_node_t *node = conf_node_get(map, str_from(name));
     return node != NULL ? node->place : map->place;
 }
 
@@ -157,8 +157,7 @@ static void check_trusted(const checker_t *c)
     for (size_t i = 0; i < c->conf->trusted_count; i++) {
         const conf_network_t *network = &c->conf->trusted[i].network;
         const conf_node_t *node = list->children[i];
-        bool is_explicit = node->kind == CONF_NODE_SCALAR ||
-                           (node->kind == CONF_NODE_MAP && conf_node_get(node, STR("network")) != NULL);
+        bool is_explicit = node->kind == CONF_NODE_SCALAR || conf_node_get(node, STR("network")) != NULL;
         bool all_v4 = network->bits == 96 && address_is_v4(&network->address);
         if (is_explicit && (all_v4 || network->bits == 0))
             REPORT(c, CONF_WARNING, node->place, "trusted_proxies",
@@ -334,8 +333,7 @@ static void check_origins(const checker_t *c)
 {
     static const char *const never[] = {"127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10", "0.0.0.0/8"};
     const conf_node_t *origins = conf_node_get(c->root, STR("origins"));
-    const conf_node_t *list =
-        origins != NULL && origins->kind == CONF_NODE_MAP ? conf_node_get(origins, STR("allow")) : NULL;
+    const conf_node_t *list = conf_node_get(origins, STR("allow"));
     if (list == NULL || list->kind != CONF_NODE_LIST)
         return;
     for (size_t i = 0; i < c->conf->origin_count && i < list->count; i++)

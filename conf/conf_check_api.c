@@ -16,7 +16,7 @@ typedef struct checker {
 
 static const conf_node_t *child(const conf_node_t *node, const char *name)
 {
-    return node != NULL && node->kind == CONF_NODE_MAP ? conf_node_get(node, str_from(name)) : NULL;
+    return conf_node_get(node, str_from(name));
 }
 
 static const conf_node_t *element(const conf_node_t *list, size_t i)

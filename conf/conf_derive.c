@@ -137,15 +137,14 @@ static void set_route(conf_route_t *route, const char *method, const char *path)
 static void derive_routes(conf_t *conf, const conf_node_t *root)
 {
     const conf_node_t *api = conf_node_get(root, STR("api"));
-    bool given = api != NULL && api->kind == CONF_NODE_MAP;
-    if (conf->api.unkeyed_count == 0 && !(given && conf_node_get(api, STR("unkeyed")) != NULL)) {
+    if (conf->api.unkeyed_count == 0 && conf_node_get(api, STR("unkeyed")) == NULL) {
         free(conf->api.unkeyed);
         conf->api.unkeyed_count = 2;
         conf->api.unkeyed = conf_alloc(2, sizeof(*conf->api.unkeyed));
         set_route(&conf->api.unkeyed[0], "GET", "/v2/box/{id}/browser/cdp");
         set_route(&conf->api.unkeyed[1], "GET", "/v2/box/{id}/browser/screencast");
     }
-    if (conf->api.proves_count == 0 && !(given && conf_node_get(api, STR("proves")) != NULL)) {
+    if (conf->api.proves_count == 0 && conf_node_get(api, STR("proves")) == NULL) {
         free(conf->api.proves);
         conf->api.proves_count = 1;
         conf->api.proves = conf_alloc(1, sizeof(*conf->api.proves));

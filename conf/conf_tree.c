@@ -47,8 +47,8 @@ void conf_tree_free(conf_node_t **root)
 
 const conf_node_t *conf_node_get(const conf_node_t *map, str_t name)
 {
-    assert(map->kind == CONF_NODE_MAP);
-    for (size_t i = 0; i < map->count; i++)
+    size_t count = map != NULL && map->kind == CONF_NODE_MAP ? map->count : 0;
+    for (size_t i = 0; i < count; i++)
         if (str_eq(map->children[i]->name, name))
             return map->children[i];
     return NULL;

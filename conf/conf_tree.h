@@ -42,7 +42,7 @@ struct conf_node {
 conf_node_t *conf_tree_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_tree_free(conf_node_t **root);
 
-/* The child of a map by name, or NULL. */
+/* The child of a map by name. NULL: it has none, or `map` is NULL or another kind of node. */
 const conf_node_t *conf_node_get(const conf_node_t *map, str_t name);
 /* A key without a value, `~` or `null`. */
 bool conf_node_is_null(const conf_node_t *node);

@@ -312,6 +312,12 @@ static void processes_that_are_wrong(void **state)
         BASE PROCESS ", previews: [{port: 3001}]}\n",
         "e.yaml:4:62: processes[0].previews[0].port: 3001 is no port of this box; allowed: one of its "
         "ports\n");
+    fixture_bad(
+        BASE PROCESS ", previews: [x]}\n  - :80\n",
+        "e.yaml:4:55: processes[0].previews[0]: is a single value; allowed: a map with the keys port, "
+        "access\n"
+        "e.yaml:5:5: processes[1]: is a single value; allowed: a map with the keys id, command, "
+        "directory, environment, ports, previews, start_timeout, idle, idle_action, keep_alive, user\n");
     fixture_bad(BASE PROCESS ", previews: [{port: 3000}, {port: 3000, access: public}]}\n",
                 "e.yaml:4:76: processes[0].previews[1].port: 3000 is given twice, first in line 4; give each "
                 "port once\n");
